@@ -1,0 +1,22 @@
+# Everything Mneme links. Nothing is downloaded here; scripts/setup.sh installs what is missing.
+find_package(Torch REQUIRED)
+find_package(Boost 1.74 REQUIRED COMPONENTS program_options)
+find_package(HDF5 REQUIRED COMPONENTS C)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(Threads REQUIRED)
+if(MNEME_TESTS)
+  find_package(Catch2 REQUIRED)
+endif()
+
+# fmt is used header-only: LibTorch's include folder carries its own fmt, and compiling against one version while linking
+# another fails. HDF5's variables become a target.
+add_library(hdf5 INTERFACE)
+target_include_directories(hdf5 SYSTEM INTERFACE ${HDF5_INCLUDE_DIRS})
+target_link_libraries(hdf5 INTERFACE ${HDF5_C_LIBRARIES})
+target_compile_definitions(hdf5 INTERFACE H5_USE_110_API)
+
+find_program(CCACHE ccache)
+if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE})
+endif()

@@ -1,0 +1,96 @@
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+# One OpenMP runtime only: the folder of LibTorch's own libgomp comes first in the search path of our programs.
+get_filename_component(MNEME_TORCH_LIB_DIR "${TORCH_LIBRARY}" DIRECTORY)
+set(CMAKE_BUILD_RPATH ${MNEME_TORCH_LIB_DIR})
+
+# Code version for provenance, made anew whenever the commit changes.
+add_custom_target(mneme_version_header
+  COMMAND ${CMAKE_COMMAND} -DSOURCE=${CMAKE_SOURCE_DIR} -DOUTPUT=${CMAKE_BINARY_DIR}/generated/mneme_version.h
+          -DVERSION=${PROJECT_VERSION} -P ${CMAKE_SOURCE_DIR}/cmake/Version.cmake
+  BYPRODUCTS ${CMAKE_BINARY_DIR}/generated/mneme_version.h VERBATIM)
+
+# Warnings and sanitizers for our own targets only.
+function(mneme_target name)
+  target_compile_options(${name} PRIVATE -Wall -Wextra -Wshadow -Wno-unknown-pragmas -ffp-contract=off)
+  if(MNEME_WERROR)
+    target_compile_options(${name} PRIVATE -Werror)
+  endif()
+  if(MNEME_SANITIZE)
+    target_compile_options(${name} PRIVATE -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+    target_link_options(${name} PRIVATE -fsanitize=address,undefined)
+  endif()
+endfunction()
+
+# One precompiled header of LibTorch, shared by every target that needs it.
+add_library(mneme_torch INTERFACE)
+target_include_directories(mneme_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
+target_link_libraries(mneme_torch INTERFACE ${TORCH_LIBRARIES})
+file(WRITE ${CMAKE_BINARY_DIR}/generated/pch.cpp "")
+add_library(mneme_pch OBJECT ${CMAKE_BINARY_DIR}/generated/pch.cpp)
+target_link_libraries(mneme_pch PUBLIC mneme_torch)
+target_precompile_headers(mneme_pch PRIVATE <torch/torch.h>)
+target_compile_options(mneme_pch PRIVATE -fpch-preprocess)
+mneme_target(mneme_pch)
+
+# mneme_layer(NAME folder… [TORCH] USES target…): a static library of the folders' sources, without their subfolders.
+function(mneme_layer name)
+  cmake_parse_arguments(ARG "TORCH" "" "USES" ${ARGN})
+  set(sources)
+  foreach(folder ${ARG_UNPARSED_ARGUMENTS})
+    file(GLOB found CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cpp)
+    list(APPEND sources ${found})
+  endforeach()
+  if(NOT sources)
+    add_library(mneme_${name} INTERFACE)
+    return()
+  endif()
+  add_library(mneme_${name} STATIC ${sources})
+  target_include_directories(mneme_${name} PUBLIC ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR})
+  target_link_libraries(mneme_${name} PUBLIC ${ARG_USES})
+  mneme_target(mneme_${name})
+  if(ARG_TORCH)
+    target_link_libraries(mneme_${name} PUBLIC mneme_torch)
+    target_precompile_headers(mneme_${name} REUSE_FROM mneme_pch)
+    target_compile_options(mneme_${name} PRIVATE -fpch-preprocess)
+  endif()
+endfunction()
+
+# mneme_plugins(KIND folder TARGET t TYPE registry HEADER h): writes `register_<kind>s()`, which calls
+# `register_<kind>_<file>(registry)` of every file in the folder.
+function(mneme_plugins kind folder)
+  cmake_parse_arguments(ARG "" "TARGET;TYPE;HEADER" "" ${ARGN})
+  file(GLOB found CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cpp)
+  set(declarations)
+  set(calls)
+  foreach(source ${found})
+    get_filename_component(stem ${source} NAME_WE)
+    string(APPEND declarations "void register_${kind}_${stem}(${ARG_TYPE}&);\n")
+    string(APPEND calls "  register_${kind}_${stem}(${ARG_TYPE}::instance());\n")
+  endforeach()
+  set(output ${CMAKE_BINARY_DIR}/generated/register_${kind}s.cpp)
+  if(NOT found)
+    return()
+  endif()
+  file(CONFIGURE OUTPUT ${output} CONTENT
+"// Written by cmake/Layers.cmake from the files of ${folder}/.
+#include \"${ARG_HEADER}\"
+namespace mneme {
+${declarations}
+void register_${kind}s();
+void register_${kind}s() {
+  static const bool done = [] {
+${calls}    return true;
+  }();
+  static_cast<void>(done);
+}
+}  // namespace mneme
+")
+  target_sources(${ARG_TARGET} PRIVATE ${output})
+  set_source_files_properties(${output} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+endfunction()

@@ -1,0 +1,97 @@
+// A task makes rows of tokens with answers to score. It knows nothing of models or tensors.
+//
+// Every sample is a pure function of (options, split, seed, index, setting). Train, validation and test draw from
+// disjoint seed ranges (`Split` is mixed into the seed). To add a task: one file in src/tasks/ that defines
+// `register_task_<file name>`.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mneme/options.h"
+#include "mneme/random.h"
+#include "mneme/registry.h"
+
+namespace mneme {
+
+enum class Split { train, validation, test };
+
+const char* to_string(Split split);
+
+/// One row. tokens and targets have the same length T; `targets[t]` is what a model that has read tokens[0..t] should
+/// say, −1 = not scored.
+struct Sample {
+  std::vector<int64_t> tokens;
+  std::vector<int64_t> targets;
+  /// The row's value on every axis of `Task::row_axes()`, e.g. the depth of the needle in percent.
+  std::vector<int64_t> slice;
+};
+
+/// What is measured, and which way is better.
+enum class Metric {
+  accuracy,     ///< share of scored positions that are right
+  exact_match,  ///< share of rows whose scored positions are all right
+  loss,         ///< mean negative log likelihood of the scored positions, nats
+};
+
+const char* to_string(Metric metric);
+
+class Task {
+ public:
+  virtual ~Task() = default;
+
+  /// Number of different tokens; tokens and targets lie in [0, vocab).
+  virtual int64_t vocab() const = 0;
+  virtual Metric metric() const { return Metric::accuracy; }
+  /// Value of the metric reached by knowing the answer format but not the row (for loss: −log chance).
+  virtual double chance() const = 0;
+
+  /// What the numbers of a setting mean, e.g. {"keys", "writes"}. By default a setting is a length in tokens.
+  virtual std::vector<std::string> axes() const { return {"length"}; }
+  /// Settings trained on; a step draws one of them.
+  virtual std::vector<Setting> train_settings() const = 0;
+  /// Settings tested on, one table entry each.
+  virtual std::vector<Setting> test_settings() const = 0;
+  /// Tokens in a row of this setting. Every row of a setting has the same length.
+  virtual int64_t length(const Setting& setting) const { return setting.at(0); }
+
+  virtual Sample sample(Split split, uint64_t seed, uint64_t index, const Setting& setting) const = 0;
+
+  /// Further axes along which rows of one setting differ and are reported, e.g. {"depth_percent"}.
+  virtual std::vector<std::string> row_axes() const { return {}; }
+  /// True: results are also reported by position in log bins (0–256, 256–1k, 1k–4k, …).
+  virtual bool by_position() const { return false; }
+  /// Rows the task has; 0 = endless. `index` of a finite task wraps around in training and is bounded in tests.
+  virtual uint64_t rows(Split) const { return 0; }
+
+  /// One token as a person reads it, for `mneme show`.
+  virtual std::string token_text(int64_t token) const { return std::to_string(token) + " "; }
+};
+
+/// Options common to all tasks: section `task`.
+struct TaskOptions : Options {
+  std::string kind = "mqar";
+  int64_t length = 256;
+  std::string loss = "answers";
+  std::string control = "none";
+  void describe(OptionVisitor& visitor) override;
+};
+
+struct TaskContext {
+  const TaskOptions& common;            ///< kind, length, control
+  const Options& options;               ///< of the type the plug-in's `options` made
+  std::vector<int64_t> eval_lengths;    ///< eval.lengths: for tasks whose setting is a length
+};
+
+struct TaskPlugin {
+  std::string name, summary;
+  std::function<std::unique_ptr<Options>()> options;  ///< section `task.<name>`
+  std::function<std::unique_ptr<Task>(const TaskContext&)> make;
+};
+
+using TaskRegistry = Registry<TaskPlugin>;
+
+}  // namespace mneme

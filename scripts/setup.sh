@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Installs what is missing and builds the release preset. Safe to run again: a second run only rebuilds what changed.
+#
+#   scripts/setup.sh              dependencies, then build/release/mneme and its tests
+#   scripts/setup.sh --deps-only  dependencies alone
+#   scripts/setup.sh --no-venv    never make the private Python environment (then LibTorch must be given)
+#
+# LibTorch: CMAKE_PREFIX_PATH or MNEME_LIBTORCH if one of them holds it, else the wheel torch==2.13.0 in ./.venv.
+# MNEME_PIP_ARGS  further arguments for pip, e.g. an index that serves the CPU build of the wheel (the registry's
+#                 default Linux wheel is a CUDA build of several GB whose CMake files want a CUDA toolkit).
+# MNEME_PRESET    CMake preset to build (release).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+deps_only=no venv=yes
+for arg in "$@"; do
+  case $arg in
+    --deps-only) deps_only=yes ;;
+    --no-venv) venv=no ;;
+    *) sed -n '2,12p' "$0" >&2; exit 2 ;;
+  esac
+done
+say() { printf 'setup: %s\n' "$*" >&2; }
+preset=${MNEME_PRESET:-release}
+
+# 1. Debian packages
+packages=(g++ cmake ninja-build ccache libboost-program-options-dev libhdf5-dev libfmt-dev catch2 nlohmann-json3-dev python3-venv)
+missing=()
+for package in "${packages[@]}"; do
+  case $package in  # a tool that is there, from wherever, will do
+    g++) command -v g++ >/dev/null && continue ;;
+    cmake) command -v cmake >/dev/null && continue ;;
+    ninja-build) command -v ninja >/dev/null && continue ;;
+    ccache) command -v ccache >/dev/null && continue ;;
+    python3-venv) [ "$venv" = no ] && continue; python3 -c 'import ensurepip' 2>/dev/null && continue ;;
+  esac
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  sudo=
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  [ -z "$sudo" ] || command -v sudo >/dev/null || { say "missing packages: ${missing[*]}; run as root or install sudo"; exit 1; }
+  command -v apt-get >/dev/null || { say "not a Debian-like system: install the equivalents of: ${missing[*]}"; exit 1; }
+  say "installing Debian packages: ${missing[*]}"
+  log=$(mktemp)
+  { DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y --no-install-recommends "${missing[@]}" >"$log" 2>&1 ||
+    { $sudo apt-get update >"$log" 2>&1 && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y --no-install-recommends "${missing[@]}" >>"$log" 2>&1; }; } ||
+    { tail -n 20 "$log" >&2; say "apt-get failed; the last lines of its output are above"; exit 1; }
+  rm -f "$log"
+fi
+
+# 2. LibTorch
+torch_in() { [ -n "$1" ] && { [ -f "$1/share/cmake/Torch/TorchConfig.cmake" ] || [ -f "$1/Torch/TorchConfig.cmake" ]; }; }
+libtorch=
+IFS=':;' read -r -a given <<<"${MNEME_LIBTORCH:-}:${CMAKE_PREFIX_PATH:-}"
+for path in "${given[@]}"; do
+  if torch_in "$path"; then libtorch=$path; break; fi
+done
+if [ -n "${MNEME_LIBTORCH:-}" ] && [ -z "$libtorch" ]; then
+  say "MNEME_LIBTORCH=$MNEME_LIBTORCH holds no share/cmake/Torch/TorchConfig.cmake"; exit 1
+fi
+if [ -z "$libtorch" ]; then
+  [ "$venv" = yes ] || { say "no LibTorch in CMAKE_PREFIX_PATH or MNEME_LIBTORCH, and --no-venv forbids fetching the wheel"; exit 1; }
+  stamp=.venv/mneme-requirements.txt
+  if ! cmp -s scripts/requirements.txt "$stamp" 2>/dev/null; then
+    say "making .venv with $(tr '\n' ' ' <scripts/requirements.txt)(some hundred MB for a CPU build; MNEME_PIP_ARGS chooses the index)"
+    python3 -m venv .venv
+    # shellcheck disable=SC2086
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check ${MNEME_PIP_ARGS:-} -r scripts/requirements.txt
+    cp scripts/requirements.txt "$stamp"
+  fi
+  libtorch=$(.venv/bin/python -c 'import torch; print(torch.utils.cmake_prefix_path)')
+  if [ "$(.venv/bin/python -c 'import torch; print(torch.version.cuda or "cpu")')" != cpu ]; then
+    say "note: this wheel is a CUDA build; configuring needs a CUDA toolkit. For the CPU build: rm -r .venv; MNEME_PIP_ARGS='--index-url <index of CPU wheels>' $0"
+  fi
+else
+  say "LibTorch: $libtorch"
+fi
+[ "$deps_only" = no ] || exit 0
+
+# 3. Build
+build=build/$preset; mkdir -p build
+say "building $build (about 6 minutes on 2 cores the first time)"
+cmake --preset "$preset" -DCMAKE_PREFIX_PATH="$libtorch" >"$build.log" 2>&1 || { tail -n 30 "$build.log" >&2; exit 1; }
+cmake --build --preset "$preset"
+say "ready: $build/mneme"

@@ -1,0 +1,98 @@
+// The whole of an experiment: every option, resolved. Made from settings (key → text, see settings.h) by `resolve`.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "config/settings.h"
+#include "mneme/model_options.h"
+#include "mneme/task.h"
+
+namespace mneme {
+
+struct RunOptions : Options {
+  int64_t seed = 1;
+  std::string name = "";                // readable part of the run id; empty = model kind + task kind
+  std::string folder = "results/runs";  // run folders are made below it (not hashed)
+  std::string labels = "";              // "arm:mag_linear, task:needle", written by sweeps for tables (not hashed)
+  void describe(OptionVisitor& visitor) override;
+};
+
+struct TrainOptions : Options {
+  int64_t steps = 500;
+  int64_t batch = 16;                   // rows per step
+  int64_t batch_tokens = 0;             // > 0: rows = max(1, batch_tokens / length) instead
+  int64_t accumulate = 1;               // micro-batches per step
+  double lr = 3e-3;
+  double lr_min = 0;                    // where the cosine ends, as a share of lr
+  int64_t warmup = 50;
+  std::string schedule = "cosine";      // cosine, constant
+  double weight_decay = 0.1;
+  double beta1 = 0.9;
+  double beta2 = 0.98;
+  int64_t segment = 0;                  // > 0: truncated backpropagation over segments of so many tokens
+  double clip = 1;                      // largest gradient norm; 0 = off
+  double stop_accuracy = 0;             // > 0: stop once the last evaluation reaches it (never in comparisons)
+  int64_t log_every = 10;
+  int64_t checkpoint_every = 100;       // steps
+  int64_t keep = 1;                     // checkpoints kept beside the best one
+  void describe(OptionVisitor& visitor) override;
+  void check(const std::string& prefix, Problems& problems) const override;
+};
+
+struct EvalOptions : Options {
+  std::vector<int64_t> lengths;         // empty = task.length
+  int64_t samples = 256;                // rows per setting
+  int64_t tokens = 0;                   // > 0: rows per setting = clamp(tokens / length, 16, samples)
+  int64_t every = 0;                    // steps between evaluations on the validation split; 0 = only at the end
+  int64_t segment = 1024;               // tokens per call; longer rows are read with carried state
+  int64_t batch_tokens = 16384;         // tokens held at once
+  int64_t seed = 1000;                  // test rows; the same for every arm
+  void describe(OptionVisitor& visitor) override;
+};
+
+struct RuntimeOptions : Options {
+  int64_t threads = 0;                  // 0 = all cores
+  std::string device = "cpu";
+  std::string dtype = "float32";        // float32, float64
+  void describe(OptionVisitor& visitor) override;
+};
+
+struct Config {
+  RunOptions run;
+  ModelOptions model;
+  MemoryOptions memory;
+  TaskOptions task;
+  std::shared_ptr<Options> task_options;  // section task.<kind>, type known to the task plug-in
+  TrainOptions train;
+  EvalOptions eval;
+  RuntimeOptions runtime;
+};
+
+/// Settings → Config: unknown keys (with the nearest known), types, ranges, rules between options. Throws ConfigError
+/// with *all* problems, each with file and line (or "command line").
+Config resolve(const Settings& settings);
+
+/// Canonical text: every section and key in fixed order, values as resolved; only the chosen task's section. Reading it
+/// back gives the same Config and the same text.
+std::string canonical_ini(const Config& config);
+
+/// 64-bit hash, 16 hex digits, of what can change a result: Hashed::yes values, data files by content digest. The section
+/// `task.<kind>` of other tasks does not count. `without` leaves keys out (e.g. "run.seed": the same for all seeds).
+std::string config_hash(const Config& config, const std::vector<std::string>& without = {});
+
+/// "readable-slug-1a2b3c4d": run.name (or model and task kind), then 8 hex digits of the hash.
+std::string run_id(const Config& config);
+
+/// Flat key → value text of a resolved config, in canonical order ("model.width" → "64"); for tables and metadata.
+std::vector<std::pair<std::string, std::string>> flat_values(const Config& config);
+
+/// One option as `mneme options` prints it.
+struct OptionHelp {
+  std::string key, type, default_value, range, help;
+};
+/// Every option whose key starts with `prefix`, all tasks' sections included.
+std::vector<OptionHelp> option_help(const std::string& prefix = "");
+
+}  // namespace mneme

@@ -1,0 +1,41 @@
+// Settings: the text form of a config, key → value with its origin, before types and ranges are known.
+//
+// Sources, later ones win: files named by `extends = a.ini, b.ini` (relative to the file; in order; a cycle is an error),
+// the file itself, `key=value` overrides. INI: section = struct; `#` or `;` at the start of a line or after white space
+// begins a comment.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace mneme {
+
+struct SettingValue {
+  std::string text;
+  std::string origin;  // "configs/base.ini:12" or "command line"
+};
+
+class Settings {
+ public:
+  /// Reads a file with everything it extends. Throws ConfigError (missing file, cycle, malformed line, key twice in a section).
+  static Settings from_file(const std::string& path);
+  static Settings from_text(const std::string& text, const std::string& origin, const std::string& folder = ".");
+
+  /// "key=value"; throws UsageError when there is no '=' or no dot in the key.
+  void override_with(const std::string& assignment, const std::string& origin = "command line");
+  void set(const std::string& key, const std::string& value, const std::string& origin);
+  void merge(const Settings& later);
+  void erase(const std::string& key);
+
+  const SettingValue* find(const std::string& key) const;
+  /// Keys in order of first appearance ("section.key").
+  const std::vector<std::pair<std::string, SettingValue>>& all() const { return values_; }
+  /// All keys that start with prefix, with the prefix cut off.
+  Settings section(const std::string& prefix) const;
+
+ private:
+  std::vector<std::pair<std::string, SettingValue>> values_;
+};
+
+}  // namespace mneme

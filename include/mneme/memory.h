@@ -1,0 +1,65 @@
+// A long-term memory: a small network M whose weights are the state and learn at test time.
+//
+// Shapes: B rows, T tokens, H heads, D head width, G gate layers (1 for a matrix, one per weight matrix of an MLP).
+// The layer around it (src/models/memory_layer.h) makes queries, keys, values and gates; a memory turns them into reads:
+//
+//     loss      l(M; k, v) = ‖M(k) − v‖²                       Titans, arXiv 2501.00663, eqs. 8–15
+//     momentum  S_t = η_t S_{t−1} − θ_t ∇l(M_{c(t)}; k_t, v_t)
+//     memory    M_t = (1 − α_t) M_{t−1} + S_t
+//     read      y_t = M_t(q_t)
+//
+// To add one: a file in memory/ that defines `register_memory_<file name>` (memory/README.md, five steps).
+#pragma once
+
+#include <ATen/core/Generator.h>
+#include <torch/nn/module.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "mneme/model_options.h"
+#include "mneme/registry.h"
+#include "mneme/state.h"
+
+namespace mneme {
+
+/// What a memory reads per call. Queries and keys come as the layer normalised them (L2 by default).
+struct MemoryInput {
+  at::Tensor query, key, value;  ///< [B,H,T,D]
+  at::Tensor theta;              ///< [B,H,T,G] step size θ ≥ 0, momentum damping included
+  at::Tensor alpha;              ///< [B,H,T,G] forgetting α in [0,1]
+  at::Tensor eta;                ///< [B,H,T,G] momentum η in [0,1)
+};
+
+class Memory : public torch::nn::Module {
+ public:
+  /// Weight matrices with gates of their own: G.
+  virtual int64_t gate_layers() const { return 1; }
+
+  /// Reads [B,H,T,D]. `state` holds weights, momentum and what an unfinished refresh interval needs; a fresh state starts
+  /// from the learned initial weights. Differentiable with respect to the input, the state and the initial weights.
+  virtual at::Tensor forward(const MemoryInput& input, State& state) = 0;
+
+  /// Floating-point operations per token and head, forward (docs/maths.md).
+  virtual double flops_per_token() const = 0;
+
+  /// The memory is switched off (ablation): reads come from the initial weights, no state, no writes.
+  virtual at::Tensor forward_off(const at::Tensor& query) = 0;
+};
+
+struct MemoryContext {
+  const MemoryOptions& options;
+  int64_t heads;
+  int64_t head_width;
+  at::Generator generator;  ///< for the initial weights
+};
+
+struct MemoryPlugin {
+  std::string name, summary;
+  std::function<std::shared_ptr<Memory>(const MemoryContext&)> make;  ///< null result for `none`
+};
+
+using MemoryRegistry = Registry<MemoryPlugin>;
+
+}  // namespace mneme

@@ -1,0 +1,89 @@
+// Sequence models: embedding → layers of (block, feed-forward) with residuals → norm → head.
+//
+// Shapes: B rows, T tokens, C model width, V vocabulary. One `State` goes through the whole model, so training on one
+// segment, truncated training over many, prompt processing and decoding are the same call with another split.
+// To add a block: a file in src/models/blocks/ that defines `register_block_<file name>`.
+#pragma once
+
+#include <ATen/core/Generator.h>
+#include <torch/nn/module.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mneme/memory.h"
+#include "mneme/model_options.h"
+#include "mneme/registry.h"
+#include "mneme/state.h"
+
+namespace mneme {
+
+/// Passed down one forward pass.
+struct ForwardContext {
+  /// Set for training with dropout; undefined = no dropout.
+  std::optional<at::Generator> dropout;
+  /// Sum of the blocks' penalties (memory.write_penalty), to be added to the training loss; undefined = none.
+  at::Tensor penalty;
+  /// Where to put measurements ("layer0/theta_mean" → value); null = do not measure.
+  std::map<std::string, double>* probe = nullptr;
+};
+
+class Block : public torch::nn::Module {
+ public:
+  /// x [B,T,C], normalised → [B,T,C]; the backbone adds the residual.
+  virtual at::Tensor forward(const at::Tensor& x, State& state, ForwardContext& context) = 0;
+};
+
+struct BlockContext {
+  const ModelOptions& model;
+  const MemoryOptions& memory;
+  int64_t layer;
+  at::Generator generator;  ///< for the initial parameters
+};
+
+struct BlockPlugin {
+  std::string name, summary;
+  std::function<std::shared_ptr<Block>(const BlockContext&)> make;
+};
+
+using BlockRegistry = Registry<BlockPlugin>;
+
+/// The whole network. Parameter names are stable: they are the names in checkpoints.
+class SequenceModel : public torch::nn::Module {
+ public:
+  struct Shape {
+    int64_t vocab = 0;
+    int64_t max_length = 0;  ///< longest row ever read; sizes the table of learned positions
+  };
+
+  SequenceModel(const ModelOptions& model, const MemoryOptions& memory, const Shape& shape, uint64_t seed);
+  ~SequenceModel() override;
+
+  /// tokens int64 [B,T] → hidden states [B,T,C], after the last norm; the state moves T tokens on.
+  at::Tensor hidden(const at::Tensor& tokens, State& state, ForwardContext& context);
+  /// hidden [...,C] → logits [...,V].
+  at::Tensor logits(const at::Tensor& hidden);
+
+  /// hidden + logits, for callers that want every position.
+  at::Tensor forward(const at::Tensor& tokens, State& state, ForwardContext& context);
+
+  int64_t parameter_count() const;
+  const Shape& shape() const { return shape_; }
+
+  /// Parameters that get weight decay: matrices of projections; not embeddings, norms, gates, convolutions, memory
+  /// weights. (name, tensor) of all parameters in stable order come from named_parameters().
+  bool decays(const std::string& parameter_name) const;
+
+ private:
+  struct Layer;
+  Shape shape_;
+  ModelOptions options_;
+  at::Tensor embedding_, positions_, head_, norm_;
+  std::vector<std::shared_ptr<Layer>> layers_;
+};
+
+}  // namespace mneme

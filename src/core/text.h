@@ -1,0 +1,27 @@
+// Small text helpers that the standard library lacks.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mneme {
+
+/// Without white space at both ends.
+std::string trim(std::string_view text);
+
+/// Parts between `separator`, trimmed. Empty text has no parts; empty parts are kept: "a,,b" → a, "", b.
+std::vector<std::string> split(std::string_view text, char separator);
+
+std::string join(const std::vector<std::string>& parts, std::string_view separator);
+
+/// The candidate that `name` most likely was meant to be; "" when none is near.
+std::string nearest(std::string_view name, const std::vector<std::string>& candidates);
+
+/// "; did you mean 'x'?" or "".
+std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates);
+
+/// Shortest text that reads back as the same number: 0.003, 10000, 1e-10.
+std::string format_number(double value);
+
+}  // namespace mneme

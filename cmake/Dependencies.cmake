@@ -1,7 +1,7 @@
 # Everything Mneme links. Nothing is downloaded here; scripts/setup.sh installs what is missing.
 find_package(Torch REQUIRED)
 find_package(Boost 1.74 REQUIRED COMPONENTS program_options)
-find_package(HDF5 REQUIRED COMPONENTS C)
+find_package(HDF5 REQUIRED COMPONENTS C HL)
 find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(Threads REQUIRED)
@@ -13,7 +13,7 @@ endif()
 # another fails. HDF5's variables become a target.
 add_library(hdf5 INTERFACE)
 target_include_directories(hdf5 SYSTEM INTERFACE ${HDF5_INCLUDE_DIRS})
-target_link_libraries(hdf5 INTERFACE ${HDF5_C_LIBRARIES})
+target_link_libraries(hdf5 INTERFACE ${HDF5_C_HL_LIBRARIES} ${HDF5_C_LIBRARIES})
 target_compile_definitions(hdf5 INTERFACE H5_USE_110_API)
 
 find_program(CCACHE ccache)

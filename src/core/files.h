@@ -1,0 +1,49 @@
+// Files that are either the old one or the new one, never half of each, and folders held by one process.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace mneme {
+
+/// The whole file. DataError: missing or unreadable.
+std::string read_file(const std::string& path);
+
+/// Makes the folder and those above it. StoreError where it cannot.
+void make_folders(const std::string& folder);
+
+/// Writes a temporary file beside `path`, fsyncs it, renames it into place and fsyncs the folder. On a full disk:
+/// StoreError, the old file is still there and the temporary one is gone.
+void atomic_write(const std::string& path, std::string_view bytes);
+
+/// The same for a file that was written by other means, e.g. an HDF5 output larger than memory: fsync `finished`, rename.
+void move_into_place(const std::string& finished, const std::string& path);
+
+/// Appends lines, each in one write: a reader never sees half a line of a living process.
+class LineFile {
+ public:
+  explicit LineFile(std::string path);
+  ~LineFile();
+  LineFile(const LineFile&) = delete;
+  LineFile& operator=(const LineFile&) = delete;
+  void add(const std::string& line);
+
+ private:
+  std::string path_;
+  int file_ = -1;
+};
+
+/// Holds `folder`/lock by flock as long as it lives; the system lets go when the process ends, however it ends.
+/// StoreError: another process holds it (its id is in the message), or the folder is not writable.
+class FolderLock {
+ public:
+  explicit FolderLock(const std::string& folder);
+  ~FolderLock();
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int file_ = -1;
+};
+
+}  // namespace mneme

@@ -1,0 +1,26 @@
+// Where a number came from: code, machine, time. Holds no host or user names, so that results can be published as they are.
+#pragma once
+
+#include <string>
+
+namespace mneme {
+
+/// "0.1.0+1a2b3c4d5e6f": release and commit of the sources this program was built from.
+std::string code_version();
+/// Whether files that can change a result differed from that commit.
+bool code_dirty();
+
+/// As the system names it; "unknown" where it does not.
+std::string cpu_model();
+
+/// Resident memory of this process now, and the most it ever was.
+double rss_mib();
+double peak_rss_mib();
+
+/// "2026-01-31T12:00:00Z"
+std::string utc_now();
+
+/// The arguments as one shell line, quoted where needed; the program by its file name only.
+std::string command_line(int argc, const char* const* argv);
+
+}  // namespace mneme

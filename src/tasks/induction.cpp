@@ -3,6 +3,8 @@
 //
 //   token    4 11  * 7  0 15  …  3  *
 //   target   -  -  - -  -  -  …  -  7
+#include <fmt/format.h>
+
 #include "tasks/support/seeded_task.h"
 
 namespace mneme {
@@ -24,7 +26,7 @@ class Induction : public LengthTask {
   int64_t vocab() const override { return letters_ + 1; }
   double chance() const override { return 1.0 / static_cast<double>(letters_); }
   std::string token_text(int64_t token) const override {
-    return token == letters_ ? "* " : std::to_string(token) + " ";
+    return token == letters_ ? "* " : fmt::format("{} ", token);
   }
 
  protected:

@@ -1,9 +1,10 @@
 // The whole of an experiment: every option, resolved. Made from settings (key → text, see settings.h) by `resolve`.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "config/settings.h"
 #include "mneme/model_options.h"
@@ -70,15 +71,22 @@ struct Config {
   RuntimeOptions runtime;
 };
 
+/// Names that model.kind and memory.kind may take: the registries of blocks and memories, which this layer cannot see. The
+/// program calls it once at its start; until then any name passes.
+void set_known_plugins(std::vector<std::string> blocks, std::vector<std::string> memories);
+
+/// Whether the files that options name have to be there. A stored config of a finished run may outlive its data.
+enum class DataFiles { must_exist, may_be_missing };
+
 /// Settings → Config: unknown keys (with the nearest known), types, ranges, rules between options. Throws ConfigError
-/// with *all* problems, each with file and line (or "command line").
-Config resolve(const Settings& settings);
+/// with *all* problems, one a line: `configs/x.ini:7: model.heads = 3: what is wrong; allowed: …; did you mean 'x'?`
+Config resolve(const Settings& settings, DataFiles files = DataFiles::must_exist);
 
 /// Canonical text: every section and key in fixed order, values as resolved; only the chosen task's section. Reading it
 /// back gives the same Config and the same text.
 std::string canonical_ini(const Config& config);
 
-/// 64-bit hash, 16 hex digits, of what can change a result: Hashed::yes values, data files by content digest. The section
+/// First 64 bits of SHA-256, 16 hex digits, of what can change a result: Hashed::yes values, data files by content digest. The section
 /// `task.<kind>` of other tasks does not count. `without` leaves keys out (e.g. "run.seed": the same for all seeds).
 std::string config_hash(const Config& config, const std::vector<std::string>& without = {});
 

@@ -1,12 +1,13 @@
 // Settings: the text form of a config, key → value with its origin, before types and ranges are known.
 //
-// Sources, later ones win: files named by `extends = a.ini, b.ini` (relative to the file; in order; a cycle is an error),
-// the file itself, `key=value` overrides. INI: section = struct; `#` or `;` at the start of a line or after white space
-// begins a comment.
+// Sources, later ones win: files named by `extends = a.ini, b.ini` (relative to the file; in order; a file that several
+// of them extend counts once, where it comes first; a cycle is an error), the file itself, `key=value` overrides.
+// INI: section = struct; `#` or `;` at the start of a line or after white space begins a comment. A value in double
+// quotes is taken as it stands, with \", \\ and \n for quote, backslash, newline.
 #pragma once
 
-#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace mneme {
@@ -18,7 +19,8 @@ struct SettingValue {
 
 class Settings {
  public:
-  /// Reads a file with everything it extends. Throws ConfigError (missing file, cycle, malformed line, key twice in a section).
+  /// Reads a file with everything it extends. Throws ConfigError listing every missing file, cycle, malformed line and
+  /// key given twice in one file.
   static Settings from_file(const std::string& path);
   static Settings from_text(const std::string& text, const std::string& origin, const std::string& folder = ".");
 
@@ -33,9 +35,16 @@ class Settings {
   const std::vector<std::pair<std::string, SettingValue>>& all() const { return values_; }
   /// All keys that start with prefix, with the prefix cut off.
   Settings section(const std::string& prefix) const;
+  /// Names of all sections in order of first appearance, also of those without a key.
+  const std::vector<std::string>& section_names() const { return section_names_; }
+  void add_section(const std::string& name);
 
  private:
   std::vector<std::pair<std::string, SettingValue>> values_;
+  std::vector<std::string> section_names_;
 };
+
+/// As it must stand in a file to be read back: in double quotes where white space, quotes or comment signs ask for it.
+std::string quoted_value(const std::string& text);
 
 }  // namespace mneme

@@ -1,0 +1,42 @@
+#include "config/sections.h"
+
+namespace mneme {
+
+std::string canonical_ini(const Config& config) {
+  std::string text;
+  for (const Section& section : sections_of(config)) {
+    text += (text.empty() ? "[" : "\n[") + section.name + "]\n";
+    for (const Field& field : fields_of(section)) {
+      const std::string value = quoted_value(field.text());
+      text += field.key.substr(section.name.size() + 1) + " =" + (value.empty() ? "" : " " + value) + "\n";
+    }
+  }
+  return text;
+}
+
+std::vector<std::pair<std::string, std::string>> flat_values(const Config& config) {
+  std::vector<std::pair<std::string, std::string>> values;
+  for (const Section& section : sections_of(config))
+    for (const Field& field : fields_of(section)) values.push_back({field.key, field.text()});
+  return values;
+}
+
+std::vector<OptionHelp> option_help(const std::string& prefix) {
+  std::vector<OptionHelp> list;
+  const auto add = [&](const Section& section) {
+    for (const Field& field : fields_of(section))
+      if (field.key.rfind(prefix, 0) == 0) list.push_back({field.key, field.type, field.text(), field.range, field.help});
+  };
+  Config defaults;
+  for (const Section& section : sections_of(defaults)) {
+    add(section);
+    if (section.name != "task") continue;
+    for (const TaskPlugin& plugin : TaskRegistry::instance().all()) {
+      const std::shared_ptr<Options> options = plugin.options();
+      add({"task." + plugin.name, options.get()});
+    }
+  }
+  return list;
+}
+
+}  // namespace mneme

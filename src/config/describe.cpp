@@ -1,0 +1,116 @@
+// Every option of the fixed sections: key, range, one line of help. Defaults stand in the headers.
+#include "config/config.h"
+#include "config/plugins.h"
+
+namespace mneme {
+namespace {
+
+constexpr int64_t kMaxWidth = 65536;
+constexpr int64_t kMaxLength = int64_t{1} << 30;  // tokens in a row
+constexpr int64_t kMaxCount = int64_t{1} << 40;
+
+}  // namespace
+
+void RunOptions::describe(OptionVisitor& v) {
+  v.option("seed", seed, {0, kMaxCount}, "seed of initialisation, training rows and dropout");
+  v.option("name", name, Choices{}, "readable part of the run id; empty = model and task kind", Hashed::no);
+  v.option("folder", folder, Choices{}, "run folders are made below it", Hashed::no);
+  v.option("labels", labels, Choices{}, "axis:value pairs by which tables group runs; written by sweeps", Hashed::no);
+}
+
+void ModelOptions::describe(OptionVisitor& v) {
+  v.option("kind", kind, known_blocks(), "block of every layer, see `mneme list models`");
+  v.option("layers", layers, {1, 1024}, "blocks in sequence");
+  v.option("width", width, {1, kMaxWidth}, "channels of the residual stream");
+  v.option("heads", heads, {1, kMaxWidth}, "query heads of attention; divides width");
+  v.option("kv_heads", kv_heads, {0, kMaxWidth}, "key and value heads, shared by groups of query heads; 0 = heads");
+  v.option("ffn", ffn, {"swiglu", "none"}, "feed-forward layer after each block");
+  v.option("ffn_width", ffn_width, {0, 8 * kMaxWidth}, "hidden channels of it; 0 = 8/3 width, up to a multiple of 64");
+  v.option("positions", positions, {"rope", "none", "learned", "sinusoidal"}, "how attention knows positions");
+  v.option("rope_base", rope_base, {1, 1e12}, "base of the rotary frequencies");
+  v.option("attention", attention, {"full", "window"}, "all earlier tokens, or the last `window` of them");
+  v.option("window", window, {1, kMaxLength}, "tokens a query sees with attention = window, itself included");
+  v.option("persistent_tokens", persistent_tokens, {0, 65536}, "learned tokens that every position sees");
+  v.option("conv_width", conv_width, {0, 64}, "taps of the causal convolution on q, k, v; 0 = none");
+  v.option("conv_init", conv_init, {"random", "identity", "shift"},
+           "its start; shift: keys come from the previous token, and W_q = W_k");
+  v.option("tie_embeddings", tie_embeddings, "the head reuses the token embedding");
+  v.option("combine", combine, {"product", "sum"}, "how MAG joins attention and memory; product: as published");
+  v.option("memory_layers", memory_layers, {0, 1023}, "layers (from 0) whose block has a memory; empty = all");
+  v.option("dropout", dropout, {0, 0.9}, "on embeddings and block outputs, in training");
+}
+
+void MemoryOptions::describe(OptionVisitor& v) {
+  v.option("kind", kind, known_memories(), "the memory, see `mneme list memories`");
+  v.option("heads", heads, {1, kMaxWidth}, "memories side by side");
+  v.option("head_width", head_width, {0, kMaxWidth}, "channels of a key; 0 = model.width / memory.heads");
+  v.option("depth", depth, {1, 16}, "weight matrices of neural_mlp");
+  v.option("expansion", expansion, {1, 64}, "hidden width of neural_mlp as a multiple of head_width");
+  v.option("form", form, {"feature", "plain", "residual_norm"}, "network of neural_mlp");
+  v.option("features", features, {0, 64}, "of linear: keys pass a slow layer of n × head_width first; 0 = none");
+  v.option("refresh", refresh, {1, 65536}, "tokens between refresh points, where stale gradients are taken anew");
+  v.option("group", group, {1, 65536}, "tokens that share one gate");
+  v.option("gradient", gradient, {"auto", "exact", "refresh", "exact_last", "sweeps"},
+           "where gradients are taken: each token's own weights (exact), the refresh point's, exact in the last layer");
+  v.option("sweeps", sweeps, {1, 16}, "repetitions of the solve with gradient = sweeps");
+  v.option("momentum", momentum, "past surprise carries on (η)");
+  v.option("momentum_damping", momentum_damping, "θ → (1−η) θ: how much is written does not depend on η");
+  v.option("forgetting", forgetting, "weights decay towards the retention target (α)");
+  v.option("theta_max", theta_max, {1e-6, 100}, "largest step size θ");
+  v.option("gate_scale", gate_scale, {0, 1000}, "factor on the gates' linear layer");
+  v.option("theta_bias", theta_bias, {-100, 100}, "logit of θ at the start: how much is written");
+  v.option("alpha_bias", alpha_bias, {-100, 100}, "logit of α at the start: how fast is forgotten");
+  v.option("eta_bias", eta_bias, {-100, 100}, "logit of η at the start: how long surprise lasts");
+  v.option("retention_target", retention_target, {"auto", "zero", "init"}, "what forgetting decays to; auto: per kind");
+  v.option("init", init, {"zero", "random"}, "of linear: initial weights, learned");
+  v.option("read", read, {"after", "before"}, "a token reads after or before its own write");
+  v.option("write_penalty", write_penalty, {0, 1000}, "× mean(θ)/θ_max per layer in the training loss: write little");
+  v.option("kernel", kernel, {"auto", "reference", "chunked"}, "token loop, or tiles of matrix products");
+  v.option("tile", tile, {1, 4096}, "tokens of a tile of the chunked kernel");
+  v.option("off", off, "ablation: θ = α = 0; same parameters, no state");
+}
+
+void TaskOptions::describe(OptionVisitor& v) {
+  v.option("kind", kind, TaskRegistry::instance().names(), "the task, see `mneme list tasks`");
+  v.option("length", length, {2, kMaxLength}, "tokens of a training row, for tasks whose setting is a length");
+  v.option("loss", loss, {"answers", "all"}, "train on the scored positions only, or on every next token");
+  v.option("control", control, {"none", "impossible"}, "impossible: the answer is not in the row; must score chance");
+}
+
+void TrainOptions::describe(OptionVisitor& v) {
+  v.option("steps", steps, {0, kMaxCount}, "optimizer steps");
+  v.option("batch", batch, {1, 1 << 20}, "rows of a step");
+  v.option("batch_tokens", batch_tokens, {0, kMaxLength}, "> 0: rows = batch_tokens / row length instead");
+  v.option("accumulate", accumulate, {1, 65536}, "parts a step's rows are worked through in");
+  v.option("lr", lr, {0, 100}, "learning rate of AdamW at its highest");
+  v.option("lr_min", lr_min, {0, 1}, "where the cosine ends, as a share of lr");
+  v.option("warmup", warmup, {0, kMaxCount}, "steps of linear rise to lr");
+  v.option("schedule", schedule, {"cosine", "constant"}, "learning rate after warm-up");
+  v.option("weight_decay", weight_decay, {0, 100}, "on matrices only; not on memories, gates, norms");
+  v.option("beta1", beta1, {0, 0.999999}, "AdamW decay of the mean gradient");
+  v.option("beta2", beta2, {0, 0.999999}, "AdamW decay of the mean squared gradient");
+  v.option("segment", segment, {0, kMaxLength}, "> 0: truncated backpropagation over segments of so many tokens");
+  v.option("clip", clip, {0, 1e9}, "largest gradient norm; 0 = off");
+  v.option("stop_accuracy", stop_accuracy, {0, 1}, "> 0: stop once a validation reaches it; not in comparisons");
+  v.option("log_every", log_every, {1, kMaxCount}, "steps between rows of the training log", Hashed::no);
+  v.option("checkpoint_every", checkpoint_every, {1, kMaxCount}, "steps between checkpoints", Hashed::no);
+  v.option("keep", keep, {1, 1000}, "checkpoints kept beside the best one", Hashed::no);
+}
+
+void EvalOptions::describe(OptionVisitor& v) {
+  v.option("lengths", lengths, {1, kMaxLength}, "tokens of test rows, for tasks whose setting is a length; empty = task.length");
+  v.option("samples", samples, {1, 1 << 24}, "test rows of a setting");
+  v.option("tokens", tokens, {0, kMaxCount}, "> 0: rows of a setting = tokens / row length, from 16 to samples");
+  v.option("every", every, {0, kMaxCount}, "steps between validations; 0 = only at the end");
+  v.option("segment", segment, {1, kMaxLength}, "tokens read at a time; longer rows carry state on");
+  v.option("batch_tokens", batch_tokens, {1, kMaxLength}, "tokens held at once");
+  v.option("seed", seed, {0, kMaxCount}, "seed of the test rows, the same for every arm");
+}
+
+void RuntimeOptions::describe(OptionVisitor& v) {
+  v.option("threads", threads, {0, 4096}, "threads of this process; 0 = all cores", Hashed::no);
+  v.option("device", device, {"cpu", "cuda"}, "where tensors live");
+  v.option("dtype", dtype, {"float32", "float64"}, "precision of parameters and activations");
+}
+
+}  // namespace mneme

@@ -1,0 +1,54 @@
+#include <algorithm>
+#include <cctype>
+
+#include "config/digest.h"
+#include "config/sections.h"
+#include "core/sha256.h"
+#include "core/text.h"
+
+namespace mneme {
+namespace {
+
+constexpr size_t kHashDigits = 16, kIdDigits = 8, kMaxSlug = 96;
+
+std::string hashed_text(const Field& field) {
+  if (field.files == nullptr) return field.text();
+  std::vector<std::string> digests;
+  for (const std::string& path : *field.files) digests.push_back(path_digest(path));
+  return join(digests, ",");
+}
+
+// Letters, digits, '_', '.' and single dashes: safe in file names and readable.
+std::string slug(const std::string& name) {
+  std::string text;
+  for (const unsigned char c : name) {
+    if (std::isalnum(c) != 0 || c == '_' || c == '.')
+      text += static_cast<char>(c);
+    else if (!text.empty() && text.back() != '-')
+      text += '-';
+  }
+  text = text.substr(0, kMaxSlug);
+  while (!text.empty() && (text.back() == '-' || text.back() == '.')) text.pop_back();
+  while (!text.empty() && text.front() == '.') text.erase(0, 1);  // neither hidden nor '..'
+  return text;
+}
+
+}  // namespace
+
+std::string config_hash(const Config& config, const std::vector<std::string>& without) {
+  std::vector<std::string> lines;
+  for (const Section& section : sections_of(config))
+    for (const Field& field : fields_of(section))
+      if (field.hashed && std::find(without.begin(), without.end(), field.key) == without.end())
+        lines.push_back(field.key + "=" + hashed_text(field) + "\n");
+  std::sort(lines.begin(), lines.end());  // the order of description does not matter
+  return sha256_hex(join(lines, "")).substr(0, kHashDigits);
+}
+
+std::string run_id(const Config& config) {
+  std::string name = slug(config.run.name);
+  if (name.empty()) name = slug(config.model.kind + "-" + config.task.kind);
+  return name + "-" + config_hash(config).substr(0, kIdDigits);
+}
+
+}  // namespace mneme

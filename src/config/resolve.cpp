@@ -1,0 +1,146 @@
+#include "config/resolve.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "config/sections.h"
+#include "core/text.h"
+#include "mneme/errors.h"
+
+namespace mneme {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string missing_file(const std::string& path) {
+  if (fs::exists(path)) return "";
+  const fs::path folder = fs::path(path).parent_path();
+  std::vector<std::string> names;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder.empty() ? "." : folder, ignored))
+    names.push_back((folder / entry.path().filename()).string());
+  std::sort(names.begin(), names.end());
+  return "there is no file or folder '" + path + "' (seen from the working directory)" + did_you_mean(path, names);
+}
+
+class Resolver {
+ public:
+  Resolver(const Settings& settings, DataFiles files) : settings_(settings), files_(files) {}
+
+  Resolution run() {
+    for (const Section& section : sections_of(result_.config)) read(section, true);
+    read_tasks();
+    reject_unknown();
+    for (const Section& section : sections_of(result_.config))
+      if (good(section.name)) check(section);
+    cross_check();
+    return std::move(result_);
+  }
+
+ private:
+  bool good(const std::string& section) const { return bad_sections_.count(section) == 0; }
+
+  void problem(const std::string& key, const std::string& message) {
+    const auto value = values_.find(key);
+    const SettingValue* setting = settings_.find(key);
+    std::string line = (setting != nullptr ? setting->origin : value != values_.end() ? "default" : "config") + ": " + key;
+    if (setting != nullptr || value != values_.end()) line += " = " + (setting != nullptr ? setting->text : value->second);
+    result_.problems.push_back(line + ": " + message);
+  }
+
+  void read(const Section& section, bool chosen) {
+    for (Field& field : fields_of(*section.options, section.name + ".")) {
+      known_.push_back(field.key);
+      std::string wrong;
+      if (const SettingValue* setting = settings_.find(field.key)) wrong = field.parse(setting->text);
+      values_[field.key] = field.text();
+      if (field.files != nullptr && chosen) {
+        file_keys_.insert(field.key);
+        for (const std::string& path : *field.files)
+          if (wrong.empty() && files_ == DataFiles::must_exist) wrong = missing_file(path);
+      }
+      if (wrong.empty()) continue;
+      problem(field.key, wrong);
+      bad_sections_.insert(section.name);
+    }
+  }
+
+  // The chosen task's options become part of the config. Those of other tasks may stand in a shared file, but a mistake in
+  // them is a mistake all the same.
+  void read_tasks() {
+    for (const TaskPlugin& plugin : TaskRegistry::instance().all()) {
+      const bool chosen = good("task") && plugin.name == result_.config.task.kind;
+      const std::shared_ptr<Options> options = plugin.options();
+      read({"task." + plugin.name, options.get()}, chosen);
+      if (chosen) result_.config.task_options = options;
+    }
+    if (TaskRegistry::instance().all().empty()) problem("task.kind", "no task is registered in this program");
+  }
+
+  void reject_unknown() {
+    const std::set<std::string> known(known_.begin(), known_.end());
+    for (const auto& [key, value] : settings_.all()) {
+      if (known.count(key) != 0) continue;
+      const std::string section = key.substr(0, key.find('.'));
+      const bool of_sweep = section == "sweep" || section == "axis" || section == "grid" || section == "zip";
+      problem(key, of_sweep ? "this is a sweep file; start it with `mneme sweep`" : "unknown key" + did_you_mean(key, known_));
+    }
+  }
+
+  void check(const Section& section) {
+    Problems problems;
+    section.options->check(section.name + ".", problems);
+    for (const auto& [key, message] : problems.list()) {
+      if (files_ == DataFiles::may_be_missing && file_keys_.count(key) != 0) continue;
+      problem(key, message);
+    }
+  }
+
+  // Rules between sections.
+  void cross_check() {
+    const Config& config = result_.config;
+    if (good("model") && good("memory") && config.model.kind != "transformer") check_memory(config.model, config.memory);
+    if (good("train") && good("eval") && config.train.stop_accuracy > 0 && config.eval.every == 0)
+      problem("train.stop_accuracy", "needs validations on the way; set eval.every to a number of steps");
+  }
+
+  void check_memory(const ModelOptions& model, const MemoryOptions& memory) {
+    if (memory.kind == "none" && (model.kind == "lmm" || model.kind == "mag"))
+      problem("memory.kind", "model.kind = " + model.kind +
+                                 " is built on a memory; choose another memory.kind, or model.kind = transformer (for the "
+                                 "ablation: memory.off = true)");
+    if (memory.head_width == 0 && model.width % memory.heads != 0)
+      problem("memory.heads", "does not divide model.width = " + std::to_string(model.width) +
+                                  "; choose a divisor, or set memory.head_width");
+  }
+
+  const Settings& settings_;
+  DataFiles files_;
+  Resolution result_;
+  std::vector<std::string> known_;
+  std::map<std::string, std::string> values_;  // known key → value as far as it could be read
+  std::set<std::string> file_keys_, bad_sections_;
+};
+
+}  // namespace
+
+std::vector<Section> sections_of(Config& config) {
+  std::vector<Section> sections = {{"run", &config.run}, {"model", &config.model}, {"memory", &config.memory}, {"task", &config.task}};
+  if (config.task_options) sections.push_back({"task." + config.task.kind, config.task_options.get()});
+  sections.insert(sections.end(), {{"train", &config.train}, {"eval", &config.eval}, {"runtime", &config.runtime}});
+  return sections;
+}
+
+std::vector<Field> fields_of(const Section& section) { return fields_of(*section.options, section.name + "."); }
+
+Resolution try_resolve(const Settings& settings, DataFiles files) { return Resolver(settings, files).run(); }
+
+Config resolve(const Settings& settings, DataFiles files) {
+  Resolution resolution = try_resolve(settings, files);
+  if (!resolution.problems.empty()) throw ConfigError(join(resolution.problems, "\n"));
+  return std::move(resolution.config);
+}
+
+}  // namespace mneme

@@ -1,0 +1,171 @@
+#include "config/settings_reader.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "core/text.h"
+#include "mneme/errors.h"
+
+namespace mneme {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Cuts at the first '#' or ';' that begins the line or follows white space; not inside a value in double quotes.
+std::string without_comment(const std::string& line) {
+  size_t i = 0;
+  const size_t value = line.find_first_not_of(" \t", line.find('=') + 1);
+  if (line.find('=') != std::string::npos && value != std::string::npos && line[value] == '"') {
+    const size_t before = line.find_first_of("#;");
+    if (before > value)  // the comment does not already begin in front of the value
+      for (i = value + 1; i < line.size() && line[i] != '"'; ++i) i += line[i] == '\\';
+  }
+  for (; i < line.size(); ++i)
+    if ((line[i] == '#' || line[i] == ';') && (i == 0 || line[i - 1] == ' ' || line[i - 1] == '\t')) return line.substr(0, i);
+  return line;
+}
+
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder.empty() ? "." : folder, ignored))
+    names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+bool is_key(const std::string& text) {
+  return !text.empty() && text.front() != '.' && text.back() != '.' && text.find("..") == std::string::npos &&
+         std::all_of(text.begin(), text.end(), [](unsigned char c) {
+           return std::isalnum(c) != 0 || c == '_' || c == '.' || c == '-' || c == '+';
+         });
+}
+
+}  // namespace
+
+void SettingsReader::problem(const std::string& origin, const std::string& message) {
+  problems_.push_back(origin.empty() ? message : origin + ": " + message);
+}
+
+void SettingsReader::throw_problems() const {
+  if (!problems_.empty()) throw ConfigError(join(problems_, "\n"));
+}
+
+Settings SettingsReader::file(const fs::path& path, const std::string& asked_by) {
+  const fs::path identity = fs::weakly_canonical(path);
+  if (std::find(open_.begin(), open_.end(), identity) != open_.end()) {
+    std::string chain;
+    for (auto it = std::find(open_.begin(), open_.end(), identity); it != open_.end(); ++it)
+      chain += it->filename().string() + " → ";
+    problem(asked_by, "extends goes in a circle: " + chain + identity.filename().string() + "; take one of them out");
+    return {};
+  }
+  if (!done_.insert(identity).second) return {};
+  std::error_code ignored;
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream || fs::is_directory(path, ignored)) {
+    const std::string reason = fs::is_directory(path, ignored) ? "it is a folder, not a config file" : std::strerror(errno);
+    problem(asked_by, "cannot read config " + path.string() + ": " + reason +
+                          did_you_mean(path.filename().string(), names_in(path.parent_path())));
+    return {};
+  }
+  std::ostringstream content;
+  content << stream.rdbuf();
+  open_.push_back(identity);
+  Settings settings = text(content.str(), path.string(), path.parent_path());
+  open_.pop_back();
+  return settings;
+}
+
+Settings SettingsReader::text(const std::string& text, const std::string& origin, const fs::path& folder) {
+  Settings own, inherited;
+  std::istringstream lines(text);
+  std::string line;
+  Line at{"", "", folder};
+  for (int number = 1; std::getline(lines, line); ++number) {
+    if (number == 1 && line.compare(0, 3, "\xEF\xBB\xBF") == 0) line.erase(0, 3);
+    at.origin = origin + ":" + std::to_string(number);
+    line = trim(without_comment(line));
+    if (line.empty()) continue;
+    if (line.front() == '[')
+      section_line(line, at, own);
+    else
+      key_line(line, at, own, inherited);
+  }
+  inherited.merge(own);
+  return inherited;
+}
+
+void SettingsReader::section_line(const std::string& line, Line& at, Settings& own) {
+  const std::string name = trim(line.substr(1, line.size() - (line.back() == ']' ? 2 : 1)));
+  if (line.back() != ']' || !is_key(name)) return problem(at.origin, "'" + line + "' is not a section; write [name]");
+  at.section = name;
+  own.add_section(name);
+}
+
+void SettingsReader::key_line(const std::string& line, const Line& at, Settings& own, Settings& inherited) {
+  const size_t equals = line.find('=');
+  const std::string name = trim(line.substr(0, equals));
+  if (equals == std::string::npos || !is_key(name)) return problem(at.origin, "'" + line + "' is not 'key = value'");
+  const std::string value = value_of(line.substr(equals + 1), at.origin);
+  if (name == "extends") return extend(value, at, inherited);
+  const std::string key = at.section.empty() ? name : at.section + "." + name;
+  if (key.find('.') == std::string::npos)
+    return problem(at.origin, key + " stands before the first section; write it below [section], or as section." + key);
+  if (const SettingValue* first = own.find(key))
+    return problem(at.origin, key + " is given twice, first at " + first->origin + "; keep one");
+  own.set(key, value, at.origin);
+}
+
+// At the top, a file's keys become the start of this one; in a section of a sweep's axis (axis.arm.mag) they become keys of
+// that axis value, so that an arm can be made of the same fragments as a config.
+void SettingsReader::extend(const std::string& names, const Line& at, Settings& inherited) {
+  const bool axis_value = at.section.rfind("axis.", 0) == 0;
+  if (!at.section.empty() && !axis_value)
+    return problem(at.origin, "extends belongs before the first section, not into [" + at.section + "]");
+  SettingsReader fresh;  // an axis value is put together on its own, whatever the sweep itself extends
+  fresh.open_ = open_;
+  SettingsReader& reader = axis_value ? fresh : *this;
+  for (const std::string& name : split(names, ',')) {
+    if (name.empty()) {
+      problem(at.origin, "extends has an empty name between its commas");
+      continue;
+    }
+    const Settings extended = reader.file((at.folder / name).lexically_normal(), at.origin);
+    if (!axis_value) inherited.merge(extended);
+    for (const auto& [key, value] : extended.all())
+      if (axis_value) inherited.set(at.section + "." + key, value.text, value.origin);
+  }
+  if (axis_value) problems_.insert(problems_.end(), fresh.problems_.begin(), fresh.problems_.end());
+}
+
+std::string SettingsReader::value_of(const std::string& raw, const std::string& origin) {
+  try {
+    return unquoted_value(raw);
+  } catch (const ConfigError& error) {
+    problem(origin, error.what());
+    return "";
+  }
+}
+
+std::string unquoted_value(const std::string& raw) {
+  const std::string text = trim(raw);
+  if (text.empty() || text.front() != '"') return text;
+  std::string value;
+  for (size_t i = 1; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 1 < text.size())
+      value += text[++i] == 'n' ? '\n' : text[i];
+    else if (text[i] == '"' && i + 1 == text.size())
+      return value;
+    else if (text[i] == '"')
+      break;
+    else
+      value += text[i];
+  }
+  throw ConfigError("'" + text + "' begins with a quote that the end of the value does not close");
+}
+
+}  // namespace mneme

@@ -48,6 +48,9 @@ class LengthTask : public SeededTask {
   std::vector<int64_t> test_lengths_;
 };
 
+/// task.loss = all, in training: what is no answer predicts the next token. Tests always score the answers only.
+void score_next_tokens(Sample& row);
+
 /// A row of `length` tokens `fill`, nothing scored.
 Sample blank_row(int64_t length, int64_t fill);
 

@@ -1,0 +1,107 @@
+#include <algorithm>
+
+#include "results/run_file.h"
+
+namespace mneme {
+
+namespace {
+
+/// EvalSums for every element of the arrays in a group.
+std::vector<EvalSums> read_sums(const h5::Group& group) {
+  std::vector<EvalSums> sums;
+  for (const CountField& field : kCountFields) {
+    const std::vector<int64_t> values = group.dataset(field.name).read<int64_t>();
+    sums.resize(values.size());
+    for (size_t i = 0; i < values.size(); ++i) sums[i].*field.member = values[i];
+  }
+  const std::vector<double> loss = group.dataset("loss").read<double>();
+  for (size_t i = 0; i < std::min(loss.size(), sums.size()); ++i)
+    sums[i].loss = sums[i].scored > 0 ? loss[i] * static_cast<double>(sums[i].scored) : 0;
+  return sums;
+}
+
+/// Entry (e, s) of the arrays [evaluation, setting]; nullptr where the evaluation does not have that setting.
+using Cells = std::vector<EvalSetting*>;
+
+void read_slices(const h5::Group& group, const std::vector<std::string>& row_axes, const Cells& cells) {
+  if (row_axes.empty() || !group.has(slice_group(row_axes))) return;
+  const h5::Group slices = group.group(slice_group(row_axes));
+  const std::vector<EvalSums> sums = read_sums(slices);
+  std::vector<std::vector<int64_t>> axes;
+  for (const std::string& axis : row_axes) axes.push_back(slices.dataset(axis).read<int64_t>());
+  const size_t count = axes[0].size();
+  for (size_t cell = 0; cell < cells.size(); ++cell)
+    for (size_t i = 0; cells[cell] && i < count; ++i) {
+      if (sums.at(cell * count + i).rows == 0) continue;
+      std::vector<int64_t> key;
+      for (const std::vector<int64_t>& axis : axes) key.push_back(axis.at(i));
+      cells[cell]->slices[key] = sums[cell * count + i];
+    }
+}
+
+void read_positions(const h5::Group& group, std::vector<Evaluation>& evaluations, const Cells& cells) {
+  if (!group.has("by_position")) return;
+  const h5::Group positions = group.group("by_position");
+  const std::vector<int64_t> edges = positions.dataset("edges").read<int64_t>();
+  for (Evaluation& evaluation : evaluations) evaluation.position_edges = edges;
+  const std::vector<EvalSums> sums = read_sums(positions);
+  const size_t bins = edges.size() - 1;
+  for (size_t cell = 0; cell < cells.size(); ++cell)
+    if (cells[cell])
+      for (size_t bin = 0; bin < bins; ++bin) cells[cell]->positions.push_back(sums.at(cell * bins + bin));
+}
+
+std::vector<Evaluation> read_grid(const h5::Group& group, const std::string& task, const std::string& split) {
+  Evaluation common;
+  common.task = task;
+  common.split = split;
+  common.metric = group.text("metric");
+  common.chance = group.real("chance");
+  common.axes = group.dataset("axes").read_text();
+  common.row_axes = group.dataset("row_axes").read_text();
+
+  const std::vector<int64_t> steps = group.dataset("step").read<int64_t>();
+  const std::vector<int64_t> lengths = group.dataset("tokens_per_row").read<int64_t>();
+  std::vector<std::vector<int64_t>> points;
+  for (const std::string& axis : common.axes) points.push_back(group.dataset(axis).read<int64_t>());
+  const std::vector<EvalSums> sums = read_sums(group);
+  std::vector<std::vector<double>> measures;
+  for (const MeasureField& field : kMeasureFields) measures.push_back(group.dataset(field.name).read<double>());
+
+  std::vector<Evaluation> evaluations(steps.size(), common);
+  Cells cells(steps.size() * lengths.size(), nullptr);
+  for (size_t e = 0; e < steps.size(); ++e) {
+    evaluations[e].step = steps[e];
+    evaluations[e].settings.reserve(lengths.size());  // cells point into it
+    for (size_t s = 0; s < lengths.size(); ++s) {
+      const size_t cell = e * lengths.size() + s;
+      if (sums.at(cell).rows == 0) continue;
+      EvalSetting entry;
+      for (const std::vector<int64_t>& axis : points) entry.setting.push_back(axis.at(s));
+      entry.length = lengths[s];
+      entry.sums = sums[cell];
+      for (size_t i = 0; i < measures.size(); ++i) entry.*kMeasureFields[i].member = measures[i].at(cell);
+      evaluations[e].settings.push_back(std::move(entry));
+      cells[cell] = &evaluations[e].settings.back();
+    }
+  }
+  read_slices(group, common.row_axes, cells);
+  read_positions(group, evaluations, cells);
+  return evaluations;
+}
+
+}  // namespace
+
+std::vector<Evaluation> read_evaluations(const h5::Group& group) {
+  std::vector<Evaluation> all;
+  const h5::Group eval = group.group("eval");
+  for (const std::string& task : eval.names())
+    for (const std::string& split : eval.group(task).names()) {
+      std::vector<Evaluation> some = read_grid(eval.group(task + "/" + split), task, split);
+      std::move(some.begin(), some.end(), std::back_inserter(all));
+    }
+  std::stable_sort(all.begin(), all.end(), [](const Evaluation& a, const Evaluation& b) { return a.step < b.step; });
+  return all;
+}
+
+}  // namespace mneme

@@ -182,6 +182,11 @@ class Collector : public OptionVisitor {
 
 }  // namespace
 
+std::optional<double> read_number(const std::string& text) {
+  const auto number = number_from<double>(text);
+  return number && std::isfinite(*number) ? number : std::nullopt;
+}
+
 std::vector<Field> fields_of(Options& options, const std::string& prefix) {
   Collector collector(prefix);
   options.describe(collector);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,5 +25,8 @@ struct Field {
 
 /// Fields of `options` in order of description. They refer to `options`, which must outlive them.
 std::vector<Field> fields_of(Options& options, const std::string& prefix);
+
+/// A finite number as config files write it; nothing when `text` is something else.
+std::optional<double> read_number(const std::string& text);
 
 }  // namespace mneme

@@ -8,17 +8,21 @@
 //   lr = 1e-3, 3e-3, 1e-2            # optional inner axis train.lr: chosen per combination on lr_seed, validation split
 //   lr_seed = 100
 //   exclude = task:needle arm:lmm; task:rewrite arm:rope_ffn     # combinations left out
-//   [axis.arm.mag_linear]            # one value of the axis "arm": any config keys
-//   model.kind = mag
+//   [axis.arm.mag_linear]            # one value of the axis "arm": any config keys, also by extends
+//   extends = ../models/mag.ini
+//   memory.kind = linear
 //   [grid]                           # product over single keys, values separated by |
 //   memory.refresh = 16 | 64
 //   [zip]                            # keys that advance together, equally many values each
 //   model.width = 64 | 128
 //   model.heads = 1 | 2
+//
+// Later ones win: what the file extends, its own keys, axes in order, grid, zip, overrides, seed and learning rate.
+// Learning-rate trials carry the label "tuning:lr". Two runs with the same config hash are an error.
 #pragma once
 
-#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "config/config.h"
@@ -41,11 +45,11 @@ struct Sweep {
   std::vector<double> lr;                  // empty = no inner learning-rate axis
   std::vector<SweepRun> tuning;            // combinations × lr, on lr_seed
   std::vector<Labels> combinations;        // in order
-  /// combinations × seeds; `chosen_lr` per combination (in order), ignored without an lr axis.
+  /// combinations × seeds; `chosen_lr` per combination (in order), needed with an lr axis and ignored without one.
   std::vector<SweepRun> runs(const std::vector<double>& chosen_lr = {}) const;
 
   std::vector<Settings> combination_settings;  // one per combination, before seed and lr
-  std::vector<int64_t> seeds;
+  std::vector<int64_t> seeds;                  // empty = each combination's own run.seed
 };
 
 /// Reads and expands; overrides are `key=value` for every run (also sweep.seeds=1,2 and sweep.lr=). Throws ConfigError

@@ -1,0 +1,131 @@
+#include "config/sweep_file.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "config/fields.h"
+#include "core/text.h"
+#include "mneme/errors.h"
+
+namespace mneme {
+namespace {
+
+struct SweepOptions : Options {
+  std::string name, axes, lr, exclude;
+  std::vector<int64_t> seeds;
+  int64_t lr_seed = 100;
+
+  void describe(OptionVisitor& v) override {
+    constexpr int64_t kMaxSeed = int64_t{1} << 40;
+    v.option("name", name, Choices{}, "start of every run's name; empty = the file's name");
+    v.option("axes", axes, Choices{}, "named axes, outermost first; empty = in order of appearance");
+    v.option("seeds", seeds, {0, kMaxSeed}, "run.seed of the runs of a combination; empty = run.seed");
+    v.option("lr", lr, Choices{}, "train.lr to choose from per combination, on validation rows; empty = train.lr");
+    v.option("lr_seed", lr_seed, {0, kMaxSeed}, "run.seed of the learning-rate trials");
+    v.option("exclude", exclude, Choices{}, "combinations left out: axis:value axis:value; axis:value …");
+  }
+};
+
+bool of_sweep(const std::string& key) {
+  for (const char* prefix : {"sweep.", "axis.", "grid.", "zip."})
+    if (key.rfind(prefix, 0) == 0) return true;
+  return false;
+}
+
+class SweepFileReader {
+ public:
+  SweepFileReader(const std::string& path, const std::vector<std::string>& overrides) : settings_(Settings::from_file(path)) {
+    Settings given;
+    for (const std::string& assignment : overrides) given.override_with(assignment);
+    for (const auto& [key, value] : given.all())
+      (of_sweep(key) ? settings_ : file_.overrides).set(key, value.text, value.origin);
+    for (const auto& [key, value] : settings_.all())
+      if (!of_sweep(key)) file_.base.set(key, value.text, value.origin);
+    file_.name = std::filesystem::path(path).stem().string();
+  }
+
+  SweepFile read() {
+    read_options();
+    read_lr();
+    check_seeds();
+    file_.axes = read_axes(settings_, split(options_.axes, ','), origin("sweep.axes"), problems_);
+    if (!options_.exclude.empty()) file_.exclude = read_exclude(*settings_.find("sweep.exclude"), file_.axes, problems_);
+    check_overrides();
+    if (!problems_.empty()) throw ConfigError(join(problems_, "\n"));
+    return std::move(file_);
+  }
+
+ private:
+  std::string origin(const std::string& key) const {
+    const SettingValue* value = settings_.find(key);
+    return value == nullptr ? "default" : value->origin;
+  }
+
+  void problem(const std::string& key, const std::string& message) {
+    const SettingValue* value = settings_.find(key);
+    problems_.push_back(origin(key) + ": " + key + (value == nullptr ? "" : " = " + value->text) + ": " + message);
+  }
+
+  void read_options() {
+    std::vector<std::string> known;
+    for (const Field& field : fields_of(options_, "sweep.")) {
+      known.push_back(field.key);
+      const SettingValue* value = settings_.find(field.key);
+      const std::string wrong = value == nullptr ? "" : field.parse(value->text);
+      if (!wrong.empty()) problem(field.key, wrong);
+    }
+    for (const auto& [name, value] : settings_.section("sweep.").all())
+      if (const std::string key = "sweep." + name; std::find(known.begin(), known.end(), key) == known.end())
+        problem(key, "unknown key" + did_you_mean(key, known));
+    if (!options_.name.empty()) file_.name = options_.name;
+    file_.seeds = options_.seeds;
+    file_.lr_seed = options_.lr_seed;
+  }
+
+  void read_lr() {
+    for (const std::string& text : split(options_.lr, ',')) {
+      const std::optional<double> lr = read_number(text);
+      if (!lr || !(*lr > 0))
+        problem("sweep.lr", "'" + text + "' is not a learning rate; write numbers above 0, like 1e-3, 3e-3");
+      else if (std::find(file_.lr.begin(), file_.lr.end(), *lr) != file_.lr.end())
+        problem("sweep.lr", text + " is given twice; keep one");
+      else
+        file_.lr.push_back(*lr);
+    }
+  }
+
+  void check_seeds() {
+    if (std::set<int64_t>(file_.seeds.begin(), file_.seeds.end()).size() != file_.seeds.size())
+      problem("sweep.seeds", "a seed is given twice; keep one");
+    if (!file_.lr.empty() && std::find(file_.seeds.begin(), file_.seeds.end(), file_.lr_seed) != file_.seeds.end())
+      problem("sweep.lr_seed", std::to_string(file_.lr_seed) +
+                                   " is also in sweep.seeds; learning rates are chosen on a seed that no result uses");
+  }
+
+  // A key that the sweep itself sets in every run: losing an override silently would be worse than an error.
+  void check_overrides() {
+    const auto check = [&](const std::string& key, bool set, const std::string& fix) {
+      const SettingValue* value = file_.overrides.find(key);
+      if (set && value != nullptr) problems_.push_back(value->origin + ": " + key + " = " + value->text + ": the sweep sets this key; " + fix);
+    };
+    check("run.seed", !file_.seeds.empty(), "give sweep.seeds=… instead");
+    check("train.lr", !file_.lr.empty(), "give sweep.lr=… instead, or sweep.lr= to turn the choice off");
+    for (const char* section : {"grid.", "zip."})
+      for (const auto& [key, value] : settings_.section(section).all())
+        check(key, true, "give " + (section + key) + "=… instead");
+  }
+
+  Settings settings_;
+  SweepOptions options_;
+  SweepFile file_;
+  std::vector<std::string> problems_;
+};
+
+}  // namespace
+
+SweepFile read_sweep_file(const std::string& path, const std::vector<std::string>& overrides) {
+  return SweepFileReader(path, overrides).read();
+}
+
+}  // namespace mneme

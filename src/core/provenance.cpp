@@ -63,9 +63,8 @@ std::string utc_now() {
 }
 
 std::string command_line(int argc, const char* const* argv) {
-  std::string text;
-  for (int i = 0; i < argc; ++i)
-    text += i == 0 ? quoted(std::filesystem::path(argv[0]).filename().string()) : " " + quoted(argv[i]);
+  std::string text = argc > 0 ? quoted(std::filesystem::path(argv[0]).filename().string()) : "";
+  for (int i = 1; i < argc; ++i) text.append(" ").append(quoted(argv[i]));
   return text;
 }
 

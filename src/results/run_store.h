@@ -33,6 +33,7 @@ struct EvalSums {
   int64_t correct = 0;      // scored positions whose arg max is right
   int64_t exact = 0;        // sequences with all scored positions right
   double loss = 0;          // sum of negative log likelihood over scored positions, nats
+  bool operator==(const EvalSums&) const = default;
 };
 
 struct EvalSetting {

@@ -1,0 +1,165 @@
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "core/files.h"
+#include "core/hdf5.h"
+#include "mneme/errors.h"
+#include "results/run_record.h"
+#include "tests/support/sample_run.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/test.h"
+
+using namespace mneme;
+using Catch::Matchers::Contains;
+
+namespace {
+
+std::string saved(const test::TemporaryFolder& folder, const RunRecord& run) {
+  atomic_write(folder / "run.h5", run_file_bytes(run));
+  return folder / "run.h5";
+}
+
+}  // namespace
+
+TEST_CASE("a run reads back from run.h5 as it was", "[run_file]") {
+  test::TemporaryFolder folder;
+  RunRecord run = test::sample_run();
+  run.status = "failed";
+  run.error = "loss is not finite";
+  run.info.code_dirty = true;
+  const RunRecord read = read_run(saved(folder, run));
+  CHECK(read.info.run_id == run.info.run_id);
+  CHECK(read.info.config_ini == run.info.config_ini);
+  CHECK(read.info.code_dirty);
+  CHECK(read.status == "failed");
+  CHECK(read.error == "loss is not finite");
+  CHECK(read.value("model.width") == "64");
+  CHECK(read.label("arm") == "mag");
+  CHECK(read.label("task") == "needle");
+  REQUIRE(read.train.size() == run.train.size());
+  CHECK(read.train[3].step == 40);
+  CHECK(read.train[3].loss == run.train[3].loss);
+  REQUIRE(read.evaluations.size() == 1);
+  const Evaluation& evaluation = read.evaluations[0];
+  CHECK(evaluation.metric == "exact_match");
+  CHECK(evaluation.axes == std::vector<std::string>{"length"});
+  REQUIRE(evaluation.settings.size() == 2);
+  CHECK(evaluation.settings[1].setting == Setting{1024});
+  CHECK(evaluation.settings[1].sums.exact == 90);
+  CHECK(evaluation.settings[1].sums.loss == Approx(125));
+  CHECK(evaluation.settings[1].state_bytes == 4096);
+  CHECK(evaluation.settings[0].slices == run.evaluations[0].settings[0].slices);
+  REQUIRE(read.probes.size() == 1);
+  CHECK(read.probes[0].name == "layer0/write_rate");
+  CHECK(read.probes[0].values == std::vector<double>{0.1, 0.2});
+  CHECK(read.cost.parameters == 70000);
+  CHECK(read.cost.wall_seconds == 12.5);
+  CHECK(read_run(folder.path()).info.run_id == run.info.run_id);
+}
+
+TEST_CASE("evaluations with other settings, two row axes and position bins share one grid", "[run_file]") {
+  test::TemporaryFolder folder;
+  RunRecord run = test::sample_run();
+  run.evaluations = {test::sample_evaluation(50, {10}), test::sample_evaluation(100, {20, 30, 40})};
+  for (Evaluation& evaluation : run.evaluations) {
+    evaluation.row_axes = {"depth", "kind"};
+    evaluation.position_edges = {0, 256, 1024};
+    for (EvalSetting& entry : evaluation.settings) {
+      entry.slices = {{{0, 1}, test::sums(10, 10, 5, 5, 1)}, {{0, 2}, test::sums(20, 20, 7, 7, 2)}, {{9, 1}, test::sums(1, 1, 1, 1, 0)}};
+      entry.positions = {test::sums(4, 40, 4, 0, 8), test::sums(4, 60, 6, 0, 9)};
+    }
+  }
+  const RunRecord read = read_run(saved(folder, run));
+  REQUIRE(read.evaluations.size() == 2);
+  CHECK(read.evaluations[0].settings.size() == 1);
+  CHECK(read.evaluations[1].settings.size() == 3);
+  CHECK(read.evaluations[1].settings[2].slices == run.evaluations[1].settings[2].slices);
+  CHECK(read.evaluations[1].settings[2].positions == run.evaluations[1].settings[2].positions);
+  const h5::File file = h5::File::open(folder / "run.h5");
+  const h5::Group by_depth = file.group("eval/needle/test/by_depth");
+  CHECK(by_depth.dataset("rows").shape() == h5::Shape{2, 3, 2});
+  CHECK(by_depth.dataset("rows").read_rows<int64_t>(0, 1) == std::vector<int64_t>{30, 1, 0, 0, 0, 0});
+  CHECK(file.dataset("eval/needle/test/loss").text("units") == "nat");
+}
+
+TEST_CASE("files that are not ours, damaged or of another schema are refused with what to do", "[run_file]") {
+  test::TemporaryFolder folder;
+  const auto refused = [&](const std::string& name, const std::string& message) {
+    INFO(name);
+    CHECK_THROWS_AS(read_run(folder / name), StoreError);
+    CHECK_THROWS_WITH(read_run(folder / name), Contains(name) && Contains(message));
+  };
+  h5::File foreign = h5::File::in_memory("f");
+  foreign.set("schema_version", int64_t{1});
+  atomic_write(folder / "foreign.h5", foreign.image());
+  refused("foreign.h5", "not one of Mneme's runs");
+  h5::File newer = h5::File::in_memory("n");
+  newer.set("schema", "mneme.run");
+  newer.set("schema_version", int64_t{2});
+  newer.set("code_version", "9.0.0+ffff");
+  atomic_write(folder / "newer.h5", newer.image());
+  refused("newer.h5", "version 2");
+  refused("newer.h5", "9.0.0+ffff");
+  const std::string whole = run_file_bytes(test::sample_run());
+  atomic_write(folder / "cut.h5", whole.substr(0, whole.size() / 2));
+  refused("cut.h5", "move it away or delete it");
+  std::ofstream(folder / "text.h5") << "hello";
+  refused("text.h5", "not HDF5");
+  refused("missing.h5", "no such file");
+}
+
+TEST_CASE("runs are found in folders of run folders and in files of many", "[run_file]") {
+  test::TemporaryFolder folder;
+  for (int64_t seed : {1, 2}) {
+    const RunRecord run = test::sample_run("mag", seed);
+    make_folders(folder / run.info.run_id);
+    atomic_write(folder / (run.info.run_id + "/run.h5"), run_file_bytes(run));
+  }
+  make_folders(folder / "started");
+  const std::vector<RunRecord> runs = read_runs({folder.path(), folder / "demo-mag-1"});
+  CHECK(runs.size() == 2);
+  write_runs(folder / "table.h5", runs);
+  const std::vector<RunRecord> again = read_runs({folder / "table.h5"});
+  REQUIRE(again.size() == 2);
+  CHECK(again[1].info.run_id == "demo-mag-2");
+  CHECK(again[1].evaluations[0].settings[0].slices == runs[1].evaluations[0].settings[0].slices);
+  CHECK_THROWS_WITH(read_runs({folder / "started"}), Contains("holds a run.h5"));
+}
+
+TEST_CASE("h5py reads everything with the loader", "[run_file][python]") {
+  const std::string python = std::string(MNEME_SOURCE_DIR) + "/.venv/bin/python";
+  if (!std::filesystem::exists(python)) {
+    WARN("no .venv: the loader is not tested");
+    SUCCEED();
+    return;
+  }
+  test::TemporaryFolder folder;
+  saved(folder, test::sample_run());
+  write_runs(folder / "many.h5", {test::sample_run("mag", 1), test::sample_run("mag", 2)});
+  std::ofstream(folder / "check.py") << R"(
+import sys, h5py
+from mneme_results import load
+run = load(sys.argv[1] + "/run.h5")
+assert run["attributes"]["status"] == "done" and run["attributes"]["schema_version"] == 1, run["attributes"]
+assert run["attributes"]["config_ini"].startswith("[run]")
+assert run["train"]["step"].tolist() == list(range(10, 101, 10)) and run["train"]["loss"].dtype == "float64"
+test = run["eval"]["needle"]["test"]
+assert test["exact_match"].tolist() == [[1.0, 0.9]] and test["length"].tolist() == [256, 1024], test
+assert test["rows"].tolist() == [[100, 100]] and test["axes"] == ["length"]
+assert test["attributes"]["loss"]["units"] == "nat" and test["attributes"]["metric"] == "exact_match"
+assert test["by_depth_percent"]["rows"].tolist() == [[[60, 40], [60, 40]]]
+assert run["probe"]["layer0"]["write_rate"]["value"].tolist() == [0.1, 0.2]
+assert run["cost"]["attributes"]["parameters"] == 70000
+assert run["config"]["attributes"]["model.width"] == "64"
+with h5py.File(sys.argv[1] + "/run.h5") as file:
+    accuracy = file["eval/needle/test/accuracy"]
+    assert [d.label for d in accuracy.dims] == ["evaluation", "setting"]
+    assert accuracy.dims[1]["length"][:].tolist() == [256, 1024] and accuracy.dims[0]["step"][:].tolist() == [100]
+assert sorted(name for name in load(sys.argv[1] + "/many.h5") if name != "attributes") == ["demo-mag-1", "demo-mag-2"]
+)";
+  const std::string command = "PYTHONDONTWRITEBYTECODE=1 PYTHONPATH='" + std::string(MNEME_SOURCE_DIR) + "/experiments/scripts' '" +
+                              python + "' '" + (folder / "check.py") + "' '" + folder.path() + "'";
+  CHECK(std::system(command.c_str()) == 0);
+}

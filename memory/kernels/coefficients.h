@@ -1,0 +1,32 @@
+// The gates of a tile as matrices: how much of each token's write is left at each later token (docs/maths.md, dual form).
+//
+//   P_t = η_t P_{t−1} + e_t           p_t = η_t p_{t−1},                 p_0 = 1
+//   Q_t = (1−α_t) Q_{t−1} + P_t       d_t = (1−α_t) d_{t−1},             d_0 = 1
+//   K_t = −Q_t ⊙ θ                    m_t = (1−α_t) m_{t−1} + p_t,       m_0 = 0
+//
+//   W_t = d_t W_0 + m_t S_0 + Σ_{i≤t} K[t,i] A_iᵀ Δ_i        S_C = p_C S_0 + Σ_i L_i A_iᵀ Δ_i,   L = −P_C ⊙ θ
+//
+// A stable recurrence of products ≤ 1, no logarithms: α = 1 and η = 0 are fine.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace mneme::memory {
+
+/// N tiles of C tokens.
+struct Coefficients {
+  at::Tensor K;  ///< [N,C,C] lower triangular: weight in W_t of token i's write
+  at::Tensor d;  ///< [N,C] weight of W_0
+  at::Tensor m;  ///< [N,C] weight of S_0
+  at::Tensor p;  ///< [N] weight of S_0 in S_C
+  at::Tensor L;  ///< [N,C] weight in S_C of token i's write
+};
+
+/// theta, alpha, eta [N,C]. Differentiable.
+Coefficients coefficients(const at::Tensor& theta, const at::Tensor& alpha, const at::Tensor& eta);
+Coefficients coefficients_reference(const at::Tensor& theta, const at::Tensor& alpha, const at::Tensor& eta);
+
+/// Rows of the state *before* token t: row t of the result is row t−1 of K, d, m; the first is 0, 1, 0.
+Coefficients before(const Coefficients& c);
+
+}  // namespace mneme::memory

@@ -1,0 +1,151 @@
+// Dual form of the linear memory. Inside a tile no weights are built: with Δ_i = −2 u_i, u_i the error of token i at its
+// gradient point, every W_t is d_t W_0 + m_t S_0 + Σ K[t,i] k_iᵀ Δ_i. The gradient point of token t lies `done_t` tokens
+// into the tile (done_t = t for exact gradients), or before the tile, where its weights R come with the state:
+//
+//   (I − 2 tril(K[done_t − 1, i] ⊙ k kᵀ, −1)) U = v − d' ⊙ (k W_0) − m' ⊙ (k S_0)      or  v − k R  for those tokens
+//
+// Both sides are linear in W_0, S_0, R and v, so the systems of all tiles are solved in one batch; only two small products
+// a tile remain in the loop that carries the state.
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "memory/kernels/coefficients.h"
+#include "memory/kernels/linear.h"
+
+namespace mneme::memory {
+namespace {
+
+struct Tiles {  // `count` tiles of `size` tokens; tensors [N, count, size, ·]
+  at::Tensor query, key, value;
+  Coefficients c;  // [N, count, …]
+  int64_t rows, count, size, position;
+};
+
+at::Tensor tiled(const at::Tensor& x, int64_t first, int64_t count, int64_t size) {
+  auto sizes = x.sizes().vec();
+  sizes[1] = size;
+  sizes.insert(sizes.begin() + 1, count);
+  return x.narrow(1, first, count * size).reshape(sizes);
+}
+
+Tiles make_tiles(const LinearCall& call, int64_t first, int64_t count, int64_t size) {
+  const int64_t rows = call.key.size(0);
+  auto gate = [&](const at::Tensor& g) { return g.narrow(1, first, count * size).reshape({rows * count, size}); };
+  const at::Tensor theta = gate(call.theta);
+  Coefficients c = coefficients(theta, gate(call.alpha), call.eta.defined() ? gate(call.eta) : at::zeros_like(theta));
+  return {tiled(call.query, first, count, size), tiled(call.key, first, count, size), tiled(call.value, first, count, size),
+          std::move(c), rows, count, size, call.position + first};
+}
+
+/// Where each token's gradient point lies.
+struct GradientPoints {
+  bool exact, any_older = false;
+  at::Tensor done;   // int64 [count,size]: tokens of the tile before the point
+  at::Tensor older;  // bool [count,size]: the point lies before the tile
+};
+
+GradientPoints gradient_points(const Tiles& x, int64_t refresh) {
+  if (refresh == 1) return {true, false, {}, {}};
+  const auto integers = x.key.options().dtype(at::kLong);
+  const at::Tensor start = x.position + at::arange(x.count, integers).unsqueeze(1) * x.size;
+  const at::Tensor token = start + at::arange(x.size, integers);
+  const at::Tensor done = token.div(refresh, "floor") * refresh - start;
+  return {false, at::any(done < 0).item<bool>(), done.clamp_min(0), done < 0};
+}
+
+// Rows of K, d, m at the gradient points: row `done` of the tables that start with the state before the tile.
+Coefficients at_points(const Tiles& x, const GradientPoints& points) {
+  if (points.exact) return before(x.c);
+  const int64_t n = x.size;
+  const at::Tensor index = points.done.expand({x.rows, x.count, n}).reshape({x.rows * x.count, n});
+  auto rows = [&](const at::Tensor& t, double first) { return at::constant_pad_nd(t, {1, 0}, first).gather(1, index); };
+  const at::Tensor K = at::constant_pad_nd(x.c.K, {0, 0, 1, 0}).gather(1, index.unsqueeze(2).expand({-1, -1, n}));
+  return {K, rows(x.c.d, 1), rows(x.c.m, 0), x.c.p, x.c.L};
+}
+
+// All of the call that fills whole tiles of one size.
+at::Tensor run_tiles(const LinearCall& call, LinearWeights& state, int64_t first, int64_t count, int64_t size) {
+  const Tiles x = make_tiles(call, first, count, size);
+  const bool momentum = call.eta.defined();
+  const int64_t N = x.rows, E = x.key.size(3), D = x.value.size(3);
+  const GradientPoints points = gradient_points(x, call.refresh);
+  const Coefficients point = at_points(x, points);
+  auto flat = [&](const at::Tensor& t) { return t.reshape({N * count, size, t.size(3)}); };
+  auto by_tile = [&](const at::Tensor& t) { return t.reshape({N, count, t.size(1), t.size(2)}); };
+  const at::Tensor q = flat(x.query), k = flat(x.key), v = flat(x.value);
+
+  // Right-hand sides [v | d'k | m'k | older k], solved together.
+  at::Tensor d = point.d, m = point.m;
+  std::vector<at::Tensor> sides{v};
+  if (points.any_older) {
+    const at::Tensor older = points.older.expand({N, count, size}).reshape({N * count, size}).to(k.scalar_type());
+    d = d * (1 - older), m = m * (1 - older);
+    sides.push_back(d.unsqueeze(2) * k);
+    if (momentum) sides.push_back(m.unsqueeze(2) * k);
+    sides.push_back(older.unsqueeze(2) * k);
+  } else {
+    sides.push_back(d.unsqueeze(2) * k);
+    if (momentum) sides.push_back(m.unsqueeze(2) * k);
+  }
+  const at::Tensor system = at::tril(point.K * at::bmm(k, k.transpose(1, 2)), -1).mul(-2);  // unit diagonal implied
+  const at::Tensor solved = by_tile(at::linalg_solve_triangular(system, at::cat(sides, 2), false, true, true));
+  const at::Tensor U_v = solved.narrow(3, 0, D), U_state = solved.narrow(3, D, solved.size(3) - D);
+
+  // What a tile writes into [W; S]: rows K_C ⊙ k and L ⊙ k.
+  std::vector<at::Tensor> writes{x.c.K.select(1, size - 1).unsqueeze(2) * k};
+  if (momentum) writes.push_back(x.c.L.unsqueeze(2) * k);
+  const at::Tensor write = by_tile(at::cat(writes, 2)).transpose(2, 3);  // [N,count,E or 2E,size]
+  const at::Tensor d_end = x.c.d.select(1, size - 1).view({N, count, 1, 1}), m_end = x.c.m.select(1, size - 1).view({N, count, 1, 1}),
+                   p_end = x.c.p.view({N, count, 1, 1});
+
+  at::Tensor W = state.weights, S = state.momentum, R = state.refresh_point;
+  std::vector<at::Tensor> starts, deltas;
+  for (int64_t j = 0; j < count; ++j) {
+    const int64_t start = x.position + j * size;
+    if (!points.exact && start % call.refresh == 0) R = W;
+    at::Tensor held = momentum ? at::cat({W, S}, 1) : W;  // [N,E or 2E,D]
+    starts.push_back(held);
+    if (points.any_older) held = at::cat({held, R}, 1);
+    const at::Tensor delta = at::baddbmm(U_v.select(1, j), U_state.select(1, j), held, -2, 2);
+    deltas.push_back(delta);
+    if (!points.exact) {  // a refresh point strictly inside the tile: its weights are needed later
+      const int64_t done = (start + size) / call.refresh * call.refresh - start;
+      if (done > 0 && done < size) {
+        auto at_done = [&](const at::Tensor& t) { return t.view({N, count, size}).select(1, j).select(1, done - 1).view({N, 1, 1}); };
+        const at::Tensor left = x.c.K.view({N, count, size, size}).select(1, j).select(1, done - 1).unsqueeze(2) * x.key.select(1, j);
+        R = at_done(x.c.d) * W + at::bmm(left.transpose(1, 2), delta);
+        if (momentum) R = R + at_done(x.c.m) * S;
+      }
+    }
+    const at::Tensor written = at::bmm(write.select(1, j), delta);
+    at::Tensor W_next = d_end.select(1, j) * W + written.narrow(1, 0, E);
+    if (momentum) {
+      W_next = W_next + m_end.select(1, j) * S;
+      S = p_end.select(1, j) * S + written.narrow(1, E, E);
+    }
+    W = W_next;
+    if (!points.exact && (start + size) % call.refresh == 0) R = W;
+  }
+  state.weights = W;
+  if (momentum) state.momentum = S;
+  if (!points.exact) state.refresh_point = R;
+
+  // Reads of all tiles at once.
+  at::Tensor lead = x.c.d.unsqueeze(2) * q;
+  if (momentum) lead = at::cat({lead, x.c.m.unsqueeze(2) * q}, 2);
+  const at::Tensor base = at::bmm(lead, at::stack(starts, 1).reshape({N * count, lead.size(2), D}));
+  const at::Tensor inside = x.c.K * at::bmm(q, k.transpose(1, 2));
+  return at::baddbmm(base, inside, at::stack(deltas, 1).reshape({N * count, size, D})).reshape({N, count * size, D});
+}
+
+}  // namespace
+
+at::Tensor linear_chunked(const LinearCall& call, LinearWeights& state) {
+  const int64_t steps = call.key.size(1), size = std::min(call.tile, steps), count = steps / size, rest = steps - count * size;
+  const at::Tensor whole = run_tiles(call, state, 0, count, size);
+  return rest ? at::cat({whole, run_tiles(call, state, count * size, 1, rest)}, 1) : whole;
+}
+
+}  // namespace mneme::memory

@@ -1,0 +1,35 @@
+// LMM, long-term memory module: the memory is the sequence mixer (Titans, section 4.4). Layers outside
+// model.memory_layers are attention.
+#include "models/attention_layer.h"
+#include "models/memory_layer.h"
+#include "models/memory_placement.h"
+#include "mneme/model.h"
+
+namespace mneme {
+namespace {
+
+class LmmBlock : public Block {
+ public:
+  explicit LmmBlock(const BlockContext& context) {
+    if (has_memory(context))
+      memory_ = register_module("memory", std::make_shared<MemoryLayer>(context));
+    else
+      attention_ = register_module("attention", std::make_shared<AttentionLayer>(context));
+  }
+  at::Tensor forward(const at::Tensor& x, State& state, ForwardContext& context) override {
+    return memory_ ? memory_->forward(x, state.child("memory"), context) : attention_->forward(x, state.child("attention"));
+  }
+
+ private:
+  std::shared_ptr<MemoryLayer> memory_;
+  std::shared_ptr<AttentionLayer> attention_;
+};
+
+}  // namespace
+
+void register_block_lmm(BlockRegistry& registry) {
+  registry.add({"lmm", "long-term memory alone as the sequence mixer",
+                [](const BlockContext& context) { return std::make_shared<LmmBlock>(context); }});
+}
+
+}  // namespace mneme

@@ -1,0 +1,28 @@
+// Transformer block: causal self-attention, full or over a window (src/models/attention_layer.h).
+#include "models/attention_layer.h"
+#include "mneme/model.h"
+
+namespace mneme {
+namespace {
+
+class TransformerBlock : public Block {
+ public:
+  explicit TransformerBlock(const BlockContext& context) {
+    attention_ = register_module("attention", std::make_shared<AttentionLayer>(context));
+  }
+  at::Tensor forward(const at::Tensor& x, State& state, ForwardContext&) override {
+    return attention_->forward(x, state.child("attention"));
+  }
+
+ private:
+  std::shared_ptr<AttentionLayer> attention_;
+};
+
+}  // namespace
+
+void register_block_transformer(BlockRegistry& registry) {
+  registry.add({"transformer", "causal self-attention, full or over a window",
+                [](const BlockContext& context) { return std::make_shared<TransformerBlock>(context); }});
+}
+
+}  // namespace mneme

@@ -1,0 +1,23 @@
+#include "models/projections.h"
+
+#include <ATen/ATen.h>
+
+#include "nn/init.h"
+#include "nn/short_conv.h"
+
+namespace mneme {
+
+at::Tensor qkv_weight(int64_t width, int64_t q, int64_t kv, bool tied, at::Generator generator) {
+  at::Tensor weight = nn::linear_weight(q + 2 * kv, width, generator);
+  if (tied) weight.narrow(0, q, kv).copy_(weight.narrow(0, 0, kv));
+  return weight;
+}
+
+at::Tensor qkv_taps(const ModelOptions& options, int64_t q, int64_t kv, at::Generator generator) {
+  auto taps = [&](int64_t channels, int64_t main_tap) {
+    return nn::conv_taps(options.conv_width, channels, options.conv_init, main_tap, generator);
+  };
+  return at::cat({taps(q, 0), taps(kv, 1), taps(kv, 0)}, 1);
+}
+
+}  // namespace mneme

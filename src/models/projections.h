@@ -1,0 +1,18 @@
+// Query, key and value projections with their short convolution: the same initial values in every kind of layer.
+#pragma once
+
+#include <ATen/core/Generator.h>
+#include <ATen/core/Tensor.h>
+
+#include "mneme/model_options.h"
+
+namespace mneme {
+
+/// [q + 2 kv, C]. `tied`: the key rows start as the query rows (with a shifted key convolution, a token then asks for what
+/// followed its last occurrence).
+at::Tensor qkv_weight(int64_t width, int64_t q, int64_t kv, bool tied, at::Generator generator);
+
+/// [K, q + 2 kv] taps; conv_init = shift: queries and values start at the current token, keys at the previous one.
+at::Tensor qkv_taps(const ModelOptions& options, int64_t q, int64_t kv, at::Generator generator);
+
+}  // namespace mneme

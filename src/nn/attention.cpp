@@ -1,0 +1,100 @@
+#include "nn/attention.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+namespace mneme::nn {
+namespace {
+
+// Keys or values one after another; absent ones are skipped.
+at::Tensor join(std::vector<at::Tensor> parts) {
+  std::erase_if(parts, [](const at::Tensor& part) { return !part.defined() || part.size(2) == 0; });
+  return parts.size() == 1 ? parts[0] : at::cat(parts, 2);
+}
+
+// Additive mask [T, S]: query t stands at key index t + offset; 0 where it may look, −∞ elsewhere. Prefix columns first.
+at::Tensor additive_mask(int64_t queries, int64_t prefix, int64_t keys, int64_t offset, int64_t window, const at::TensorOptions& options) {
+  const auto integers = options.dtype(at::kLong);
+  const at::Tensor behind = at::arange(queries, integers).unsqueeze(1) + offset - at::arange(keys, integers).unsqueeze(0);
+  at::Tensor allowed = behind >= 0;
+  if (window > 0) allowed = allowed & (behind < window);
+  const at::Tensor mask = at::zeros({queries, keys}, options).masked_fill_(~allowed, -std::numeric_limits<double>::infinity());
+  return prefix ? at::constant_pad_nd(mask, {prefix, 0}) : mask;
+}
+
+at::Tensor masked(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const at::Tensor& mask) {
+  return at::scaled_dot_product_attention(query, key, value, mask);
+}
+
+bool needs_grad(const at::Tensor& query, const KeyValue& own, const KeyValue& past, const KeyValue& prefix) {
+  return at::GradMode::is_enabled() && (query.requires_grad() || own.key.requires_grad() || own.value.requires_grad() ||
+                                        (past.defined() && past.key.requires_grad()) || (prefix.defined() && prefix.key.requires_grad()));
+}
+
+// Two softmax parts over disjoint keys become one: weights from their log-sum-exps.
+at::Tensor merge(const at::Tensor& a, const at::Tensor& lse_a, const at::Tensor& b, const at::Tensor& lse_b) {
+  const at::Tensor share = at::sigmoid(lse_a - lse_b).unsqueeze(-1).to(a.scalar_type());
+  return b + share * (a - b);
+}
+
+// Without gradients: the seen part unmasked, the own part causal, merged. Memory O(T).
+at::Tensor merged_attention(const at::Tensor& query, const KeyValue& own, const KeyValue& past, const KeyValue& prefix) {
+  const auto [near, near_lse] = at::_scaled_dot_product_flash_attention_for_cpu(query, own.key, own.value, 0.0, true);
+  const auto [far, far_lse] = at::_scaled_dot_product_flash_attention_for_cpu(query, join({prefix.key, past.key}),
+                                                                              join({prefix.value, past.value}), 0.0, false);
+  return merge(near, near_lse, far, far_lse);
+}
+
+}  // namespace
+
+at::Tensor full_attention(const at::Tensor& query, const KeyValue& own, const KeyValue& past, const KeyValue& prefix) {
+  if (!past.defined() && !prefix.defined()) return at::scaled_dot_product_attention(query, own.key, own.value, {}, 0.0, true);
+  if (query.device().is_cpu() && !needs_grad(query, own, past, prefix)) return merged_attention(query, own, past, prefix);
+  if (!past.defined()) {  // dummy queries in front let the causal form see the prefix
+    const at::Tensor padded = at::constant_pad_nd(query, {0, 0, prefix.size(), 0});
+    const at::Tensor y = at::scaled_dot_product_attention(padded, join({prefix.key, own.key}), join({prefix.value, own.value}), {},
+                                                          0.0, true);
+    return y.narrow(2, prefix.size(), query.size(2));
+  }
+  return attention_reference(query, own, past, prefix, 0);
+}
+
+at::Tensor window_attention(const at::Tensor& query, const KeyValue& own, const KeyValue& past, const KeyValue& prefix, int64_t window) {
+  const int64_t batch = query.size(0), heads = query.size(1), steps = query.size(2), d = query.size(3);
+  if (steps <= window && past.size() == 0) return full_attention(query, own, past, prefix);
+  const int64_t tile = std::min(steps, std::clamp<int64_t>(window, 16, 128));
+  const int64_t tiles = (steps + tile - 1) / tile, padding = tiles * tile - steps;
+  const int64_t missing = window - 1 - past.size(), keys = tile + window - 1;
+  // Keys from window − 1 before the call to the end of the last tile; [B,H,tiles,keys,D] overlapping.
+  auto tiled = [&](const at::Tensor& before, const at::Tensor& mine, const at::Tensor& front) {
+    const at::Tensor all = at::constant_pad_nd(join({before, mine}), {0, 0, missing, padding});
+    at::Tensor windows = all.unfold(2, keys, tile).transpose(3, 4);
+    if (front.defined()) windows = at::cat({front.unsqueeze(2).expand({-1, -1, tiles, -1, -1}), windows}, 3);
+    return windows.reshape({batch * heads, tiles, prefix.size() + keys, d});
+  };
+  const at::Tensor k = tiled(past.key, own.key, prefix.key), v = tiled(past.value, own.value, prefix.value);
+  const at::Tensor q = (padding ? at::constant_pad_nd(query, {0, 0, 0, padding}) : query).reshape({batch * heads, tiles, tile, d});
+  at::Tensor mask = additive_mask(tile, prefix.size(), keys, window - 1, window, query.options());
+  if (missing > 0) {  // the start of the sequence: nothing before it
+    mask = mask.expand({tiles, -1, -1}).clone();
+    for (int64_t i = 0; i < tiles && i * tile < missing; ++i)
+      mask[i].narrow(1, prefix.size(), std::min(keys, missing - i * tile)).fill_(-std::numeric_limits<double>::infinity());
+    mask = mask.unsqueeze(0);
+  }
+  const at::Tensor y = masked(q, k, v, mask).reshape({batch, heads, tiles * tile, d});
+  return padding ? y.narrow(2, 0, steps) : y;
+}
+
+at::Tensor attention_reference(const at::Tensor& query, const KeyValue& own, const KeyValue& past, const KeyValue& prefix, int64_t window) {
+  const at::Tensor k = join({prefix.key, past.key, own.key}), v = join({prefix.value, past.value, own.value});
+  const at::Tensor mask =
+      additive_mask(query.size(2), prefix.size(), past.size() + own.size(), past.size(), window, query.options());
+  const at::Tensor scores = at::matmul(query, k.transpose(2, 3)) * (1 / std::sqrt(double(query.size(3)))) + mask;
+  return at::matmul(at::softmax(scores, -1), v);
+}
+
+}  // namespace mneme::nn

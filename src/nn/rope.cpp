@@ -1,0 +1,95 @@
+#include "nn/rope.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "nn/fused.h"
+#include "nn/simd.h"
+
+namespace mneme::nn {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::tensor_list;
+
+// Heads of one token; sign −1 rotates back. row: cosines, then sines.
+template <class T>
+MNEME_INLINE void rotate(const T* x, const T* row, T* y, int64_t heads, int64_t head_stride, int64_t d, T sign) {
+  const int64_t half = d / 2;
+  for (int64_t h = 0; h < heads; ++h) {
+    const T* xh = x + h * head_stride;
+    T* yh = y + h * d;
+#pragma omp simd
+    for (int64_t i = 0; i < half; ++i) {
+      const T c = row[i], s = sign * row[half + i], a = xh[2 * i], b = xh[2 * i + 1];
+      yh[2 * i] = a * c - b * s;
+      yh[2 * i + 1] = a * s + b * c;
+    }
+  }
+}
+
+MNEME_SIMD void rotate_kernel(const float* x, const float* row, float* y, int64_t heads, int64_t stride, int64_t d, float sign) {
+  rotate<float>(x, row, y, heads, stride, d, sign);
+}
+void rotate_kernel(const double* x, const double* row, double* y, int64_t heads, int64_t stride, int64_t d, double sign) {
+  rotate<double>(x, row, y, heads, stride, d, sign);
+}
+
+at::Tensor apply_rotation(const at::Tensor& x, const at::Tensor& rows, double sign) {
+  const int64_t batch = x.size(0), steps = x.size(1), heads = x.size(2), d = x.size(3);
+  at::Tensor y = at::empty({batch, steps, heads, d}, x.options());
+  dispatch_real(x, [&](auto zero) {
+    using T = decltype(zero);
+    const T *xp = x.const_data_ptr<T>(), *rp = rows.const_data_ptr<T>();
+    T* yp = y.mutable_data_ptr<T>();
+    const int64_t sb = x.stride(0), st = x.stride(1), sh = x.stride(2);
+    at::parallel_for(0, batch * steps, grain(heads * d), [&](int64_t a, int64_t b) {
+      for (int64_t i = a; i < b; ++i)
+        rotate_kernel(xp + (i / steps) * sb + (i % steps) * st, rp + (i % steps) * d, yp + i * heads * d, heads, sh, d, T(sign));
+    });
+  });
+  return y;
+}
+
+struct Rope : torch::autograd::Function<Rope> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& rows) {
+    ctx->saved_data["rows"] = rows;  // an input without gradient, never an output
+    return apply_rotation(x, rows, 1);
+  }
+  static tensor_list backward(AutogradContext* ctx, tensor_list gradients) {
+    const at::Tensor& g = gradients[0];
+    return {apply_rotation(g.stride(-1) == 1 ? g : g.contiguous(), ctx->saved_data["rows"].toTensor(), -1), {}};
+  }
+};
+
+}  // namespace
+
+at::Tensor RotaryTable::rows(int64_t first, int64_t steps, const at::TensorOptions& options) {
+  const bool held = table_.defined() && table_.dtype() == options.dtype() && table_.device() == options.device() && first >= first_ &&
+                    first + steps <= first_ + table_.size(0);
+  if (!held) {
+    at::NoGradGuard no_grad;
+    const auto wide = at::TensorOptions().dtype(at::kDouble);
+    const at::Tensor frequency = at::pow(base_, at::arange(0, head_width_, 2, wide) * (-1.0 / double(head_width_)));
+    const at::Tensor angle = at::arange(first, first + steps, wide).unsqueeze(1) * frequency;
+    table_ = at::cat({angle.cos(), angle.sin()}, 1).to(options.dtype()).to(options.device());
+    first_ = first;
+  }
+  return table_.narrow(0, first - first_, steps);
+}
+
+at::Tensor rope(const at::Tensor& x, const at::Tensor& rows) {
+  if (!fusable(x) || x.stride(-1) != 1) return rope_reference(x, rows);
+  return Rope::apply(x, rows);
+}
+
+at::Tensor rope_reference(const at::Tensor& x, const at::Tensor& rows) {
+  const int64_t half = x.size(-1) / 2;
+  const at::Tensor c = rows.narrow(1, 0, half).unsqueeze(1), s = rows.narrow(1, half, half).unsqueeze(1);
+  const at::Tensor pairs = x.unflatten(-1, at::IntArrayRef({half, 2}));
+  const at::Tensor a = pairs.select(-1, 0), b = pairs.select(-1, 1);
+  return at::stack({a * c - b * s, a * s + b * c}, -1).flatten(-2);
+}
+
+}  // namespace mneme::nn

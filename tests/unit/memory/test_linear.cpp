@@ -1,0 +1,136 @@
+// The linear memory: token loop against autograd of the inner loss, chunked form against the loop, splits, tiles.
+#include "tests/support/tensors.h"
+
+#include "memory/kernels/linear.h"
+#include "nn/row_norm.h"
+
+using namespace mneme;
+using namespace mneme::test;
+using memory::LinearCall;
+using memory::LinearWeights;
+
+namespace {
+
+constexpr int kInputs = 9;  // q k v theta alpha eta W S R
+
+std::vector<at::Tensor> random_inputs(int64_t N, int64_t T, int64_t E, int64_t D) {
+  return {nn::l2_normalize(normal({N, T, E})), nn::l2_normalize(normal({N, T, E})), normal({N, T, D}), uniform({N, T}, 0, .5),
+          uniform({N, T}, 0, .3),              uniform({N, T}, 0, .9),              normal({N, E, D}), normal({N, E, D}) * .1,
+          normal({N, E, D})};
+}
+
+struct Case {
+  int64_t refresh, position = 0, tile = 64;
+  bool momentum = true;
+};
+
+// f = linear_reference or linear_chunked → reads, weights, momentum, refresh point
+template <class F>
+Function kernel(F f, Case c) {
+  return [=](const std::vector<at::Tensor>& x) {
+    const LinearCall call{x[0], x[1], x[2], x[3], x[4], c.momentum ? x[5] : at::Tensor(), c.refresh, c.position, c.tile};
+    LinearWeights w{x[6], c.momentum ? x[7] : at::Tensor(), c.refresh > 1 ? x[8] : at::Tensor()};
+    std::vector<at::Tensor> r{f(call, w), w.weights};
+    if (c.momentum) r.push_back(w.momentum);
+    if (c.refresh > 1) r.push_back(w.refresh_point);
+    return r;
+  };
+}
+
+// An oracle that shares no formula: the inner gradient by autograd.
+at::Tensor autograd_loop(const LinearCall& call, LinearWeights& state) {
+  const int64_t N = call.key.size(0);
+  std::vector<at::Tensor> reads;
+  at::Tensor point = state.refresh_point;
+  for (int64_t t = 0; t < call.key.size(1); ++t) {
+    if ((call.position + t) % call.refresh == 0) point = state.weights;
+    at::AutoGradMode grad(true);
+    const at::Tensor M = leaf(point);
+    const at::Tensor error = at::bmm(call.key.narrow(1, t, 1), M) - call.value.narrow(1, t, 1);
+    const at::Tensor u = torch::autograd::grad({(error * error).sum()}, {M})[0];
+    auto gate = [&](const at::Tensor& g) { return g.select(1, t).view({N, 1, 1}); };
+    state.momentum = gate(call.eta) * state.momentum - gate(call.theta) * u;
+    state.weights = (1 - gate(call.alpha)) * state.weights + state.momentum;
+    reads.push_back(at::bmm(call.query.narrow(1, t, 1), state.weights));
+  }
+  return at::cat(reads, 1);
+}
+
+}  // namespace
+
+TEST_CASE("linear memory: the token loop follows the gradient of the inner loss", "[memory][linear]") {
+  torch::manual_seed(1);
+  for (int64_t refresh : {1, 4, 7}) {
+    const auto x = random_inputs(3, 20, 8, 6);
+    const LinearCall call{x[0], x[1], x[2], x[3], x[4], x[5], refresh, 2};
+    LinearWeights a{x[6], x[7], x[8]}, b = a;
+    if (refresh == 1) a.refresh_point = at::Tensor();
+    REQUIRE(relative_error(linear_reference(call, a), autograd_loop(call, b)) < kExact);
+    REQUIRE(relative_error(a.weights, b.weights) < kExact);
+    REQUIRE(relative_error(a.momentum, b.momentum) < kExact);
+  }
+}
+
+TEST_CASE("linear memory: chunked equals the token loop, states and every gradient", "[memory][linear]") {
+  torch::manual_seed(2);
+  for (int64_t T : {1, 2, 63, 64, 65, 100})
+    for (const Case& c : {Case{1}, Case{1, 5, 16}, Case{1, 0, 64, false}, Case{64}, Case{4}, Case{16, 7, 10}, Case{100, 30, 32}, Case{7, 3, 64, false}}) {
+      INFO("T " << T << " refresh " << c.refresh << " position " << c.position << " tile " << c.tile << " momentum " << c.momentum);
+      require_same(kernel(memory::linear_chunked, c), kernel(memory::linear_reference, c), random_inputs(2, T, 8, 5), kExact, kExactGradient);
+    }
+}
+
+TEST_CASE("linear memory: α = 1, η = 0 and θ = 0 are exact", "[memory][linear]") {
+  torch::manual_seed(3);
+  auto x = random_inputs(2, 40, 8, 8);
+  x[4].narrow(1, 10, 3).fill_(1);
+  x[5].narrow(1, 20, 3).fill_(0);
+  x[3].narrow(1, 25, 5).fill_(0);
+  require_same(kernel(memory::linear_chunked, {1, 0, 16}), kernel(memory::linear_reference, {1}), x, kExact, kExactGradient);
+}
+
+TEST_CASE("linear memory: any split into calls equals one call", "[memory][linear]") {
+  torch::manual_seed(4);
+  for (int64_t refresh : {1, 6, 64}) {
+    const auto x = random_inputs(2, 90, 8, 8);
+    auto run = [&](const std::vector<int64_t>& cuts, LinearWeights& w) {
+      std::vector<at::Tensor> reads;
+      int64_t first = 0;
+      for (int64_t next : cuts) {
+        auto part = [&](int i) { return x[i].narrow(1, first, next - first); };
+        reads.push_back(memory::linear_chunked({part(0), part(1), part(2), part(3), part(4), part(5), refresh, first, 32}, w));
+        first = next;
+      }
+      return at::cat(reads, 1);
+    };
+    LinearWeights one{x[6], x[7], {}}, many = one, tokens = one;
+    const at::Tensor whole = run({90}, one);
+    REQUIRE(relative_error(run({1, 5, 31, 33, 64, 89, 90}, many), whole) < kExact);
+    REQUIRE(relative_error(many.weights, one.weights) < kExact);
+    std::vector<int64_t> each(90);
+    for (int i = 0; i < 90; ++i) each[i] = i + 1;
+    REQUIRE(relative_error(run(each, tokens), whole) < kExact);
+    REQUIRE(relative_error(tokens.momentum, one.momentum) < kExact);
+  }
+}
+
+TEST_CASE("linear memory: later tokens and other rows leave bits unchanged; fp32 is close to fp64", "[memory][linear]") {
+  torch::manual_seed(5);
+  auto x = random_inputs(4, 150, 24, 24);
+  auto single = [](std::vector<at::Tensor> v) {
+    for (auto& t : v) t = t.to(at::kFloat);
+    return v;
+  };
+  for (int64_t refresh : {1, 64}) {
+    const auto run = kernel(memory::linear_chunked, {refresh});
+    const at::Tensor reads = run(single(x))[0];
+    REQUIRE(relative_error(reads, kernel(memory::linear_reference, {refresh})(x)[0]) < kSingle);
+    auto later = single(x), other = single(x);
+    for (int i = 0; i < 3; ++i) {
+      later[i].narrow(1, 97, 53).normal_();
+      other[i][2].normal_();
+    }
+    REQUIRE(at::equal(run(later)[0].narrow(1, 0, 97), reads.narrow(1, 0, 97)));
+    REQUIRE(at::equal(run(other)[0].narrow(0, 0, 2), reads.narrow(0, 0, 2)));
+  }
+}

@@ -1,0 +1,52 @@
+// Attention against an explicit mask: full, window, persistent tokens, past; and splits.
+#include "tests/support/tensors.h"
+
+#include "nn/attention.h"
+
+using namespace mneme;
+using namespace mneme::test;
+
+namespace {
+nn::KeyValue optional(const at::Tensor& key, const at::Tensor& value) {
+  return key.size(2) ? nn::KeyValue{key, value} : nn::KeyValue{};
+}
+}  // namespace
+
+TEST_CASE("attention equals the explicit mask, gradients too", "[nn][attention]") {
+  torch::manual_seed(1);
+  for (int64_t window : {0, 1, 5, 32})
+    for (int64_t prefix : {0, 3})
+      for (int64_t past : {0, 2, 31})
+        for (int64_t steps : {1, 2, 40, 65}) {
+          if (window && past >= window) continue;
+          INFO("window " << window << " prefix " << prefix << " past " << past << " steps " << steps);
+          auto run = [&](bool reference) {
+            return [=](const std::vector<at::Tensor>& x) {
+              const nn::KeyValue own{x[1], x[2]}, before = optional(x[3], x[4]), front = optional(x[5], x[6]);
+              if (reference) return std::vector{nn::attention_reference(x[0], own, before, front, window)};
+              return std::vector{window ? nn::window_attention(x[0], own, before, front, window) : nn::full_attention(x[0], own, before, front)};
+            };
+          };
+          auto heads = [](int64_t n) { return normal({2, 3, n, 8}); };
+          const std::vector<at::Tensor> inputs{heads(steps), heads(steps), heads(steps), heads(past), heads(past), heads(prefix), heads(prefix)};
+          require_same(run(false), run(true), inputs, kExact, kExactGradient);
+          at::NoGradGuard no_grad;  // another path for evaluation
+          REQUIRE(relative_error(run(false)(inputs)[0], run(true)(inputs)[0]) < kExact);
+        }
+}
+
+TEST_CASE("a later key or another row never changes a bit", "[nn][attention]") {
+  torch::manual_seed(2);
+  for (int64_t window : {0, 7, 32}) {
+    auto run = [&](const at::Tensor& x) {
+      const nn::KeyValue own{x, x.flip(-1)};
+      return window ? nn::window_attention(x, own, {}, {}, window) : nn::full_attention(x, own, {}, {});
+    };
+    const at::Tensor x = normal({3, 2, 100, 16}, at::kFloat);
+    at::Tensor later = x.clone(), other = x.clone();
+    later.narrow(2, 61, 39).copy_(normal({3, 2, 39, 16}, at::kFloat) * 10);
+    other[2].copy_(normal({2, 100, 16}, at::kFloat) * 10);
+    REQUIRE(at::equal(run(x).narrow(2, 0, 61), run(later).narrow(2, 0, 61)));
+    REQUIRE(at::equal(run(x).narrow(0, 0, 2), run(other).narrow(0, 0, 2)));
+  }
+}

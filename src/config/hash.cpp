@@ -27,10 +27,9 @@ std::string slug(const std::string& name) {
     else if (!text.empty() && text.back() != '-')
       text += '-';
   }
-  text = text.substr(0, kMaxSlug);
-  while (!text.empty() && (text.back() == '-' || text.back() == '.')) text.pop_back();
-  while (!text.empty() && text.front() == '.') text.erase(0, 1);  // neither hidden nor '..'
-  return text;
+  const size_t first = std::min(text.find_first_not_of("-."), text.size());  // neither hidden nor '..' nor an option
+  text = text.substr(first, kMaxSlug);
+  return text.substr(0, text.find_last_not_of("-.") + 1);
 }
 
 }  // namespace

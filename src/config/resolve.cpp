@@ -14,15 +14,28 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string missing_file(const std::string& path) {
-  if (fs::exists(path)) return "";
+// "; did you mean …" out of what lies in the folder where `path` should be.
+std::string near_file(const std::string& path) {
   const fs::path folder = fs::path(path).parent_path();
   std::vector<std::string> names;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder.empty() ? "." : folder, ignored))
-    names.push_back((folder / entry.path().filename()).string());
+    names.push_back(entry.path().filename().string());
   std::sort(names.begin(), names.end());
-  return "there is no file or folder '" + path + "' (seen from the working directory)" + did_you_mean(path, names);
+  const std::string name = nearest(fs::path(path).filename().string(), names);
+  return name.empty() ? "" : "; did you mean '" + (folder / name).string() + "'?";
+}
+
+std::string last_part(const std::string& key) { return key.substr(key.rfind('.') + 1); }
+
+// The right name in the wrong section (memory.lr for train.lr) is the likelier slip.
+std::string near_key(const std::string& key, const std::vector<std::string>& known) {
+  std::vector<std::string> same_name;
+  for (const std::string& candidate : known)
+    if (last_part(candidate) == last_part(key)) same_name.push_back(candidate);
+  if (same_name.empty()) return did_you_mean(key, known);
+  const std::string near = nearest(key, same_name);
+  return "; did you mean '" + (near.empty() ? same_name.front() : near) + "'?";
 }
 
 class Resolver {
@@ -56,15 +69,18 @@ class Resolver {
       std::string wrong;
       if (const SettingValue* setting = settings_.find(field.key)) wrong = field.parse(setting->text);
       values_[field.key] = field.text();
-      if (field.files != nullptr && chosen) {
-        file_keys_.insert(field.key);
-        for (const std::string& path : *field.files)
-          if (wrong.empty() && files_ == DataFiles::must_exist) wrong = missing_file(path);
-      }
+      if (field.files != nullptr && chosen) note_files(field);
       if (wrong.empty()) continue;
       problem(field.key, wrong);
       bad_sections_.insert(section.name);
     }
+  }
+
+  void note_files(const Field& field) {
+    std::vector<std::string>& missing = missing_files_[field.key];
+    std::error_code ignored;
+    for (const std::string& path : *field.files)
+      if (!fs::exists(path, ignored)) missing.push_back(path);
   }
 
   // The chosen task's options become part of the config. Those of other tasks may stand in a shared file, but a mistake in
@@ -85,17 +101,27 @@ class Resolver {
       if (known.count(key) != 0) continue;
       const std::string section = key.substr(0, key.find('.'));
       const bool of_sweep = section == "sweep" || section == "axis" || section == "grid" || section == "zip";
-      problem(key, of_sweep ? "this is a sweep file; start it with `mneme sweep`" : "unknown key" + did_you_mean(key, known_));
+      problem(key, of_sweep ? "this is a sweep file; start it with `mneme sweep`" : "unknown key" + near_key(key, known_));
     }
   }
 
+  // A task may say of its files more than that they are missing; where it says nothing, that is said here.
   void check(const Section& section) {
     Problems problems;
     section.options->check(section.name + ".", problems);
+    std::set<std::string> reported;
     for (const auto& [key, message] : problems.list()) {
-      if (files_ == DataFiles::may_be_missing && file_keys_.count(key) != 0) continue;
-      problem(key, message);
+      reported.insert(key);
+      const auto missing = missing_files_.find(key);
+      if (missing == missing_files_.end())
+        problem(key, message);
+      else if (files_ == DataFiles::must_exist)
+        problem(key, message + (missing->second.empty() ? "" : near_file(missing->second.front())));
     }
+    if (section.options != result_.config.task_options.get() || files_ == DataFiles::may_be_missing) return;
+    for (const auto& [key, missing] : missing_files_)
+      for (const std::string& path : missing)
+        if (reported.count(key) == 0) problem(key, "'" + path + "' does not exist" + near_file(path));
   }
 
   // Rules between sections.
@@ -121,7 +147,8 @@ class Resolver {
   Resolution result_;
   std::vector<std::string> known_;
   std::map<std::string, std::string> values_;  // known key → value as far as it could be read
-  std::set<std::string> file_keys_, bad_sections_;
+  std::map<std::string, std::vector<std::string>> missing_files_;  // of the chosen task's file options
+  std::set<std::string> bad_sections_;
 };
 
 }  // namespace

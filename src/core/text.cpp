@@ -25,8 +25,6 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return last[b.size()];
 }
 
-std::string_view last_part(std::string_view key) { return key.substr(key.rfind('.') + 1); }
-
 }  // namespace
 
 std::string trim(std::string_view text) {
@@ -61,10 +59,7 @@ std::string nearest(std::string_view name, const std::vector<std::string>& candi
   const std::string* best = nullptr;
   size_t best_distance = tolerance + 1;
   for (const std::string& candidate : candidates) {
-    size_t distance = edit_distance(name, candidate);
-    // The right name in the wrong section (memory.lr for train.lr) is one mistake, however long the section.
-    if (name.find('.') != std::string_view::npos && last_part(name) == last_part(candidate))
-      distance = std::min<size_t>(distance, 2);
+    const size_t distance = edit_distance(name, candidate);
     if (distance < best_distance) {
       best = &candidate;
       best_distance = distance;

@@ -25,7 +25,8 @@ std::vector<OptionHelp> option_help(const std::string& prefix) {
   std::vector<OptionHelp> list;
   const auto add = [&](const Section& section) {
     for (const Field& field : fields_of(section))
-      if (field.key.rfind(prefix, 0) == 0) list.push_back({field.key, field.type, field.text(), field.range, field.help});
+      if (field.key.rfind(prefix, 0) == 0)
+        list.push_back({field.key, field.type, field.text(), field.range, field.help});
   };
   Config defaults;
   for (const Section& section : sections_of(defaults)) {

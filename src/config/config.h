@@ -71,8 +71,8 @@ struct Config {
   RuntimeOptions runtime;
 };
 
-/// Names that model.kind and memory.kind may take: the registries of blocks and memories, which this layer cannot see. The
-/// program calls it once at its start; until then any name passes.
+/// Names that model.kind and memory.kind may take: the registries of blocks and memories, which this layer cannot see.
+/// The program calls it once at its start; until then any name passes.
 void set_known_plugins(std::vector<std::string> blocks, std::vector<std::string> memories);
 
 /// Whether the files that options name have to be there. A stored config of a finished run may outlive its data.
@@ -86,8 +86,8 @@ Config resolve(const Settings& settings, DataFiles files = DataFiles::must_exist
 /// back gives the same Config and the same text.
 std::string canonical_ini(const Config& config);
 
-/// First 64 bits of SHA-256, 16 hex digits, of what can change a result: Hashed::yes values, data files by content digest. The section
-/// `task.<kind>` of other tasks does not count. `without` leaves keys out (e.g. "run.seed": the same for all seeds).
+/// First 64 bits of SHA-256, 16 hex digits, of what can change a result: Hashed::yes values, data files by content
+/// digest. Sections of other tasks do not count. `without` leaves keys out (e.g. "run.seed": the same for all seeds).
 std::string config_hash(const Config& config, const std::vector<std::string>& without = {});
 
 /// "readable-slug-1a2b3c4d": run.name (or model and task kind), then 8 hex digits of the hash.

@@ -98,7 +98,8 @@ void TrainOptions::describe(OptionVisitor& v) {
 }
 
 void EvalOptions::describe(OptionVisitor& v) {
-  v.option("lengths", lengths, {1, kMaxLength}, "tokens of test rows, for tasks whose setting is a length; empty = task.length");
+  v.option("lengths", lengths, {1, kMaxLength},
+           "tokens of test rows, for tasks whose setting is a length; empty = task.length");
   v.option("samples", samples, {1, 1 << 24}, "test rows of a setting");
   v.option("tokens", tokens, {0, kMaxCount}, "> 0: rows of a setting = tokens / row length, from 16 to samples");
   v.option("every", every, {0, kMaxCount}, "steps between validations; 0 = only at the end");

@@ -40,7 +40,8 @@ std::string file_digest(const fs::path& path) {
 std::string folder_digest(const fs::path& folder) {
   std::vector<std::pair<std::string, fs::path>> files;
   for (const auto& entry : fs::recursive_directory_iterator(folder))
-    if (entry.is_regular_file()) files.push_back({entry.path().lexically_relative(folder).generic_string(), entry.path()});
+    if (entry.is_regular_file())
+      files.push_back({entry.path().lexically_relative(folder).generic_string(), entry.path()});
   std::sort(files.begin(), files.end());
   Sha256 digest;
   for (const auto& [name, path] : files) digest.add(name).add("\n").add(file_digest(path)).add("\n");

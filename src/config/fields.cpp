@@ -73,7 +73,8 @@ std::string take_list(const std::string& text, Take take) {
 std::string take_setting(const std::string& text, int64_t arity, IntRange range, Setting& setting) {
   const std::vector<std::string> parts = split(text, 'x');
   if (static_cast<int64_t>(parts.size()) != arity)
-    return "'" + text + "' is not " + std::to_string(arity) + (arity == 1 ? " number" : " numbers joined by x, like 8x64");
+    return "'" + text + "' is not " + std::to_string(arity) +
+           (arity == 1 ? " number" : " numbers joined by x, like 8x64");
   for (const std::string& part : parts)
     if (const std::string wrong = take_integer(part, range, setting.emplace_back()); !wrong.empty()) return wrong;
   return "";
@@ -132,7 +133,8 @@ class Collector : public OptionVisitor {
     };
   }
 
-  void settings(const char* name, std::vector<Setting>& value, int64_t arity, IntRange range, const char* help) override {
+  void settings(const char* name, std::vector<Setting>& value, int64_t arity, IntRange range,
+                const char* help) override {
     std::string type = "list of A";
     for (int64_t i = 1; i < arity; ++i) type += std::string("x") + static_cast<char>('A' + i);
     Field& field = add(name, type, text_of(range), help, Hashed::yes);

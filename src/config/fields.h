@@ -1,5 +1,5 @@
-// The fields of option structs as one flat list: what every reader of `describe` here works on (parsing, canonical text,
-// hash, help).
+// The fields of option structs as one flat list: what every reader of `describe` here works on (parsing, canonical
+// text, hash, help).
 #pragma once
 
 #include <functional>

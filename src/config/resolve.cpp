@@ -58,9 +58,9 @@ class Resolver {
   void problem(const std::string& key, const std::string& message) {
     const auto value = values_.find(key);
     const SettingValue* setting = settings_.find(key);
-    std::string line = (setting != nullptr ? setting->origin : value != values_.end() ? "default" : "config") + ": " + key;
-    if (setting != nullptr || value != values_.end()) line += " = " + (setting != nullptr ? setting->text : value->second);
-    result_.problems.push_back(line + ": " + message);
+    const std::string text = setting != nullptr ? setting->text : value != values_.end() ? value->second : "";
+    const std::string origin = setting != nullptr ? setting->origin : "default";
+    result_.problems.push_back(origin + ": " + key + " = " + text + ": " + message);
   }
 
   void read(const Section& section, bool chosen) {
@@ -83,8 +83,8 @@ class Resolver {
       if (!fs::exists(path, ignored)) missing.push_back(path);
   }
 
-  // The chosen task's options become part of the config. Those of other tasks may stand in a shared file, but a mistake in
-  // them is a mistake all the same.
+  // The chosen task's options become part of the config. Those of other tasks may stand in a shared file, but a mistake
+  // in them is a mistake all the same.
   void read_tasks() {
     for (const TaskPlugin& plugin : TaskRegistry::instance().all()) {
       const bool chosen = good("task") && plugin.name == result_.config.task.kind;
@@ -101,7 +101,8 @@ class Resolver {
       if (known.count(key) != 0) continue;
       const std::string section = key.substr(0, key.find('.'));
       const bool of_sweep = section == "sweep" || section == "axis" || section == "grid" || section == "zip";
-      problem(key, of_sweep ? "this is a sweep file; start it with `mneme sweep`" : "unknown key" + near_key(key, known_));
+      problem(key,
+              of_sweep ? "this is a sweep file; start it with `mneme sweep`" : "unknown key" + near_key(key, known_));
     }
   }
 
@@ -127,16 +128,18 @@ class Resolver {
   // Rules between sections.
   void cross_check() {
     const Config& config = result_.config;
-    if (good("model") && good("memory") && config.model.kind != "transformer") check_memory(config.model, config.memory);
+    if (good("model") && good("memory") && config.model.kind != "transformer")
+      check_memory(config.model, config.memory);
     if (good("train") && good("eval") && config.train.stop_accuracy > 0 && config.eval.every == 0)
       problem("train.stop_accuracy", "needs validations on the way; set eval.every to a number of steps");
   }
 
   void check_memory(const ModelOptions& model, const MemoryOptions& memory) {
     if (memory.kind == "none" && (model.kind == "lmm" || model.kind == "mag"))
-      problem("memory.kind", "model.kind = " + model.kind +
-                                 " is built on a memory; choose another memory.kind, or model.kind = transformer (for the "
-                                 "ablation: memory.off = true)");
+      problem("memory.kind",
+              "model.kind = " + model.kind +
+                  " is built on a memory; choose another memory.kind, or model.kind = transformer (for the "
+                  "ablation: memory.off = true)");
     if (memory.head_width == 0 && model.width % memory.heads != 0)
       problem("memory.heads", "does not divide model.width = " + std::to_string(model.width) +
                                   "; choose a divisor, or set memory.head_width");
@@ -146,7 +149,7 @@ class Resolver {
   DataFiles files_;
   Resolution result_;
   std::vector<std::string> known_;
-  std::map<std::string, std::string> values_;  // known key → value as far as it could be read
+  std::map<std::string, std::string> values_;                      // known key → value as far as it could be read
   std::map<std::string, std::vector<std::string>> missing_files_;  // of the chosen task's file options
   std::set<std::string> bad_sections_;
 };
@@ -154,7 +157,8 @@ class Resolver {
 }  // namespace
 
 std::vector<Section> sections_of(Config& config) {
-  std::vector<Section> sections = {{"run", &config.run}, {"model", &config.model}, {"memory", &config.memory}, {"task", &config.task}};
+  std::vector<Section> sections = {
+      {"run", &config.run}, {"model", &config.model}, {"memory", &config.memory}, {"task", &config.task}};
   if (config.task_options) sections.push_back({"task." + config.task.kind, config.task_options.get()});
   sections.insert(sections.end(), {{"train", &config.train}, {"eval", &config.eval}, {"runtime", &config.runtime}});
   return sections;

@@ -74,8 +74,8 @@ void Settings::add_section(const std::string& name) {
 }
 
 std::string quoted_value(const std::string& text) {
-  const bool plain = trim(text) == text && (text.empty() || text.front() != '"') &&
-                     text.find_first_of("#;\n") == std::string::npos;
+  const bool plain =
+      trim(text) == text && (text.empty() || text.front() != '"') && text.find_first_of("#;\n") == std::string::npos;
   if (plain) return text;
   std::string quoted = "\"";
   for (const char c : text) {

@@ -33,7 +33,7 @@ class Settings {
   const SettingValue* find(const std::string& key) const;
   /// Keys in order of first appearance ("section.key").
   const std::vector<std::pair<std::string, SettingValue>>& all() const& { return values_; }
-  std::vector<std::pair<std::string, SettingValue>> all() && { return std::move(values_); }  // of a temporary, in a loop
+  std::vector<std::pair<std::string, SettingValue>> all() && { return std::move(values_); }  // of a temporary
   /// All keys that start with prefix, with the prefix cut off.
   Settings section(const std::string& prefix) const;
   /// Names of all sections in order of first appearance, also of those without a key.

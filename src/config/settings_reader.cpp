@@ -24,7 +24,8 @@ std::string without_comment(const std::string& line) {
       for (i = value + 1; i < line.size() && line[i] != '"'; ++i) i += line[i] == '\\';
   }
   for (; i < line.size(); ++i)
-    if ((line[i] == '#' || line[i] == ';') && (i == 0 || line[i - 1] == ' ' || line[i - 1] == '\t')) return line.substr(0, i);
+    if ((line[i] == '#' || line[i] == ';') && (i == 0 || line[i - 1] == ' ' || line[i - 1] == '\t'))
+      return line.substr(0, i);
   return line;
 }
 
@@ -67,7 +68,8 @@ Settings SettingsReader::file(const fs::path& path, const std::string& asked_by)
   std::error_code ignored;
   std::ifstream stream(path, std::ios::binary);
   if (!stream || fs::is_directory(path, ignored)) {
-    const std::string reason = fs::is_directory(path, ignored) ? "it is a folder, not a config file" : std::strerror(errno);
+    const std::string reason =
+        fs::is_directory(path, ignored) ? "it is a folder, not a config file" : std::strerror(errno);
     problem(asked_by, "cannot read config " + path.string() + ": " + reason +
                           did_you_mean(path.filename().string(), names_in(path.parent_path())));
     return {};
@@ -120,8 +122,8 @@ void SettingsReader::key_line(const std::string& line, const Line& at, Settings&
   own.set(key, value, at.origin);
 }
 
-// At the top, a file's keys become the start of this one; in a section of a sweep's axis (axis.arm.mag) they become keys of
-// that axis value, so that an arm can be made of the same fragments as a config.
+// At the top, a file's keys become the start of this one; in a section of a sweep's axis (axis.arm.mag) they become
+// keys of that axis value, so that an arm can be made of the same fragments as a config.
 void SettingsReader::extend(const std::string& names, const Line& at, Settings& inherited) {
   const bool axis_value = at.section.rfind("axis.", 0) == 0;
   if (!at.section.empty() && !axis_value)

@@ -1,5 +1,7 @@
 #include "config/sweep.h"
 
+#include <fmt/format.h>
+
 #include <map>
 
 #include "config/resolve.h"
@@ -58,17 +60,19 @@ class RunChecker {
     run.config = std::move(resolution.config);
     run.id = run_id(run.config);
     const auto [twin, is_new] = hashes_.insert({config_hash(run.config), name});
-    if (!is_new) same_.push_back("two runs are the same experiment (" + run.id + "): '" + twin->second + "' and '" + name +
-                                 "'; let a setting differ, or leave one out");
+    if (!is_new)
+      same_.push_back(
+          fmt::format("two runs are the same experiment ({}): '{}' and '{}'; let a setting differ, or leave one out",
+                      run.id, twin->second, name));
   }
 
   std::vector<std::string> problems() const {
     std::vector<std::string> lines;
     for (const std::string& problem : order_) {
       const Where& where = found_.at(problem);
-      const std::string count = std::to_string(where.runs) + " of " + std::to_string(runs_) + " runs";
       const bool some = where.runs < runs_ && !where.first.empty();
-      lines.push_back(problem + (runs_ == 1 ? "" : " (in " + count + (some ? ", first " + where.first : "") + ")"));
+      const std::string first = some ? ", first " + where.first : "";
+      lines.push_back(runs_ == 1 ? problem : fmt::format("{} (in {} of {} runs{})", problem, where.runs, runs_, first));
     }
     lines.insert(lines.end(), same_.begin(), same_.end());
     return lines;
@@ -97,7 +101,8 @@ class Expander {
 
   Sweep expand() {
     combine(0, {}, file_.base);
-    if (sweep_.combinations.empty()) throw ConfigError("sweep " + file_.name + ": sweep.exclude leaves no run; loosen it");
+    if (sweep_.combinations.empty())
+      throw ConfigError("sweep " + file_.name + ": sweep.exclude leaves no run; loosen it");
     RunChecker checker;
     for (size_t i = 0; i < sweep_.combinations.size(); ++i) {
       for (SweepRun& run : seed_runs(sweep_, i, sweep_.lr.empty() ? 0 : sweep_.lr.front())) checker.check(run);

@@ -5,7 +5,7 @@
 //   name = quickstart
 //   axes = task, arm                 # named axes, product in this order
 //   seeds = 1, 2, 3                  # run.seed, innermost
-//   lr = 1e-3, 3e-3, 1e-2            # optional inner axis train.lr: chosen per combination on lr_seed, validation split
+//   lr = 1e-3, 3e-3, 1e-2            # optional inner axis train.lr: chosen per combination on lr_seed, by validation
 //   lr_seed = 100
 //   exclude = task:needle arm:lmm; task:rewrite arm:rope_ffn     # combinations left out
 //   [axis.arm.mag_linear]            # one value of the axis "arm": any config keys, also by extends

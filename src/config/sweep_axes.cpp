@@ -1,5 +1,7 @@
 #include "config/sweep_axes.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "core/text.h"
@@ -24,7 +26,7 @@ std::vector<std::string> named_axes(const Settings& sweep, std::vector<std::stri
     if (section.rfind(kAxis, 0) != 0) continue;
     const std::vector<std::string> parts = split(section, '.');
     if (parts.size() != 3)
-      problems.push_back("[" + section + "] does not name a value of an axis; write [axis.<axis>.<value>]");
+      problems.push_back(fmt::format("[{}] does not name a value of an axis; write [axis.<axis>.<value>]", section));
     else if (std::find(names.begin(), names.end(), parts[1]) == names.end())
       names.push_back(parts[1]);
   }
@@ -42,7 +44,8 @@ Axis named_axis(const Settings& sweep, const std::string& name) {
 
 Axis grid_axis(const std::string& key, const SettingValue& value, std::vector<std::string>& problems) {
   Axis axis;
-  if (value.text.empty()) problems.push_back(value.origin + ": grid." + key + " has no values; write them as a | b | c");
+  if (value.text.empty())
+    problems.push_back(fmt::format("{}: grid.{} has no values; write them as a | b | c", value.origin, key));
   for (const std::string& text : split(value.text, '|')) {
     AxisValue& step = axis.emplace_back();
     step.labels = {{key, label_text(text)}};
@@ -57,12 +60,13 @@ Axis zip_axis(const Settings& zip, std::vector<std::string>& problems) {
   for (const auto& [key, value] : zip.all()) {
     const std::vector<std::string> texts = split(value.text, '|');
     if (first.empty()) {
-      first = key + " has " + std::to_string(texts.size()) + " (" + value.origin + ")";
+      first = fmt::format("{} has {} ({})", key, texts.size(), value.origin);
       axis.resize(texts.size());
     }
     if (texts.size() != axis.size()) {
-      problems.push_back(value.origin + ": zip." + key + " has " + std::to_string(texts.size()) + " values, but " + first +
-                         "; keys of [zip] advance together and need equally many");
+      problems.push_back(
+          fmt::format("{}: zip.{} has {} values, but {}; keys of [zip] advance together and need equally many",
+                      value.origin, key, texts.size(), first));
       continue;
     }
     for (size_t i = 0; i < texts.size(); ++i) {
@@ -92,17 +96,20 @@ std::vector<std::string> label_names(const std::vector<Axis>& axes) {
 
 }  // namespace
 
-std::vector<Axis> read_axes(const Settings& sweep, const std::vector<std::string>& names, const std::string& names_origin,
-                            std::vector<std::string>& problems) {
+std::vector<Axis> read_axes(const Settings& sweep, const std::vector<std::string>& names,
+                            const std::string& names_origin, std::vector<std::string>& problems) {
   const std::vector<std::string> found = named_axes(sweep, problems);
   for (const std::string& name : names)
     if (std::find(found.begin(), found.end(), name) == found.end())
-      problems.push_back(names_origin + ": sweep.axes: the axis '" + name + "' has no values; write sections [axis." + name +
-                         ".<value>]" + did_you_mean(name, found));
+      problems.push_back(
+          fmt::format("{0}: sweep.axes: the axis '{1}' has no values; write sections [axis.{1}.<value>]{2}",
+                      names_origin, name, did_you_mean(name, found)));
   for (const std::string& name : found)
     if (!names.empty() && std::find(names.begin(), names.end(), name) == names.end())
-      problems.push_back(names_origin + ": sweep.axes does not name the axis '" + name + "', which has sections [axis." + name +
-                         ".…]; add it, or take them out" + did_you_mean(name, names));
+      problems.push_back(
+          fmt::format("{0}: sweep.axes does not name the axis '{1}', which has sections [axis.{1}.…]; add it, "
+                      "or take them out{2}",
+                      names_origin, name, did_you_mean(name, names)));
   std::vector<Axis> axes;
   for (const std::string& name : names.empty() ? found : names) axes.push_back(named_axis(sweep, name));
   for (const auto& [key, value] : sweep.section("grid.").all()) axes.push_back(grid_axis(key, value, problems));
@@ -110,7 +117,8 @@ std::vector<Axis> read_axes(const Settings& sweep, const std::vector<std::string
   return axes;
 }
 
-std::vector<Labels> read_exclude(const SettingValue& rules, const std::vector<Axis>& axes, std::vector<std::string>& problems) {
+std::vector<Labels> read_exclude(const SettingValue& rules, const std::vector<Axis>& axes,
+                                 std::vector<std::string>& problems) {
   const std::vector<std::string> names = label_names(axes);
   std::vector<Labels> result;
   for (const std::string& rule : split(rules.text, ';')) {
@@ -122,11 +130,11 @@ std::vector<Labels> read_exclude(const SettingValue& rules, const std::vector<Ax
       const std::string value = colon == std::string::npos ? "" : pair.substr(colon + 1);
       const std::vector<std::string> values = label_values(axes, name);
       if (values.empty())
-        problems.push_back(rules.origin + ": sweep.exclude: '" + pair + "' names no axis; write axis:value" +
-                           did_you_mean(name, names));
+        problems.push_back(fmt::format("{}: sweep.exclude: '{}' names no axis; write axis:value{}", rules.origin, pair,
+                                       did_you_mean(name, names)));
       else if (std::find(values.begin(), values.end(), value) == values.end())
-        problems.push_back(rules.origin + ": sweep.exclude: the axis " + name + " has no value '" + value + "'; it has " +
-                           join(values, ", ") + did_you_mean(value, values));
+        problems.push_back(fmt::format("{}: sweep.exclude: the axis {} has no value '{}'; it has {}{}", rules.origin,
+                                       name, value, join(values, ", "), did_you_mean(value, values)));
       labels.push_back({name, value});
     }
     if (!labels.empty()) result.push_back(std::move(labels));

@@ -1,5 +1,7 @@
 #include "config/sweep_file.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <set>
@@ -35,7 +37,8 @@ bool of_sweep(const std::string& key) {
 
 class SweepFileReader {
  public:
-  SweepFileReader(const std::string& path, const std::vector<std::string>& overrides) : settings_(Settings::from_file(path)) {
+  SweepFileReader(const std::string& path, const std::vector<std::string>& overrides)
+      : settings_(Settings::from_file(path)) {
     Settings given;
     for (const std::string& assignment : overrides) given.override_with(assignment);
     for (const auto& [key, value] : given.all())
@@ -50,7 +53,8 @@ class SweepFileReader {
     read_lr();
     check_seeds();
     file_.axes = read_axes(settings_, split(options_.axes, ','), origin("sweep.axes"), problems_);
-    if (!options_.exclude.empty()) file_.exclude = read_exclude(*settings_.find("sweep.exclude"), file_.axes, problems_);
+    if (!options_.exclude.empty())
+      file_.exclude = read_exclude(*settings_.find("sweep.exclude"), file_.axes, problems_);
     check_overrides();
     if (!problems_.empty()) throw ConfigError(join(problems_, "\n"));
     return std::move(file_);
@@ -107,7 +111,9 @@ class SweepFileReader {
   void check_overrides() {
     const auto check = [&](const std::string& key, bool set, const std::string& fix) {
       const SettingValue* value = file_.overrides.find(key);
-      if (set && value != nullptr) problems_.push_back(value->origin + ": " + key + " = " + value->text + ": the sweep sets this key; " + fix);
+      if (set && value != nullptr)
+        problems_.push_back(
+            fmt::format("{}: {} = {}: the sweep sets this key; {}", value->origin, key, value->text, fix));
     };
     check("run.seed", !file_.seeds.empty(), "give sweep.seeds=… instead");
     check("train.lr", !file_.lr.empty(), "give sweep.lr=… instead, or sweep.lr= to turn the choice off");

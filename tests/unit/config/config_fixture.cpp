@@ -33,7 +33,8 @@ struct OtherOptions : Options {
 
 void register_samples() {
   static const bool done = [] {
-    TaskRegistry::instance().add({"sample", "a task of the tests", [] { return std::make_unique<SampleOptions>(); }, nullptr});
+    TaskRegistry::instance().add(
+        {"sample", "a task of the tests", [] { return std::make_unique<SampleOptions>(); }, nullptr});
     TaskRegistry::instance().add({"other", "another", [] { return std::make_unique<OtherOptions>(); }, nullptr});
     set_known_plugins({"transformer", "lmm", "mag"}, {"none", "linear", "neural_mlp"});
     return true;
@@ -52,7 +53,9 @@ TemporaryFolder::~TemporaryFolder() {
   std::filesystem::remove_all(path_, ignored);
 }
 
-std::string TemporaryFolder::path(const std::string& name) const { return name.empty() ? path_.string() : (path_ / name).string(); }
+std::string TemporaryFolder::path(const std::string& name) const {
+  return name.empty() ? path_.string() : (path_ / name).string();
+}
 
 std::string TemporaryFolder::write(const std::string& name, const std::string& text) const {
   std::filesystem::create_directories((path_ / name).parent_path());

@@ -25,8 +25,9 @@ TEST_CASE("hash: what can change a result counts, what cannot does not", "[confi
   const std::string base = config_hash(config_from(""));
   const auto hash = [](const std::string& assignment) { return config_hash(config_from("", {assignment})); };
   CHECK(base.size() == 16);
-  for (const char* same : {"runtime.threads=3", "run.folder=elsewhere", "run.labels=arm:x", "run.name=x", "train.log_every=7",
-                           "train.checkpoint_every=9", "train.keep=3", "task.other.depth=5", "model.width=64"})
+  for (const char* same :
+       {"runtime.threads=3", "run.folder=elsewhere", "run.labels=arm:x", "run.name=x", "train.log_every=7",
+        "train.checkpoint_every=9", "train.keep=3", "task.other.depth=5", "model.width=64"})
     CHECK(hash(same) == base);
   for (const char* other : {"run.seed=2", "model.width=32", "memory.theta_max=0.4", "train.lr=0.001", "eval.samples=9",
                             "runtime.dtype=float64", "task.sample.keys=8", "task.kind=other", "eval.lengths=64"})

@@ -20,15 +20,18 @@ std::string problem(const std::string& ini, const std::vector<std::string>& over
 TEST_CASE("resolve: values of every type", "[config][resolve]") {
   TemporaryFolder folder;
   const std::string file = folder.write("text.txt", "x");
-  const Config config = config_from("[model]\nwidth = 32\nmemory_layers = 0, 1\n[train]\nlr = 1e-3\n[memory]\noff = yes\n"
-                                    "retention_target = init\n[task.sample]\npairs = 8x16, 4x2\ndata = " + file);
+  const Config config = config_from(
+      "[model]\nwidth = 32\nmemory_layers = 0, 1\n[train]\nlr = 1e-3\n[memory]\noff = yes\n"
+      "retention_target = init\n[task.sample]\npairs = 8x16, 4x2\ndata = " +
+      file);
   CHECK(config.model.width == 32);
   CHECK(config.model.memory_layers == std::vector<int64_t>{0, 1});
   CHECK(config.train.lr == 1e-3);
   CHECK(config.memory.off);
   CHECK(config.memory.retention_target == "init");
   REQUIRE(config.task_options != nullptr);
-  CHECK_THAT(canonical_ini(config), Contains("[task.sample]\ndata = " + file + "\npairs = 8x16, 4x2\n") && !Contains("task.other"));
+  CHECK_THAT(canonical_ini(config),
+             Contains("[task.sample]\ndata = " + file + "\npairs = 8x16, 4x2\n") && !Contains("task.other"));
 }
 
 TEST_CASE("resolve: what is wrong with a value, what is allowed, what was meant", "[config][resolve]") {
@@ -60,8 +63,9 @@ TEST_CASE("resolve: what is wrong with a value, what is allowed, what was meant"
 TEST_CASE("resolve: rules between options name both", "[config][resolve]") {
   CHECK(problem("[model]\nheads = 3") ==
         "x.ini:2: model.heads = 3: does not divide model.width = 64; allowed: 1, 2, 4, 8, 16, 32, 64");
-  CHECK_THAT(problem("[model]\nheads = 4\nkv_heads = 3"), Contains("model.kv_heads = 3: does not divide model.heads = 4"));
-  CHECK_THAT(problem("[model]\nwidth = 6\nheads = 2"), Contains("width 3") && Contains("rope needs even"));
+  CHECK_THAT(problem("[model]\nheads = 4\nkv_heads = 3"),
+             Contains("model.kv_heads = 3: does not divide model.heads = 4"));
+  CHECK_THAT(problem("[model]\nwidth = 6\nheads = 2"), Contains("width 3") && Contains("positions = rope needs an even one"));
   CHECK(config_problems("[model]\nwidth = 6\nheads = 2\npositions = none").empty());
   CHECK_THAT(problem("[model]\nwindow = 0"), Contains("allowed: 1 …"));
   CHECK_THAT(problem("[model]\nconv_width = 1\nconv_init = shift"), Contains("no previous token"));
@@ -76,7 +80,8 @@ TEST_CASE("resolve: rules between options name both", "[config][resolve]") {
   CHECK_THAT(problem("[memory]\ngroup = 4"), Contains("not supported yet; allowed: 1"));
   CHECK_THAT(problem("[memory]\nread = before"), Contains("not supported yet; allowed: after"));
   CHECK_THAT(problem("[model]\nkind = mag\n[memory]\nkind = none"), Contains("built on a memory"));
-  CHECK_THAT(problem("[model]\nkind = mag\n[memory]\nheads = 3"), Contains("memory.heads = 3: does not divide model.width = 64"));
+  CHECK_THAT(problem("[model]\nkind = mag\n[memory]\nheads = 3"),
+             Contains("memory.heads = 3: does not divide model.width = 64"));
   CHECK(config_problems("[model]\nkind = mag\n[memory]\nheads = 3\nhead_width = 8").empty());
   CHECK(config_problems("[memory]\nheads = 3").empty());  // the transformer has no memory
   CHECK_THAT(problem("[train]\nsteps = 20"), Contains("default: train.warmup = 50") && Contains("0 … 20"));
@@ -86,7 +91,8 @@ TEST_CASE("resolve: rules between options name both", "[config][resolve]") {
 }
 
 TEST_CASE("resolve: all problems at once, in the order of the options", "[config][resolve]") {
-  const auto problems = config_problems("[train]\nlr = x\n[model]\nwidht = 1\nlayers = 0\n[memory]\ngradient = exact_last\n");
+  const auto problems =
+      config_problems("[train]\nlr = x\n[model]\nwidht = 1\nlayers = 0\n[memory]\ngradient = exact_last\n");
   REQUIRE(problems.size() == 4);
   CHECK_THAT(problems[0], Contains("x.ini:5: model.layers"));
   CHECK_THAT(problems[1], Contains("x.ini:2: train.lr"));
@@ -97,7 +103,8 @@ TEST_CASE("resolve: all problems at once, in the order of the options", "[config
 TEST_CASE("resolve: mistakes in the section of a task that is not chosen are mistakes too", "[config][resolve]") {
   CHECK_THAT(problem("[task.other]\ndepht = 1"), Contains("did you mean 'task.other.depth'?"));
   CHECK_THAT(problem("[task.other]\ndepth = 10"), Contains("allowed: 0 … 9"));
-  CHECK(config_problems("[task]\nkind = other\n[task.sample]\nkeys = 3").empty());  // rules count for the chosen task only
+  CHECK(config_problems("[task]\nkind = other\n[task.sample]\nkeys = 3")
+            .empty());  // rules count for the chosen task only
 }
 
 TEST_CASE("resolve: missing data is an error, but not for the stored config of a finished run", "[config][resolve]") {

@@ -35,13 +35,14 @@ TEST_CASE("INI: comments, quotes, white space and line ends", "[config][settings
 }
 
 TEST_CASE("INI: any text survives being written and read", "[config][settings]") {
-  for (const std::string text : {"", "plain", " ends with space ", "a # b", "\"quoted\"", "back\\slash", "a;b", "new\nline",
-                                 "# first", "\"", "a \"b\" c", "ü → x"})
+  for (const std::string text : {"", "plain", " ends with space ", "a # b", "\"quoted\"", "back\\slash", "a;b",
+                                 "new\nline", "# first", "\"", "a \"b\" c", "ü → x"})
     CHECK(value(Settings::from_text("[a]\nb = " + quoted_value(text) + " # comment", "x"), "a.b") == text);
 }
 
 TEST_CASE("INI: every malformed line is reported, with file and line", "[config][settings]") {
-  const auto problems = text_problems("lonely = 1\n[run\n[model]\nwidth 64\nwidth = 1\n= 5\nwidth = 2\n[a b]\nname = \"x\n");
+  const auto problems =
+      text_problems("lonely = 1\n[run\n[model]\nwidth 64\nwidth = 1\n= 5\nwidth = 2\n[a b]\nname = \"x\n");
   REQUIRE(problems.size() == 7);
   CHECK_THAT(problems[0], Contains("x.ini:1") && Contains("before the first section"));
   CHECK_THAT(problems[1], Contains("x.ini:2") && Contains("not a section"));

@@ -1,7 +1,10 @@
 // Every config that comes with Mneme is good (data files need not be there).
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 
 #include "config/config.h"
+#include "config/sweep.h"
 #include "tests/support/test.h"
 #include "tests/unit/config/config_fixture.h"
 
@@ -23,4 +26,23 @@ TEST_CASE("every shipped config resolves", "[config][shipped]") {
     ++count;
   }
   CHECK(count >= 10);
+}
+
+TEST_CASE("the sweep in docs/config.md expands as it says", "[config][shipped]") {
+  register_tasks();
+  test::register_samples();
+  std::stringstream docs;
+  docs << std::ifstream(MNEME_SOURCE_DIR "/docs/config.md").rdbuf();
+  const std::string text = docs.str();
+  const size_t begin = text.find("extends = ../base.ini\n\n[sweep]");
+  REQUIRE(begin != std::string::npos);
+  test::TemporaryFolder folder;
+  std::filesystem::copy(MNEME_SOURCE_DIR "/configs", folder.path(), std::filesystem::copy_options::recursive);
+  const std::string sweep = folder.write("sweeps/recall.ini", text.substr(begin, text.find("```", begin) - begin));
+  const std::string book = folder.write("book.txt", "prose");
+  const Sweep read = read_sweep(sweep, {"task.needle.train_text=" + book, "task.needle.test_text=" + book});
+  // 2 tasks x 3 arms without needle:lmm, x 2 refreshes x 2 widths, without rope at refresh 16
+  CHECK(read.combinations.size() == 16);
+  CHECK(read.tuning.size() == 16 * 3);
+  CHECK(read.runs(std::vector<double>(16, 1e-3)).size() == 16 * 3);
 }

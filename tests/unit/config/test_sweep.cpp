@@ -52,8 +52,9 @@ TEST_CASE_METHOD(SweepFixture, "sweep: product of named axes in their order, see
 }
 
 TEST_CASE_METHOD(SweepFixture, "sweep: grid multiplies, zip advances together", "[config][sweep]") {
-  const Sweep sweep = read(kHead + "[grid]\nmemory.refresh = 16 | 64\neval.lengths = 64, 128 | 256\n"
-                                   "[zip]\nmodel.width = 64 | 128\nmodel.heads = 1 | 2\n");
+  const Sweep sweep = read(kHead +
+                           "[grid]\nmemory.refresh = 16 | 64\neval.lengths = 64, 128 | 256\n"
+                           "[zip]\nmodel.width = 64 | 128\nmodel.heads = 1 | 2\n");
   CHECK(sweep.name == "sweep");
   CHECK(sweep.axes == std::vector<std::string>{"memory.refresh", "eval.lengths", "model.width", "model.heads"});
   const auto runs = sweep.runs();
@@ -73,12 +74,15 @@ TEST_CASE_METHOD(SweepFixture, "sweep: exclude leaves out what every label of a 
     CHECK_FALSE((set.count({"task", "one"}) == 1 && set.count({"arm", "mag"}) == 1));
     CHECK_FALSE((set.count({"model.layers", "2"}) == 1 && set.count({"arm", "plain"}) == 1));
   }
-  CHECK_THAT(problems(axes, {"sweep.exclude=arm:mga"}).at(0), Contains("has no value 'mga'") && Contains("did you mean 'mag'?"));
-  CHECK_THAT(problems(axes, {"sweep.exclude=amr:mag"}).at(0), Contains("names no axis") && Contains("did you mean 'arm'?"));
+  CHECK_THAT(problems(axes, {"sweep.exclude=arm:mga"}).at(0),
+             Contains("has no value 'mga'") && Contains("did you mean 'mag'?"));
+  CHECK_THAT(problems(axes, {"sweep.exclude=amr:mag"}).at(0),
+             Contains("names no axis") && Contains("did you mean 'arm'?"));
   CHECK_THAT(problems(axes, {"sweep.exclude=arm:mag; arm:plain"}).at(0), Contains("leaves no run"));
 }
 
-TEST_CASE_METHOD(SweepFixture, "sweep: learning rates are tried on a seed of their own and then chosen", "[config][sweep]") {
+TEST_CASE_METHOD(SweepFixture, "sweep: learning rates are tried on a seed of their own and then chosen",
+                 "[config][sweep]") {
   const Sweep sweep = read(kTwoAxes, {"sweep.lr=1e-3, 3e-3"});
   REQUIRE(sweep.tuning.size() == 8);
   CHECK(sweep.tuning[1].config.train.lr == 3e-3);
@@ -95,7 +99,8 @@ TEST_CASE_METHOD(SweepFixture, "sweep: learning rates are tried on a seed of the
 }
 
 TEST_CASE_METHOD(SweepFixture, "sweep: overrides reach every run and win over the axes", "[config][sweep]") {
-  const auto runs = read(kTwoAxes, {"train.steps=60", "sweep.seeds=5", "task.sample.keys=8", "sweep.exclude=task:two"}).runs();
+  const auto runs =
+      read(kTwoAxes, {"train.steps=60", "sweep.seeds=5", "task.sample.keys=8", "sweep.exclude=task:two"}).runs();
   REQUIRE(runs.size() == 2);
   for (const SweepRun& run : runs) {
     CHECK(run.config.train.steps == 60);
@@ -107,7 +112,8 @@ TEST_CASE_METHOD(SweepFixture, "sweep: overrides reach every run and win over th
 TEST_CASE_METHOD(SweepFixture, "sweep: an override that the sweep sets itself is refused", "[config][sweep]") {
   CHECK_THAT(problems(kTwoAxes, {"run.seed=3"}).at(0), Contains("sweep.seeds"));
   CHECK_THAT(problems(kTwoAxes, {"sweep.lr=0.1", "train.lr=3"}).at(0), Contains("sweep.lr"));
-  CHECK_THAT(problems(kHead + "[grid]\nmodel.layers = 1 | 2\n", {"model.layers=2"}).at(0), Contains("grid.model.layers"));
+  CHECK_THAT(problems(kHead + "[grid]\nmodel.layers = 1 | 2\n", {"model.layers=2"}).at(0),
+             Contains("grid.model.layers"));
   CHECK(read(kHead + "[grid]\nmodel.layers = 1 | 2\n", {"grid.model.layers=3 | 4 | 5"}).combinations.size() == 3);
 }
 
@@ -121,7 +127,8 @@ TEST_CASE_METHOD(SweepFixture, "sweep: the same problem in many runs is one line
   CHECK_THAT(some[0], Contains("memory.heads = 3") && Contains("(in 4 of 8 runs, first task:one, arm:mag)"));
 }
 
-TEST_CASE_METHOD(SweepFixture, "sweep: two combinations that are the same experiment are an error naming both", "[config][sweep]") {
+TEST_CASE_METHOD(SweepFixture, "sweep: two combinations that are the same experiment are an error naming both",
+                 "[config][sweep]") {
   const auto list = problems(kHead + "[axis.arm.a]\nmodel.kind = mag\n[axis.arm.b]\nmodel.kind = mag\n");
   REQUIRE(list.size() == 1);
   CHECK_THAT(list[0], Contains("'arm:a' and 'arm:b'"));
@@ -129,8 +136,10 @@ TEST_CASE_METHOD(SweepFixture, "sweep: two combinations that are the same experi
 
 TEST_CASE_METHOD(SweepFixture, "sweep: mistakes in the sweep itself", "[config][sweep]") {
   CHECK_THAT(problems(kHead + "[sweep]\nsede = 1\n").at(0), Contains("did you mean 'sweep.seeds'?"));
-  CHECK_THAT(problems(kHead + "[sweep]\naxes = amr\n[axis.arm.a]\n").at(0), Contains("'amr' has no values") && Contains("'arm'"));
-  CHECK_THAT(problems(kHead + "[sweep]\naxes = arm\n[axis.arm.a]\n[axis.task.b]\n").at(0), Contains("does not name the axis 'task'"));
+  CHECK_THAT(problems(kHead + "[sweep]\naxes = amr\n[axis.arm.a]\n").at(0),
+             Contains("'amr' has no values") && Contains("'arm'"));
+  CHECK_THAT(problems(kHead + "[sweep]\naxes = arm\n[axis.arm.a]\n[axis.task.b]\n").at(0),
+             Contains("does not name the axis 'task'"));
   CHECK_THAT(problems(kHead + "[axis.arm]\nmodel.kind = mag\n").at(0), Contains("write [axis.<axis>.<value>]"));
   CHECK_THAT(problems(kHead + "[zip]\nmodel.width = 1 | 2\nmodel.heads = 1\n").at(0), Contains("equally many"));
   CHECK_THAT(problems(kHead + "[grid]\nmodel.width =\n").at(0), Contains("has no values"));
@@ -139,7 +148,8 @@ TEST_CASE_METHOD(SweepFixture, "sweep: mistakes in the sweep itself", "[config][
 
 TEST_CASE_METHOD(SweepFixture, "sweep: an arm can be made of config fragments", "[config][sweep]") {
   folder.write("models/mag.ini", "[model]\nkind = mag\nwindow = 16\n");
-  const auto runs = read(kHead + "[axis.arm.mag]\nmodel.window = 8\nextends = models/mag.ini\n[axis.arm.plain]\n").runs();
+  const auto runs =
+      read(kHead + "[axis.arm.mag]\nmodel.window = 8\nextends = models/mag.ini\n[axis.arm.plain]\n").runs();
   REQUIRE(runs.size() == 2);
   CHECK(runs[0].config.model.kind == "mag");
   CHECK(runs[0].config.model.window == 8);

@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""Plain text books from unpacked Debian packages; called by get-books.sh.
+
+    books.py make UNPACKED FOLDER PACKAGE=VERSION…     write the books and FOLDER/SOURCES.md
+    books.py check FOLDER                              exit 0 when every book is there, unchanged
+
+Jane Austen's novels are R character vectors (a .rdb file: big-endian u32 size, zlib stream, again and again; the .rdx file
+names them). The others are SWORD modules: zlib blocks, found by an index of little-endian u32 (offset, packed size,
+unpacked size), of OSIS markup.
+"""
+import hashlib
+import html
+import os
+import re
+import struct
+import sys
+import textwrap
+import zlib
+from pathlib import Path
+
+NOVELS = {
+    "emma": "emma", "mansfieldpark": "mansfield_park", "northangerabbey": "northanger_abbey", "persuasion": "persuasion",
+    "prideprejudice": "pride_and_prejudice", "sensesensibility": "sense_and_sensibility",
+}
+SWORD = {
+    "king_james_bible": ("sword-text-kjv", "texts/ztext/engKJV2006eb", "bz"),
+    "world_english_bible": ("sword-text-web", "texts/ztext/engWEB2015eb", "bz"),
+    "treasury_of_david": ("sword-comm-tdavid", "comments/zcom/tdavid", "cz"),
+}
+AUSTEN = "r-cran-janeaustenr"
+
+
+class RReader:
+    """As much of R's serialization (XDR form) as lists and vectors of strings and integers need."""
+
+    def __init__(self, data):
+        assert data[:2] == b"X\n", "not R's XDR format"
+        self.data, self.at, self.symbols = data, 2, []
+        version, _, _ = self.ints(3)
+        if version >= 3:
+            self.take(self.ints(1)[0])  # native encoding
+
+    def take(self, count):
+        self.at += count
+        return self.data[self.at - count:self.at]
+
+    def ints(self, count):
+        return struct.unpack(f">{count}i", self.take(4 * count))
+
+    def item(self):
+        flags = self.ints(1)[0]
+        kind, has_attributes, has_tag = flags & 255, flags >> 9 & 1, flags >> 10 & 1
+        if kind == 254:  # NULL
+            return None
+        if kind == 255:  # a symbol seen before
+            return self.symbols[(flags >> 8) - 1]
+        if kind == 1:
+            self.symbols.append(self.item())
+            return self.symbols[-1]
+        if kind == 2:  # pairlist → dict
+            if has_attributes:
+                self.item()
+            tag = self.item() if has_tag else ""
+            return {tag: self.item(), **(self.item() or {})}
+        if kind == 9:
+            size = self.ints(1)[0]
+            text = self.take(max(size, 0))
+            return text.decode("latin-1" if flags >> 12 & 4 else "utf-8")
+        readers = {10: self.ints, 13: self.ints, 16: self.items, 19: self.items}
+        if kind not in readers:
+            raise ValueError(f"R type {kind} is not expected here")
+        value = readers[kind](self.ints(1)[0])
+        names = (self.item() if has_attributes else {}).get("names")
+        return dict(zip(names, value)) if names else list(value)
+
+    def items(self, count):
+        return [self.item() for _ in range(count)]
+
+
+def novels(unpacked):
+    base = next(unpacked.rglob("janeaustenr/data/Rdata.rdx"))
+    index = RReader(zlib.decompress(base.read_bytes(), 47)).item()["variables"]
+    data = base.with_suffix(".rdb").read_bytes()
+    for name, file in NOVELS.items():
+        offset, size = index[name]
+        yield f"austen/{file}.txt", "\n".join(RReader(zlib.decompress(data[offset + 4:offset + size])).item())
+
+
+def plain(osis):
+    """OSIS markup → paragraphs, lines of at most 72 characters."""
+    text = re.sub(r'<note\b.*?</note>|<div type="x-milestone"[^>]*>|<l eID[^>]*>|\\nd ', "", osis, flags=re.S)
+    text = re.sub(r'</?title\b[^>]*>|<(div|chapter|lg)\b[^>]*>|<lb type="x-p"/>|¶', "\n\n", text)
+    text = re.sub(r"<(l|lb|item)\b[^>]*>", "\n", text)
+    text = html.unescape(re.sub(r"<[^>]*>", "", text))
+    text = re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", " ", text)
+    lines = []
+    for paragraph in re.split(r"\s*\n\s*\n\s*", text):
+        for line in paragraph.split("\n"):
+            line = re.sub(r" +([,.;:?!])", r"\1", " ".join(line.split()))
+            lines += textwrap.wrap(line, 72, break_long_words=False, break_on_hyphens=False)
+        if lines and lines[-1]:
+            lines.append("")
+    return "\n".join(lines)
+
+
+def module(unpacked, path, letters):
+    folder = unpacked / "usr/share/sword/modules" / path
+    blocks = []
+    for part in ("ot", "nt"):
+        index = (folder / f"{part}.{letters}s").read_bytes()
+        data = (folder / f"{part}.{letters}z").read_bytes()
+        for offset, packed, size in struct.iter_unpack("<3I", index):
+            block = zlib.decompress(data[offset:offset + packed]) if packed else b""
+            if len(block) != size:
+                raise ValueError(f"{folder}: a block has {len(block)} bytes, its index says {size}")
+            blocks.append(plain(block.decode("utf-8")))
+    return "\n\n".join(block.strip() for block in blocks if block.strip())
+
+
+def make(unpacked, folder, versions):
+    books = [(file, text, AUSTEN) for file, text in novels(unpacked)]
+    books += [(f"{name}.txt", module(unpacked, path, letters), package) for name, (package, path, letters) in SWORD.items()]
+    sources = ["# Books, all in the public domain, made by scripts/get-books.sh from Debian packages", "",
+               "| file | bytes | package | version | sha256 |", "|---|---:|---|---|---|"]
+    for file, text, package in books:
+        data = (text.strip() + "\n").encode("utf-8")
+        if len(data) < 100_000:
+            raise ValueError(f"{file}: only {len(data)} bytes came out of {package} {versions[package]}")
+        write(folder / file, data)
+        sources.append(f"| {file} | {len(data)} | {package} | {versions[package]} | {hashlib.sha256(data).hexdigest()} |")
+        print(f"  {file}: {len(data) / 1e6:.1f} MB")
+    write(folder / "SOURCES.md", ("\n".join(sources) + "\n").encode())  # last: it says that all are there
+
+
+def write(path, data):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+
+
+def check(folder):
+    try:
+        rows = [line.strip("| ").split(" | ") for line in (folder / "SOURCES.md").read_text().splitlines()[4:]]
+        good = [hashlib.sha256((folder / row[0]).read_bytes()).hexdigest() == row[4] for row in rows]
+    except OSError:
+        return False
+    return len(good) == len(NOVELS) + len(SWORD) and all(good)
+
+
+def main(arguments):
+    if len(arguments) == 2 and arguments[0] == "check":
+        return 0 if check(Path(arguments[1])) else 1
+    if len(arguments) > 3 and arguments[0] == "make":
+        make(Path(arguments[1]), Path(arguments[2]), dict(pair.split("=", 1) for pair in arguments[3:]))
+        return 0
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Makes a corpus of public domain books in data/books (or the folder given) from four Debian packages. Needs no root:
+# packages are downloaded and unpacked in a temporary folder, not installed. Quick when the books are there.
+#   scripts/get-books.sh [folder]
+# MNEME_BOOKS_DEBS=folder: take the .deb files from there instead of downloading them (machines without a network).
+set -euo pipefail
+packages=(r-cran-janeaustenr sword-text-kjv sword-text-web sword-comm-tdavid)
+say() { printf 'get-books: %s\n' "$*" >&2; }
+case ${1:-} in -h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;; -*) say "unknown option $1; usage: $0 [folder]"; exit 2 ;; esac
+
+here=$(cd "$(dirname "$0")" && pwd)
+folder=${1:-$(dirname "$here")/data/books}
+command -v python3 >/dev/null || { say "needs python3; install it (apt-get install python3)"; exit 1; }
+if python3 "$here/books.py" check "$folder"; then say "$folder is complete (see SOURCES.md there)"; exit 0; fi
+command -v dpkg-deb >/dev/null || { say "needs dpkg-deb; this works on Debian and its relatives. Any text files by path do as well"; exit 1; }
+mkdir -p "$folder" && [ -w "$folder" ] || { say "cannot write to $folder; give another folder: $0 FOLDER"; exit 1; }
+
+work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+mkdir "$work/debs" "$work/unpacked"
+download() { (cd "$work/debs" && apt-get -o APT::Sandbox::User=root download "${packages[@]}") >"$work/log" 2>&1; }
+if [ -n "${MNEME_BOOKS_DEBS:-}" ]; then
+  cp "$MNEME_BOOKS_DEBS"/*.deb "$work/debs/" || { say "no .deb files in MNEME_BOOKS_DEBS=$MNEME_BOOKS_DEBS"; exit 1; }
+else
+  command -v apt-get >/dev/null || { say "needs apt-get, or the packages ${packages[*]} in a folder named by MNEME_BOOKS_DEBS"; exit 1; }
+  say "downloading ${packages[*]} (14 MB)"
+  if ! download; then
+    if ! apt-cache show "${packages[@]}" >/dev/null 2>&1; then
+      if [ "$(id -u)" = 0 ]; then
+        say "package lists are missing or old: apt-get update"
+        apt-get update >"$work/log" 2>&1 || { tail -n 5 "$work/log" >&2; say "apt-get update failed"; exit 1; }
+      else
+        say "the package lists do not have ${packages[*]}; run: sudo apt-get update, then this script again"; exit 1
+      fi
+    fi
+    download || { tail -n 5 "$work/log" >&2; say "download failed; the last lines of apt-get are above"; exit 1; }
+  fi
+fi
+
+versions=()
+for package in "${packages[@]}"; do
+  deb=$(find "$work/debs" -name "${package}_*.deb" | head -n 1)
+  [ -n "$deb" ] || { say "no file ${package}_*.deb in ${MNEME_BOOKS_DEBS:-the download}"; exit 1; }
+  dpkg-deb -x "$deb" "$work/unpacked"
+  versions+=("$package=$(dpkg-deb -f "$deb" Version)")
+done
+python3 "$here/books.py" make "$work/unpacked" "$folder" "${versions[@]}" >&2
+say "$folder is ready"

@@ -1,0 +1,73 @@
+// Checkpoints: docs/file-formats.md, section "checkpoint".
+//
+//   checkpoint/  latest (text: "step-200") · best (the same, where there was a validation)
+//                step-200/  model.safetensors · optimizer.safetensors · trainer.json · config.ini
+//
+// A step folder is written under another name, fsynced and renamed; then `latest` is replaced. Whenever the process dies,
+// `latest` names a whole checkpoint.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "mneme/model.h"
+#include "train/optimizer.h"
+
+namespace mneme {
+
+/// What a run needs beside weights and moments to go on as if it had never stopped.
+struct TrainerState {
+  int64_t step = 0;          // optimizer steps done
+  int64_t tokens = 0;        // training tokens seen
+  double wall_seconds = 0;   // training, over all resumptions
+  double loss_sum = 0;       // since the last log row
+  int64_t loss_steps = 0;
+  std::map<std::string, std::vector<uint8_t>> generators;  // state by stream name
+  std::string config_hash, code_version;
+};
+
+class CheckpointFolder {
+ public:
+  /// `keep`: step folders kept beside the best one.
+  CheckpointFolder(std::string folder, int64_t keep);
+
+  bool empty() const;
+  /// StoreError on a full disk; the previous checkpoint is still there.
+  void save(const Config& config, SequenceModel& model, const AdamW& optimizer, const TrainerState& state);
+  /// The saved checkpoint of this step is the best so far.
+  void mark_best(int64_t step);
+  /// Restores model and optimizer from the latest. CheckpointError: damaged, of another model or config; names the
+  /// earlier step that can be used instead, where there is one.
+  TrainerState load(const Config& config, SequenceModel& model, AdamW& optimizer) const;
+
+ private:
+  void remove_old() const;
+  std::string folder_;
+  int64_t keep_;
+};
+
+/// A model as it was saved, with the config it was made from.
+struct LoadedModel {
+  Config config;
+  std::shared_ptr<SequenceModel> model;
+  int64_t step = 0;
+  std::string folder;  ///< the step folder that was read
+};
+
+/// `path`: a run folder, its checkpoint/ folder, or a step folder. `overrides` ("eval.lengths=4096") change the config
+/// beyond its model and memory sections. Data files named by the config may be missing.
+LoadedModel load_model(const std::string& path, const std::vector<std::string>& overrides = {});
+
+/// Weights from `path`, as above or a .safetensors file, into a model of the same shape (--init-from).
+void init_from(SequenceModel& model, const std::string& path);
+
+/// The step folder that `path` means; CheckpointError where there is none.
+std::string find_checkpoint(const std::string& path);
+
+/// Parameters by name, sorted.
+NamedTensors named_tensors(const SequenceModel& model);
+
+}  // namespace mneme

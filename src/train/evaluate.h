@@ -1,0 +1,37 @@
+// A model measured on settings of a task, in bounded memory: rows are made a few at a time and read in calls of
+// eval.segment tokens with carried state. Full attention keeps all its keys and values; its state bytes say so.
+#pragma once
+
+#include <functional>
+
+#include "config/config.h"
+#include "mneme/model.h"
+#include "mneme/task.h"
+#include "results/run_store.h"
+
+namespace mneme {
+
+struct EvalRequest {
+  Split split = Split::test;
+  int64_t step = 0;  ///< recorded with the result
+  /// Called after each batch of rows: setting, rows done, rows in all. May throw (an interrupt) to stop.
+  std::function<void(const Setting&, int64_t, int64_t)> progress;
+};
+
+/// Test split: the task's test settings. Validation: its training settings (new rows of them), which is what learning
+/// rates are chosen on. Rows depend on eval.seed only, so that every arm answers the same questions.
+Evaluation evaluate(SequenceModel& model, const Task& task, const Config& config, const EvalRequest& request);
+
+/// Rows measured per setting: eval.samples, fewer for long rows where eval.tokens says so, at most what the task has.
+int64_t eval_rows(const Task& task, const EvalOptions& eval, Split split, const Setting& setting);
+
+/// Mean over the evaluation's settings of the task's own metric; for `loss`, in nats.
+double headline(const Evaluation& evaluation);
+
+/// Whether a headline is better than another one.
+bool better(const Evaluation& evaluation, const Evaluation& than);
+
+/// The metric of one entry.
+double metric_value(const std::string& metric, const EvalSums& sums);
+
+}  // namespace mneme

@@ -1,0 +1,36 @@
+// Scoring of hidden states at the positions that have a target. Positions are picked *before* the head: on tasks with few
+// answers a row the logits of all others are never computed.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "mneme/model.h"
+
+namespace mneme {
+
+/// The n scored positions of targets [B,T], row after row.
+struct Scored {
+  at::Tensor index;    ///< int64 [n], into B·T; undefined = every position
+  at::Tensor targets;  ///< int64 [n]
+  int64_t count = 0;
+};
+
+Scored scored_positions(const at::Tensor& targets);
+
+/// hidden [B,T,C] → [n,C].
+at::Tensor select_scored(const at::Tensor& hidden, const Scored& scored);
+
+/// Σ_n −log softmax(logits_n)[target_n]. logits [n,V], targets int64 [n] → scalar. Keeps the logits and one number a
+/// row for the backward pass, not their soft maximum.
+at::Tensor cross_entropy_sum(const at::Tensor& logits, const at::Tensor& targets);
+
+/// Per scored position, on the CPU.
+struct PositionScores {
+  at::Tensor loss;     ///< float64 [n], nats
+  at::Tensor correct;  ///< bool [n]: the arg max is the target
+};
+
+/// Without gradients; logits are made in pieces of bounded size.
+PositionScores score_positions(SequenceModel& model, const at::Tensor& hidden, const Scored& scored);
+
+}  // namespace mneme

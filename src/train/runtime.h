@@ -1,0 +1,35 @@
+// The process as LibTorch sees it: threads, allocator, floating-point modes, BLAS; and what is wrong with it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+
+namespace mneme {
+
+/// Call once, before the first tensor operation: threads, deterministic algorithms, denormals flushed, an allocator that
+/// does not return every large block to the system. Returns the number of threads.
+int64_t set_up_runtime(const RuntimeOptions& runtime);
+
+std::string libtorch_version();
+/// "MKL 2024.2 (2 threads), OpenMP 4.5": BLAS and threading of this LibTorch, one line.
+std::string blas_description();
+
+struct GemmSpeed {
+  int64_t threads = 0;
+  double large_gflops = 0;    ///< fp32, 1024 × 1024 × 1024
+  double batched_gflops = 0;  ///< fp32, 256 products of 64 × 64 × 64: what memories are made of
+};
+
+/// Measured here and now, best of several runs (about half a second). Leaves the thread count as it was.
+GemmSpeed measure_gemm(int64_t threads);
+
+/// Processors this process may use: affinity and control-group limit.
+int64_t usable_cores();
+
+/// What will hurt: one line each, with the fix. Empty = all good.
+std::vector<std::string> runtime_warnings(const RuntimeOptions& runtime);
+
+}  // namespace mneme

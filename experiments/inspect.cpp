@@ -1,0 +1,105 @@
+// mneme inspect: what a run file or a checkpoint holds.
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "core/text.h"
+#include "experiments/program.h"
+#include "experiments/result_text.h"
+#include "experiments/text_table.h"
+#include "mneme/errors.h"
+#include "results/run_record.h"
+#include "train/checkpoint.h"
+#include "train/runtime.h"
+
+namespace mneme {
+namespace {
+
+namespace fs = std::filesystem;
+using Rows = std::vector<std::vector<std::string>>;
+
+void print_run(const RunRecord& run) {
+  const RunInfo& info = run.info;
+  Rows rows{{"run", info.run_id},
+            {"status", run.status + (run.error.empty() ? "" : ": " + run.error)},
+            {"labels", run.value("run.labels")},
+            {"seed", std::to_string(info.seed)},
+            {"config hash", info.config_hash},
+            {"code", info.code_version + (info.code_dirty ? " with uncommitted changes" : "")},
+            {"command", info.command_line},
+            {"created", run.created_utc},
+            {"finished", run.finished_utc.empty() ? "-" : run.finished_utc},
+            {"LibTorch", info.libtorch_version + ", " + info.blas},
+            {"machine", fmt::format("{}, {}, {} threads", info.cpu_model, info.device, info.threads)},
+            {"parameters", with_separators(run.cost.parameters)},
+            {"state bytes", with_separators(run.cost.state_bytes) + " per sequence at the training length"},
+            {"training", fmt::format("{} tokens, {} tokens/s, {:.0f} s, peak {:.0f} MiB",
+                                     with_separators(run.cost.training_tokens),
+                                     with_separators(static_cast<int64_t>(run.cost.tokens_per_s)), run.cost.wall_seconds,
+                                     run.cost.peak_mib)}};
+  if (!run.train.empty())
+    rows.push_back({"last step", fmt::format("{}, loss {:.4f}", run.train.back().step, run.train.back().loss)});
+  fmt::print("{}", text_table(rows));
+}
+
+/// The last evaluation of each task and split.
+void print_evaluations(const RunRecord& run) {
+  for (auto it = run.evaluations.begin(); it != run.evaluations.end(); ++it)
+    if (run.last_evaluation(it->task, it->split) == &*it) fmt::print("\n{}", evaluation_text(*it));
+}
+
+void print_checkpoint(const std::string& path) {
+  const LoadedModel loaded = load_model(path);
+  fmt::print("{}", text_table({{"checkpoint", loaded.folder},
+                               {"step", std::to_string(loaded.step)},
+                               {"run", run_id(loaded.config)},
+                               {"model", loaded.config.model.kind + ", memory " + loaded.config.memory.kind},
+                               {"vocabulary", std::to_string(loaded.model->shape().vocab)},
+                               {"parameters", with_separators(loaded.model->parameter_count())}}));
+  Rows rows{{"parameter", "shape", "numbers", "mean", "sd", "decayed"}};
+  for (const auto& [name, tensor] : named_tensors(*loaded.model)) {
+    std::vector<std::string> sizes;
+    for (int64_t size : tensor.sizes()) sizes.push_back(std::to_string(size));
+    const bool spread = tensor.numel() > 1;
+    rows.push_back({name, sizes.empty() ? "scalar" : join(sizes, "×"), with_separators(tensor.numel()),
+                    fmt::format("{:.4f}", tensor.mean().item<double>()),
+                    spread ? fmt::format("{:.4f}", tensor.std().item<double>()) : "-", loaded.model->decays(name) ? "yes" : "no"});
+  }
+  fmt::print("\n{}", text_table(rows));
+}
+
+int inspect(const CommandLine& line) {
+  line.refuse_overrides();
+  const std::string& path = line.only_name("run.h5, RUN_FOLDER or CHECKPOINT");
+  if (!fs::exists(path)) throw StoreError("there is no " + path + "; give a run.h5, a run folder or a checkpoint folder");
+  const bool run_folder = fs::exists(path + "/run.h5");
+  if (!run_folder && fs::is_directory(path)) {
+    print_checkpoint(path);
+    return 0;
+  }
+  const std::vector<RunRecord> runs = read_runs({path});
+  for (size_t i = 0; i < runs.size(); ++i) {
+    if (i) fmt::print("\n");
+    print_run(runs[i]);
+    print_evaluations(runs[i]);
+  }
+  if (line.has("config")) fmt::print("\n{}", runs.at(0).info.config_ini);
+  return 0;
+}
+
+}  // namespace
+
+Command inspect_command() {
+  Command command;
+  command.name = "inspect";
+  command.summary = "what a run.h5, a table's .h5 or a checkpoint holds";
+  command.usage = "FILE.h5|RUN_FOLDER|CHECKPOINT";
+  command.details = "A run: where it came from, its cost and its last evaluations. A checkpoint folder (RUN_FOLDER/checkpoint "
+                    "or a step folder in it): the table of its parameters.";
+  command.example = "mneme inspect results/runs/mqar-transformer-1a2b3c4d/checkpoint";
+  command.options.add_options()("config", "also the resolved config of a run");
+  command.run = inspect;
+  return command;
+}
+
+}  // namespace mneme

@@ -1,0 +1,115 @@
+#include "experiments/program.h"
+
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <new>
+#include <sstream>
+
+#include "config/config.h"
+#include "core/text.h"
+#include "experiments/text_table.h"
+#include "mneme/errors.h"
+#include "mneme/memory.h"
+#include "mneme/model.h"
+#include "mneme/task.h"
+
+namespace mneme {
+
+// Written by cmake/Layers.cmake from the files of src/tasks/, memory/ and src/models/blocks/.
+void register_tasks();
+void register_memorys();
+void register_blocks();
+
+namespace {
+
+constexpr size_t kHelpWidth = 110;
+
+std::vector<Command> all_commands() {
+  return {run_command(),     eval_command(),  sweep_command(), table_command(),   report_command(), predict_command(),
+          show_command(),    list_command(),  options_command(), config_command(), inspect_command(), doctor_command()};
+}
+
+std::string program_help(const std::vector<Command>& commands) {
+  std::vector<std::vector<std::string>> rows;
+  for (const Command& command : commands) rows.push_back({"  " + command.name, command.summary});
+  return "mneme: memory-augmented sequence models, measured fairly\n\nusage: mneme COMMAND [arguments]\n\n" +
+         text_table(rows) +
+         "\nmneme COMMAND --help describes one of them. Exit status: 0 done, 1 failed, 2 wrong command line or config,\n"
+         "75 interrupted (the same command resumes).\n";
+}
+
+std::string command_help(const Command& command) {
+  std::ostringstream options;
+  options << command.options;
+  return fmt::format("mneme {}: {}\n\nusage: mneme {} {}\n\n{}\n\n{}\nexample:\n  {}\n", command.name, command.summary,
+                     command.name, command.usage, wrap(command.details, kHelpWidth, 0), options.str(), command.example);
+}
+
+void register_plugins() {
+  register_tasks();
+  register_memorys();
+  register_blocks();
+  set_known_plugins(BlockRegistry::instance().names(), MemoryRegistry::instance().names());
+}
+
+int dispatch(const std::vector<std::string>& arguments) {
+  std::vector<Command> commands = all_commands();
+  if (arguments.empty()) throw UsageError("which command? There are: run, eval, sweep, …; see mneme --help");
+  const std::string& name = arguments.front();
+  if (name == "--help" || name == "-h" || name == "help") {
+    fmt::print("{}", program_help(commands));
+    return 0;
+  }
+  std::vector<std::string> names;
+  for (const Command& command : commands) names.push_back(command.name);
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end())
+    throw UsageError(fmt::format("there is no command '{}'{}; see mneme --help", name, did_you_mean(name, names)));
+
+  Command& command = commands[static_cast<size_t>(found - names.begin())];
+  command.options.add_options()("help,h", "this text")("quiet,q", "no progress on stderr");
+  const CommandLine line(command.name, command.options, {arguments.begin() + 1, arguments.end()});
+  if (line.has("help")) {
+    fmt::print("{}", command_help(command));
+    return 0;
+  }
+  register_plugins();
+  return command.run(line);
+}
+
+/// A full disk behind `mneme … > file` is a failure, not silence.
+void flush_results() {
+  if (std::fflush(stdout) != 0 || std::ferror(stdout))
+    throw StoreError(fmt::format("cannot write to standard output: {}", std::strerror(errno)));
+}
+
+int fail(const std::string& message, int status) {
+  std::fflush(stdout);
+  fmt::print(stderr, "mneme: {}\n", message);
+  return status;
+}
+
+}  // namespace
+
+int run_program(const std::vector<std::string>& arguments) {
+  try {
+    const int status = dispatch(arguments);
+    flush_results();
+    return status;
+  } catch (const Error& error) {
+    return fail(error.what(), error.exit_code());
+  } catch (const c10::Error& error) {
+    return fail(error.what_without_backtrace(), 1);
+  } catch (const std::bad_alloc&) {
+    return fail("out of memory: use a smaller train.batch, eval.batch_tokens or sweep --jobs", 1);
+  } catch (const std::exception& error) {
+    return fail(error.what(), 1);
+  }
+}
+
+}  // namespace mneme

@@ -1,0 +1,51 @@
+#include "experiments/result_text.h"
+
+#include <fmt/format.h>
+
+#include "experiments/text_table.h"
+
+namespace mneme {
+namespace {
+
+std::string value_text(const std::string& metric, double value) {
+  return metric == "loss" ? fmt::format("{:.4f}", value) : fmt::format("{:.1f} %", 100 * value);
+}
+
+}  // namespace
+
+std::string evaluation_text(const Evaluation& evaluation) {
+  std::vector<std::string> heading = evaluation.axes;
+  // Where the setting is not itself a length, the length is a column of its own.
+  const bool length_column = evaluation.axes != std::vector<std::string>{"length"};
+  if (length_column) heading.push_back("tokens");
+  for (const char* column : {"rows", "accuracy", "exact match", "loss", "tokens/s", "state bytes", "MiB"})
+    heading.push_back(column);
+  std::vector<std::vector<std::string>> rows{heading};
+  for (const EvalSetting& entry : evaluation.settings) {
+    std::vector<std::string> row;
+    for (int64_t number : entry.setting) row.push_back(std::to_string(number));
+    if (length_column) row.push_back(std::to_string(entry.length));
+    row.push_back(std::to_string(entry.sums.rows));
+    row.push_back(value_text("accuracy", accuracy(entry.sums)));
+    row.push_back(value_text("exact_match", exact_match(entry.sums)));
+    row.push_back(value_text("loss", mean_loss(entry.sums)));
+    row.push_back(with_separators(static_cast<int64_t>(entry.tokens_per_s)));
+    row.push_back(with_separators(static_cast<int64_t>(entry.state_bytes)));
+    row.push_back(fmt::format("{:.0f}", entry.rss_mib));
+    rows.push_back(row);
+  }
+  return fmt::format("{} · {} split · step {} · metric {} · chance {}\n{}", evaluation.task, evaluation.split,
+                     evaluation.step, evaluation.metric, value_text(evaluation.metric, evaluation.chance), text_table(rows));
+}
+
+double mean_over_settings(const Evaluation& evaluation, const std::string& metric) {
+  double sum = 0;
+  for (const EvalSetting& entry : evaluation.settings) sum += metric_value(entry.sums, metric);
+  return sum / static_cast<double>(evaluation.settings.size());
+}
+
+std::string metric_text(const Evaluation& evaluation) {
+  return evaluation.metric + " " + value_text(evaluation.metric, mean_over_settings(evaluation, evaluation.metric));
+}
+
+}  // namespace mneme

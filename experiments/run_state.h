@@ -1,0 +1,33 @@
+// What a run folder says about its run, without disturbing whoever writes it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace mneme {
+
+struct RunState {
+  std::string status;        // "done", "failed", "diverged", "running" (also: was interrupted), or "" = no run.h5 yet
+  std::string error;         // of a failed or diverged run
+  std::string code_version;  // that wrote run.h5
+
+  bool finished() const { return status == "done"; }
+  bool failed() const { return status == "failed" || status == "diverged"; }
+};
+
+/// Of the run.h5 in `folder`. A damaged file counts as unfinished: the run itself says what is wrong with it.
+RunState read_run_state(const std::string& folder);
+
+/// Another process holds the folder's lock.
+bool run_folder_in_use(const std::string& folder);
+
+/// The last things a live run wrote to metrics.jsonl.
+struct RunProgress {
+  int64_t step = 0;
+  int64_t settings = 0;   // of the last evaluation; 0 = none yet
+  double accuracy = 0;    // mean over them
+};
+
+RunProgress read_run_progress(const std::string& folder);
+
+}  // namespace mneme

@@ -1,0 +1,40 @@
+// The inner learning-rate axis of a sweep: which value each combination gets, from its tuning runs.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "config/sweep.h"
+
+namespace mneme {
+
+struct LrTrial {
+  double lr = 0;
+  std::string run_id, status;  // as in RunState; "" = not run yet
+  double value = 0;            // the task's metric on the validation split, mean over settings
+  double loss = 0;             // the same for the loss, nats
+};
+
+struct LrChoice {
+  Labels labels;
+  std::string metric;
+  std::vector<LrTrial> trials;
+  double chosen = 0;           // 0 = no trial has finished, or some are still to be run
+};
+
+/// From the results of the tuning runs: best metric on the validation split (lowest loss, highest accuracy), ties by the
+/// lower validation loss, then by the lower rate. A diverged or failed trial is never chosen.
+std::vector<LrChoice> choose_lr(const Sweep& sweep);
+
+/// "task:needle arm:mag_linear"
+std::string labels_text(const Labels& labels);
+
+bool all_chosen(const std::vector<LrChoice>& choices);
+
+/// For people, one line a combination: every trial's value, the chosen one marked.
+std::string describe_choice(const std::vector<LrChoice>& choices);
+
+/// <run.folder>/<sweep name>.lr.json. Returns the path.
+std::string store_choice(const Sweep& sweep, const std::vector<LrChoice>& choices);
+
+}  // namespace mneme

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# From a fresh clone to a fair comparison: builds, makes the corpus, trains six arms on two tasks (about 12 minutes on 2
+# cores after the build), prints the tables and writes a page. Run again, it resumes and skips what is done.
+#
+#   scripts/quickstart.sh [arguments of mneme sweep]     e.g. scripts/quickstart.sh --jobs 4
+set -euo pipefail
+cd "$(dirname "$0")/.."
+say() { printf '\nquickstart: %s\n' "$*" >&2; }
+
+sweep=experiments/reproduce/quickstart/short.ini
+out=results/quickstart
+
+say "1/4 dependencies and build"
+scripts/setup.sh
+mneme=build/release/mneme
+
+say "2/4 books"
+[ -d data/books ] || scripts/get-books.sh
+
+say "3/4 training and evaluating the arms of $sweep"
+status=0
+"$mneme" sweep "$sweep" "$@" || status=$?
+[ "$status" != 75 ] || { say "interrupted; the same command goes on from there"; exit 75; }
+
+say "4/4 tables and page"
+mkdir -p "$out"
+"$mneme" table "$sweep" --rows arm --columns depth --where task.kind=needle --output "$out/needle" 
+"$mneme" report "$sweep" --output "$out/index.html"
+exit "$status"

@@ -132,7 +132,9 @@ std::vector<RunRecord> read_run_file(const std::string& path) {
       return runs;
     }
     const h5::Group all = file.group("runs");
-    for (const std::string& id : all.names()) runs.push_back(read_record(all.group(id)));
+    std::map<int64_t, std::string> in_order;
+    for (const std::string& id : all.names()) in_order.emplace(all.group(id).integer("index"), id);
+    for (const auto& [index, id] : in_order) runs.push_back(read_record(all.group(id)));
     return runs;
   });
 }

@@ -88,8 +88,10 @@ void write_runs(const std::string& path, const std::vector<RunRecord>& runs) {
   h5::File file = h5::File::in_memory(path);
   file.set("schema", "mneme.runs");
   file.set("schema_version", kRunSchema);
+  int64_t index = 0;
   for (const RunRecord& run : runs) {
     h5::Group group = file.make_group("runs/" + run.info.run_id);
+    group.set("index", index++);  // HDF5 lists names in alphabetical order
     write_record(group, run);
   }
   atomic_write(path, file.image());

@@ -1,0 +1,116 @@
+#include "report/observation.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <set>
+
+#include "core/text.h"
+
+namespace mneme {
+
+namespace {
+
+/// "256" → {256}, "8x2048" → {8, 2048}, "0.5" → {0.5}; nothing for other text.
+std::optional<std::vector<double>> numbers(const std::string& text) {
+  std::vector<double> values;
+  for (const std::string& part : split(text, 'x')) {
+    double value = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+    if (error != std::errc() || end != part.data() + part.size()) return std::nullopt;
+    values.push_back(value);
+  }
+  if (values.empty()) return std::nullopt;
+  return values;
+}
+
+std::string on_axis(const std::vector<std::string>& axes, const std::vector<int64_t>& values, const std::string& key) {
+  for (size_t i = 0; i < axes.size() && i < values.size(); ++i)
+    if (axes[i] == key) return std::to_string(values[i]);
+  return "";
+}
+
+}  // namespace
+
+std::string setting_text(const Setting& setting) {
+  std::string text;
+  for (const int64_t value : setting) text += (text.empty() ? "" : "x") + std::to_string(value);
+  return text;
+}
+
+std::string run_key(const RunRecord& run, const std::string& key) {
+  if (std::string label = run.label(key); !label.empty()) return label;
+  if (key == "task") return run.value("task.kind");
+  if (key == "seed") return std::to_string(run.info.seed);
+  if (key == "run_id") return run.info.run_id;
+  if (key == "status") return run.status;
+  if (key == "code_version") return run.info.code_version;
+  return run.value(key);
+}
+
+std::string key_of(const Observation& observation, const std::string& key) {
+  if (key == "setting") return setting_text(observation.setting->setting);
+  if (key == "split") return observation.evaluation->split;
+  if (std::string value = on_axis(observation.evaluation->axes, observation.setting->setting, key); !value.empty()) return value;
+  if (std::string value = on_axis(observation.evaluation->row_axes, observation.slice, key); !value.empty()) return value;
+  if (key == "tokens_per_row") return std::to_string(observation.setting->length);
+  return run_key(*observation.run, key);
+}
+
+std::vector<Observation> observations(const RunRecord& run, const std::string& split_name, bool sliced) {
+  std::vector<Observation> result;
+  std::set<std::string> tasks;
+  for (const Evaluation& evaluation : run.evaluations) tasks.insert(evaluation.task);
+  for (const std::string& task : tasks) {
+    const Evaluation* evaluation = run.last_evaluation(task, split_name);
+    if (!evaluation) continue;
+    for (const EvalSetting& setting : evaluation->settings) {
+      if (!sliced) result.push_back({&run, evaluation, &setting, {}, setting.sums});
+      for (const auto& [slice, sums] : setting.slices)
+        if (sliced) result.push_back({&run, evaluation, &setting, slice, sums});
+    }
+  }
+  return result;
+}
+
+bool is_row_axis(const std::vector<RunRecord>& runs, const std::string& key) {
+  for (const RunRecord& run : runs)
+    for (const Evaluation& evaluation : run.evaluations)
+      if (std::count(evaluation.row_axes.begin(), evaluation.row_axes.end(), key)) return true;
+  return false;
+}
+
+std::vector<std::string> known_keys(const std::vector<RunRecord>& runs) {
+  std::set<std::string> keys{"setting", "split", "task", "seed", "run_id", "status", "code_version", "tokens_per_row"};
+  for (const RunRecord& run : runs) {
+    for (const auto& [key, value] : run.info.values) keys.insert(key);
+    for (const std::string& part : split(run.value("run.labels"), ',')) keys.insert(trim(part.substr(0, part.find(':'))));
+    for (const Evaluation& evaluation : run.evaluations) {
+      keys.insert(evaluation.axes.begin(), evaluation.axes.end());
+      keys.insert(evaluation.row_axes.begin(), evaluation.row_axes.end());
+    }
+  }
+  return {keys.begin(), keys.end()};
+}
+
+void sort_keys(std::vector<std::vector<std::string>>& keys) {
+  // Rank of each text at each place: numbers by value before texts by first appearance.
+  using Rank = std::pair<std::vector<double>, size_t>;
+  std::vector<std::pair<std::vector<Rank>, std::vector<std::string>>> ranked;
+  std::vector<std::vector<std::string>> seen;
+  for (const std::vector<std::string>& key : keys) {
+    std::vector<Rank> ranks;
+    seen.resize(std::max(seen.size(), key.size()));
+    for (size_t i = 0; i < key.size(); ++i) {
+      auto found = std::find(seen[i].begin(), seen[i].end(), key[i]);
+      if (found == seen[i].end()) found = seen[i].insert(found, key[i]);
+      const auto value = numbers(key[i]);
+      ranks.emplace_back(value.value_or(std::vector<double>{1e300}), value ? 0 : static_cast<size_t>(found - seen[i].begin()));
+    }
+    ranked.emplace_back(std::move(ranks), key);
+  }
+  std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (size_t i = 0; i < keys.size(); ++i) keys[i] = std::move(ranked[i].second);
+}
+
+}  // namespace mneme

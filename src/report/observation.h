@@ -1,0 +1,40 @@
+// One number of one run with every key it can be found by: the rows of the long form that tables and figures pivot.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "results/run_record.h"
+
+namespace mneme {
+
+struct Observation {
+  const RunRecord* run = nullptr;
+  const Evaluation* evaluation = nullptr;
+  const EvalSetting* setting = nullptr;
+  std::vector<int64_t> slice;  // by row axis; empty = the whole setting
+  EvalSums sums;
+};
+
+/// "8x2048"
+std::string setting_text(const Setting& setting);
+
+/// A label or config key of a run; "task" without such a label is the task's kind, "seed" is run.seed. "" = unknown.
+std::string run_key(const RunRecord& run, const std::string& key);
+
+/// The same for an observation: also axes, row axes, "setting" and "split". "" = it has no such key.
+std::string key_of(const Observation& observation, const std::string& key);
+
+/// The last evaluation of every task on `split`, one observation per setting; with `sliced`, one per slice of it.
+std::vector<Observation> observations(const RunRecord& run, const std::string& split, bool sliced);
+
+/// Whether `key` is a row axis of any evaluation, so that slices are needed.
+bool is_row_axis(const std::vector<RunRecord>& runs, const std::string& key);
+
+/// Every key that could be asked for, for messages.
+std::vector<std::string> known_keys(const std::vector<RunRecord>& runs);
+
+/// Numbers by value, texts by first appearance: sorts keys for display.
+void sort_keys(std::vector<std::vector<std::string>>& keys);
+
+}  // namespace mneme

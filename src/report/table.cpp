@@ -1,0 +1,216 @@
+#include "report/table.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <set>
+
+#include "core/text.h"
+#include "mneme/errors.h"
+#include "report/observation.h"
+#include "report/table_costs.h"
+#include "report/table_select.h"
+
+namespace mneme {
+
+namespace {
+
+using Keys = std::vector<std::string>;
+
+class TableMaker {
+ public:
+  TableMaker(const std::vector<RunRecord>& runs, const TableOptions& options) : runs_(runs) { table_.options = options; }
+
+  Table make() {
+    selected_ = select_runs(runs_, table_.options, table_.notes);
+    observe();
+    make_columns();
+    make_rows();
+    if (!table_.options.paired_with.empty()) make_differences();
+    for (const RunRecord* run : selected_) {
+      table_.run_ids.push_back(run->info.run_id);
+      if (run->status != "done")
+        table_.notes.push_back(run->info.run_id + ": " + run->status + (run->error.empty() ? "" : ": " + run->error));
+    }
+    return std::move(table_);
+  }
+
+ private:
+  void observe() {
+    bool sliced = false;
+    for (const Keys* keys : {&table_.options.rows, &table_.options.columns})
+      for (const std::string& key : *keys) sliced |= is_row_axis(runs_, key);
+    for (const auto& [key, value] : table_.options.where) sliced |= is_row_axis(runs_, key);
+    for (const RunRecord* run : selected_)
+      for (Observation& observation : observations(*run, table_.options.split, sliced))
+        if (matches(observation, table_.options.where)) observations_.push_back(std::move(observation));
+  }
+
+  static Keys keys_of(const Observation& observation, const Keys& names) {
+    Keys keys;
+    for (const std::string& name : names) keys.push_back(key_of(observation, name));
+    return keys;
+  }
+
+  void make_columns() {
+    std::vector<Keys> keys;
+    std::map<Keys, std::set<std::string>> tasks;
+    std::map<Keys, std::string> own_metric;
+    for (const Observation& observation : observations_) {
+      const Keys key = keys_of(observation, table_.options.columns);
+      if (!tasks.count(key)) keys.push_back(key);
+      tasks[key].insert(observation.run->value("task.kind"));
+      std::string& metric = own_metric[key];
+      if (!metric.empty() && metric != observation.evaluation->metric)
+        throw UsageError("column " + join(key, " ") + " mixes tasks judged by " + metric + " and by " + observation.evaluation->metric +
+                         ": add task to the columns, choose one by --where task=…, or name the metric");
+      metric = observation.evaluation->metric;
+    }
+    sort_keys(keys);
+    for (const Keys& key : keys)
+      for (const std::string& name : table_.options.metrics) {
+        const std::string metric = name == "metric" ? own_metric[key] : name;
+        table_.columns.push_back({key, metric, metric == "loss" ? "nats" : "%"});
+        column_tasks_.push_back(tasks[key]);
+      }
+    table_.cost_columns = cost_columns(table_.options);
+  }
+
+  void make_rows() {
+    std::vector<Keys> keys;
+    std::set<Keys> seen;
+    std::vector<std::pair<Keys, const RunRecord*>> members;  // every run in every row it belongs to
+    const auto add = [&](const Keys& key, const RunRecord* run) {
+      if (std::count(key.begin(), key.end(), "")) return;
+      if (seen.insert(key).second) keys.push_back(key);
+      if (!std::count(members.begin(), members.end(), std::pair(key, run))) members.emplace_back(key, run);
+    };
+    for (const RunRecord* run : selected_) {
+      Keys key;
+      for (const std::string& name : table_.options.rows) key.push_back(run_key(*run, name));
+      add(key, run);  // also a run that has no evaluation
+    }
+    for (const Observation& observation : observations_) add(keys_of(observation, table_.options.rows), observation.run);
+    sort_keys(keys);
+    for (const Keys& key : keys) {
+      std::vector<const RunRecord*> runs;
+      for (const auto& [row, run] : members)
+        if (row == key) runs.push_back(run);
+      table_.rows.push_back(make_row(key, std::move(runs)));
+    }
+  }
+
+  TableRow make_row(const Keys& key, std::vector<const RunRecord*> runs) {
+    std::stable_sort(runs.begin(), runs.end(), [](auto a, auto b) { return a->info.seed < b->info.seed; });
+    TableRow row{key, {}, {}};
+    for (size_t i = 0; i < table_.columns.size(); ++i) row.cells.push_back(make_cell(key, i, runs));
+    row.costs = cost_cells(table_.options, runs);
+    return row;
+  }
+
+  TableCell make_cell(const Keys& row, size_t index, const std::vector<const RunRecord*>& runs) const {
+    const TableColumn& column = table_.columns[index];
+    TableCell cell;
+    std::map<int64_t, const RunRecord*> by_seed;
+    for (const RunRecord* run : runs) {
+      if (!belongs(*run, index)) continue;
+      const auto [same, fresh] = by_seed.emplace(run->info.seed, run);
+      if (!fresh) refuse_pooling(row, *same->second, *run, table_.options);
+      std::vector<double> values;
+      for (const Observation& observation : observations_)
+        if (observation.run == run && keys_of(observation, table_.options.rows) == row &&
+            keys_of(observation, table_.options.columns) == column.keys)
+          values.push_back(metric_value(observation.sums, column.metric));
+      if (run->status != "done") {
+        ++cell.absent[run->status];
+      } else if (values.empty()) {
+        ++cell.absent["missing"];
+      } else {
+        cell.values.push_back(mean(values));
+        cell.seeds.push_back(run->info.seed);
+      }
+    }
+    return cell;
+  }
+
+  /// Whether the run should have a value in the column: its own keys agree, and the column holds its task.
+  bool belongs(const RunRecord& run, size_t index) const {
+    for (size_t i = 0; i < table_.options.columns.size(); ++i) {
+      const std::string own = run_key(run, table_.options.columns[i]);
+      if (!own.empty() && own != table_.columns[index].keys[i]) return false;
+    }
+    return column_tasks_[index].count(run.value("task.kind")) > 0;
+  }
+
+  void make_differences() {
+    const Keys wanted = split(table_.options.paired_with, ',');
+    const auto base = std::find_if(table_.rows.begin(), table_.rows.end(), [&](const TableRow& row) { return row.keys == wanted; });
+    if (base == table_.rows.end()) {
+      Keys names;
+      for (const TableRow& row : table_.rows) names.push_back(join(row.keys, ","));
+      throw UsageError("paired with '" + table_.options.paired_with + "': there is no such row; rows: " + join(names, "; "));
+    }
+    for (const TableRow& row : table_.rows) {
+      if (&row == &*base) continue;
+      TableRow difference{row.keys, {}, {}};
+      for (size_t i = 0; i < row.cells.size(); ++i) difference.cells.push_back(paired(row.cells[i], base->cells[i]));
+      table_.differences.push_back(std::move(difference));
+    }
+  }
+
+  static TableCell paired(const TableCell& ours, const TableCell& theirs) {
+    TableCell cell;
+    for (size_t i = 0; i < ours.seeds.size(); ++i)
+      for (size_t j = 0; j < theirs.seeds.size(); ++j)
+        if (ours.seeds[i] == theirs.seeds[j]) {
+          cell.values.push_back(ours.values[i] - theirs.values[j]);
+          cell.seeds.push_back(ours.seeds[i]);
+        }
+    return cell;
+  }
+
+  const std::vector<RunRecord>& runs_;
+  std::vector<const RunRecord*> selected_;
+  std::vector<Observation> observations_;
+  std::vector<std::set<std::string>> column_tasks_;
+  Table table_;
+};
+
+}  // namespace
+
+int64_t TableCell::runs() const {
+  int64_t count = static_cast<int64_t>(values.size());
+  for (const auto& [reason, absences] : absent) count += absences;
+  return count;
+}
+
+double mean(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+double standard_deviation(const std::vector<double>& values) {
+  if (values.size() < 2) return 0;
+  const double center = mean(values);
+  double sum = 0;
+  for (const double value : values) sum += (value - center) * (value - center);
+  return std::sqrt(sum / static_cast<double>(values.size() - 1));
+}
+
+Table make_table(const std::vector<RunRecord>& runs, const TableOptions& options) { return TableMaker(runs, options).make(); }
+
+void write_table_h5(const std::string& path, const std::vector<RunRecord>& runs, const TableOptions& options) {
+  constexpr size_t kCurvePoints = 100;
+  std::vector<std::string> notes;
+  std::vector<RunRecord> kept;
+  for (const RunRecord* run : select_runs(runs, options, notes)) {
+    RunRecord thin = *run;
+    const size_t stride = (thin.train.size() + kCurvePoints - 1) / kCurvePoints;
+    for (size_t i = 0; stride > 1 && i < thin.train.size(); ++i)
+      if (i % stride == stride - 1 || i + 1 == thin.train.size()) thin.train[i / stride] = thin.train[i];
+    if (stride > 1) thin.train.resize((thin.train.size() + stride - 1) / stride);
+    kept.push_back(std::move(thin));
+  }
+  write_runs(path, kept);
+}
+
+}  // namespace mneme

@@ -1,0 +1,91 @@
+#include "report/table_select.h"
+
+#include <algorithm>
+
+#include "core/text.h"
+#include "mneme/errors.h"
+
+namespace mneme {
+
+namespace {
+
+bool one_of(const std::string& value, const std::string& alternatives) {
+  const std::vector<std::string> values = split(alternatives, '|');
+  return std::count(values.begin(), values.end(), value) > 0;
+}
+
+void check_names(const std::vector<RunRecord>& runs, const TableOptions& options) {
+  const std::vector<std::string> known = known_keys(runs);
+  std::vector<std::string> asked = options.rows;
+  asked.insert(asked.end(), options.columns.begin(), options.columns.end());
+  for (const auto& [key, value] : options.where) asked.push_back(key);
+  for (const std::string& key : asked)
+    if (!std::count(known.begin(), known.end(), key))
+      throw UsageError("no run has a config key, label or axis '" + key + "'" + did_you_mean(key, known));
+  const std::vector<std::string> metrics{"metric", "accuracy", "exact_match", "loss"};
+  for (const std::string& metric : options.metrics)
+    if (!std::count(metrics.begin(), metrics.end(), metric))
+      throw UsageError("there is no metric '" + metric + "'; there are: " + join(metrics, ", ") + did_you_mean(metric, metrics));
+}
+
+void check_versions(const std::vector<const RunRecord*>& runs, const TableOptions& options, std::vector<std::string>& notes) {
+  std::map<std::string, std::vector<std::string>> by_version;
+  int64_t dirty = 0;
+  for (const RunRecord* run : runs) {
+    by_version[run->info.code_version].push_back(run->info.run_id);
+    dirty += run->info.code_dirty;
+  }
+  if (dirty > 0) notes.push_back(std::to_string(dirty) + " of " + std::to_string(runs.size()) + " runs: code with uncommitted changes");
+  if (by_version.size() < 2) return;
+  std::string text;
+  for (const auto& [version, ids] : by_version) text += "\n  " + version + ": " + join(ids, ", ");
+  if (!options.allow_mixed_versions)
+    throw StoreError("the runs come from " + std::to_string(by_version.size()) + " code versions:" + text +
+                     "\nrun the older ones again, leave them out by --where code_version=…, or pass --allow-mixed-versions");
+  notes.push_back("runs of " + std::to_string(by_version.size()) + " code versions:" + text);
+}
+
+/// Keys of the run alone; what only an observation has is left for later.
+bool run_matches(const RunRecord& run, const std::vector<std::pair<std::string, std::string>>& where) {
+  return std::all_of(where.begin(), where.end(), [&](const auto& condition) {
+    const std::string value = run_key(run, condition.first);
+    return value.empty() || one_of(value, condition.second);
+  });
+}
+
+}  // namespace
+
+bool matches(const Observation& observation, const std::vector<std::pair<std::string, std::string>>& where) {
+  return std::all_of(where.begin(), where.end(),
+                     [&](const auto& condition) { return one_of(key_of(observation, condition.first), condition.second); });
+}
+
+std::vector<const RunRecord*> select_runs(const std::vector<RunRecord>& runs, const TableOptions& options,
+                                          std::vector<std::string>& notes) {
+  check_names(runs, options);
+  const bool trials = std::any_of(options.where.begin(), options.where.end(), [](const auto& c) { return c.first == "tuning"; });
+  std::vector<const RunRecord*> selected;
+  for (const RunRecord& run : runs)
+    if ((trials || run.label("tuning").empty()) && run_matches(run, options.where)) selected.push_back(&run);
+  if (selected.empty()) {
+    std::vector<std::string> conditions;
+    for (const auto& [key, value] : options.where) conditions.push_back(key + "=" + value);
+    throw UsageError("none of the " + std::to_string(runs.size()) + " runs is left" +
+                     (conditions.empty() ? "" : " by --where " + join(conditions, ", ")));
+  }
+  check_versions(selected, options, notes);
+  return selected;
+}
+
+void refuse_pooling(const std::vector<std::string>& row, const RunRecord& one, const RunRecord& other, const TableOptions& options) {
+  std::vector<std::string> differences;
+  for (const auto& [key, value] : one.info.values)
+    if (key != "run.labels" && key != "run.name" && other.value(key) != value)
+      differences.push_back(key + " (" + value + ", " + other.value(key) + ")");
+  throw UsageError("two runs of seed " + std::to_string(one.info.seed) + " fall into the row " + join(options.rows, ", ") + " = " +
+                   join(row, ", ") + ": " + one.info.run_id + " and " + other.info.run_id +
+                   (differences.empty() ? "; leave one of them out" : "; they differ in " + join(differences, ", ") +
+                                                                          ": add one of these keys to --rows or --columns, or choose by --where"));
+}
+
+}  // namespace mneme

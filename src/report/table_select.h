@@ -1,0 +1,21 @@
+// Which runs a table is made from, and what it refuses.
+#pragma once
+
+#include "report/observation.h"
+#include "report/table.h"
+
+namespace mneme {
+
+/// Runs that `where` leaves, without learning-rate trials. Refuses unknown keys and metrics, an empty selection and mixed
+/// code versions (or notes them, where allowed).
+std::vector<const RunRecord*> select_runs(const std::vector<RunRecord>& runs, const TableOptions& options,
+                                          std::vector<std::string>& notes);
+
+/// Whether an observation has the values asked for.
+bool matches(const Observation& observation, const std::vector<std::pair<std::string, std::string>>& where);
+
+/// Two runs of one seed in one row would be averaged as if they were repetitions.
+[[noreturn]] void refuse_pooling(const std::vector<std::string>& row, const RunRecord& one, const RunRecord& other,
+                                 const TableOptions& options);
+
+}  // namespace mneme

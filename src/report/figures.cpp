@@ -1,0 +1,165 @@
+#include "report/figures.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "report/observation.h"
+#include "report/report.h"
+#include "report/table.h"
+
+namespace mneme {
+
+namespace {
+
+/// x → one value per run.
+using Points = std::map<double, std::vector<double>>;
+
+PlotSeries series_of(const std::string& name, const Points& points, size_t colour) {
+  PlotSeries series{name, {}, {}, {}, colour};
+  bool spread = false;
+  for (const auto& [x, values] : points) {
+    series.x.push_back(x);
+    series.y.push_back(mean(values));
+    series.spread.push_back(standard_deviation(values));
+    spread |= values.size() > 1;
+  }
+  if (!spread) series.spread.clear();
+  return series;
+}
+
+std::vector<PlotSeries> all_series(const std::vector<std::string>& arms, std::map<std::string, Points>& by_arm) {
+  std::vector<PlotSeries> series;
+  for (size_t i = 0; i < arms.size(); ++i)
+    if (!by_arm[arms[i]].empty()) series.push_back(series_of(arms[i], by_arm[arms[i]], i));
+  return series;
+}
+
+std::string spaced(std::string name) {
+  std::replace(name.begin(), name.end(), '_', ' ');
+  return name;
+}
+
+bool counts(const RunRecord& run) { return run.status == "done" && run.label("tuning").empty(); }
+
+/// The axis with the most different values: the one a line runs along.
+size_t longest_axis(const std::vector<Observation>& all) {
+  std::vector<std::set<int64_t>> values(all.front().evaluation->axes.size());
+  for (const Observation& observation : all)
+    for (size_t i = 0; i < values.size(); ++i) values[i].insert(observation.setting->setting.at(i));
+  size_t best = 0;
+  for (size_t i = 1; i < values.size(); ++i)
+    if (values[i].size() >= values[best].size()) best = i;
+  return best;
+}
+
+/// "keys 8" of setting {8, 2048} when lines run along the second axis.
+std::string panel_of(const Observation& observation, size_t along) {
+  std::string text;
+  for (size_t i = 0; i < observation.evaluation->axes.size(); ++i)
+    if (i != along) text += (text.empty() ? "" : ", ") + observation.evaluation->axes[i] + " " + std::to_string(observation.setting->setting[i]);
+  return text;
+}
+
+std::string file_name(std::string text) {
+  for (char& c : text)
+    if (!std::isalnum(static_cast<unsigned char>(c))) c = '-';
+  text.erase(std::unique(text.begin(), text.end(), [](char a, char b) { return a == '-' && b == '-'; }), text.end());
+  return text;
+}
+
+}  // namespace
+
+std::vector<std::string> arms_of(const std::vector<RunRecord>& runs, const std::string& rows) {
+  std::vector<std::vector<std::string>> arms;
+  for (const RunRecord& run : runs) {
+    const std::vector<std::string> arm{run_key(run, rows)};
+    if (run.label("tuning").empty() && !arm[0].empty() && !std::count(arms.begin(), arms.end(), arm)) arms.push_back(arm);
+  }
+  sort_keys(arms);
+  std::vector<std::string> names;
+  for (const std::vector<std::string>& arm : arms) names.push_back(arm[0]);
+  return names;
+}
+
+std::vector<Figure> setting_figures(const std::vector<RunRecord>& runs, const std::string& task, const std::string& rows) {
+  std::vector<Observation> all;
+  for (const RunRecord& run : runs)
+    for (const Observation& observation : counts(run) ? observations(run, "test", false) : std::vector<Observation>())
+      if (run_key(run, "task") == task) all.push_back(observation);
+  if (all.empty() || all.front().evaluation->axes.empty()) return {};
+  const Evaluation& evaluation = *all.front().evaluation;
+  const size_t along = longest_axis(all);
+  std::map<std::string, std::map<std::string, Points>> panels;
+  std::map<std::string, std::set<int64_t>> widths;
+  for (const Observation& observation : all) {
+    const std::string panel = panel_of(observation, along);
+    const int64_t x = observation.setting->setting.at(along);
+    panels[panel][run_key(*observation.run, rows)][static_cast<double>(x)].push_back(metric_value(observation.sums, evaluation.metric));
+    widths[panel].insert(x);
+  }
+  const std::vector<std::string> arms = arms_of(runs, rows);
+  std::vector<Figure> figures;
+  for (auto& [panel, by_arm] : panels) {
+    if (widths[panel].size() < 2) continue;
+    PlotOptions options;
+    options.percent = evaluation.metric != "loss";
+    options.title = task + (panel.empty() ? "" : ", " + panel);
+    options.x_label = evaluation.axes[along] == "length" ? "tokens in the row" : spaced(evaluation.axes[along]);
+    options.y_label = spaced(evaluation.metric) + (options.percent ? ", %" : ", nats");
+    options.log2_x = *widths[panel].begin() > 0;
+    if (options.percent) options.chance = evaluation.chance;
+    figures.push_back({file_name(task + (panel.empty() ? "" : "-" + panel)), line_plot(all_series(arms, by_arm), options)});
+  }
+  return figures;
+}
+
+std::vector<Figure> position_figures(const std::vector<RunRecord>& runs, const std::string& task, const std::string& rows) {
+  std::map<std::string, std::map<std::string, Points>> by_setting;
+  for (const RunRecord& run : runs) {
+    if (!counts(run) || run_key(run, "task") != task) continue;
+    for (const Observation& observation : observations(run, "test", false)) {
+      const std::vector<int64_t>& edges = observation.evaluation->position_edges;
+      const std::vector<EvalSums>& bins = observation.setting->positions;
+      for (size_t i = 0; i < bins.size() && i + 1 < edges.size(); ++i)
+        if (bins[i].scored > 0)
+          by_setting[setting_text(observation.setting->setting)][run_key(run, rows)]
+                    [static_cast<double>(edges[i + 1])].push_back(mean_loss(bins[i]));
+    }
+  }
+  std::vector<Figure> figures;
+  for (auto& [setting, by_arm] : by_setting) {
+    PlotOptions options;
+    options.title = task + " " + setting + ", loss by position";
+    options.x_label = "position in the row, end of bin, tokens";
+    options.y_label = "loss, nats";
+    options.log2_x = true;
+    figures.push_back({file_name(task + "-" + setting + "-position"), line_plot(all_series(arms_of(runs, rows), by_arm), options)});
+  }
+  return figures;
+}
+
+std::vector<Figure> training_figures(const std::vector<RunRecord>& runs, const std::string& task, const std::string& rows) {
+  std::map<std::string, Points> by_arm;
+  for (const RunRecord& run : runs) {
+    if (!run.label("tuning").empty() || run_key(run, "task") != task) continue;  // a failed run's curve shows where it broke
+    for (const TrainRow& row : run.train) by_arm[run_key(run, rows)][static_cast<double>(row.step)].push_back(row.loss);
+  }
+  PlotOptions options;
+  options.title = task + ", training loss";
+  options.x_label = "step";
+  options.y_label = "loss, nats";
+  std::string svg = line_plot(all_series(arms_of(runs, rows), by_arm), options);
+  if (svg.empty()) return {};
+  return {{file_name(task + "-training"), std::move(svg)}};
+}
+
+std::vector<std::pair<std::string, std::string>> task_figures(const std::vector<RunRecord>& runs, const std::string& task,
+                                                              const std::string& rows) {
+  std::vector<std::pair<std::string, std::string>> files;
+  for (const auto& make : {setting_figures, position_figures, training_figures})
+    for (const Figure& figure : make(runs, task, rows)) files.emplace_back(figure.name, figure.svg);
+  return files;
+}
+
+}  // namespace mneme

@@ -81,6 +81,11 @@ class Dataset : public Object {
   template <class T>
   std::vector<T> read_rows(int64_t first, int64_t count) const;
   std::vector<std::string> read_text() const;
+  /// The block of `count` elements along each dimension from `first` on, row-major.
+  template <class T>
+  std::vector<T> read_block(const Shape& first, const Shape& count) const;
+  template <class T>
+  void write_block(const Shape& first, const Shape& count, const T* values);
 
   /// Writes `count` rows from `first` on; the dataset grows where it was made by `Group::rows`.
   template <class T>
@@ -121,6 +126,9 @@ class Group : public Object {
   Dataset write(const std::string& path, const std::vector<T>& values) {
     return write(path, Shape{static_cast<int64_t>(values.size())}, values);
   }
+  /// Of this shape, to be filled by `write_block`; what never is reads as 0.
+  template <class T>
+  Dataset make(const std::string& path, const Shape& shape);
   Dataset write_text(const std::string& path, const std::vector<std::string>& values);
   /// An extendable dataset of rows of shape `row`, at first without any; stored in chunks of about `chunk_rows` rows.
   template <class T>

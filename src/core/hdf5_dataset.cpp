@@ -30,14 +30,27 @@ Handle space_of(const Shape& shape) {
   return own(H5Screate_simple(static_cast<int>(sizes.size()), sizes.data(), nullptr), H5Sclose);
 }
 
-/// Selects rows [first, first + count) of the file's space.
-Handle select_rows(hid_t dataset, const Shape& shape, int64_t first, int64_t count) {
+/// Selects a block of the file's space.
+Handle select_block(hid_t dataset, const Shape& first, const Shape& count) {
   Handle space = own(H5Dget_space(dataset), H5Sclose);
-  std::vector<hsize_t> start(shape.size(), 0), size(shape.begin(), shape.end());
-  start[0] = static_cast<hsize_t>(first);
-  size[0] = static_cast<hsize_t>(count);
+  const std::vector<hsize_t> start(first.begin(), first.end()), size(count.begin(), count.end());
   H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, start.data(), nullptr, size.data(), nullptr);
   return space;
+}
+
+/// Selects rows [first, first + count) of the file's space.
+Handle select_rows(hid_t dataset, const Shape& shape, int64_t first, int64_t count) {
+  Shape start(shape.size(), 0), size = shape;
+  start[0] = first;
+  size[0] = count;
+  return select_block(dataset, start, size);
+}
+
+bool inside_of(const Shape& shape, const Shape& first, const Shape& count) {
+  if (first.size() != shape.size() || count.size() != shape.size()) return false;
+  for (size_t i = 0; i < shape.size(); ++i)
+    if (first[i] < 0 || count[i] < 0 || first[i] + count[i] > shape[i]) return false;
+  return true;
 }
 
 template <class T>
@@ -134,6 +147,29 @@ void Dataset::write_rows(int64_t first, int64_t count, const T* values) {
     fail_write(where_, "cannot write the rows; is the disk full?");
 }
 
+template <class T>
+std::vector<T> Dataset::read_block(const Shape& first, const Shape& count) const {
+  refuse_rounding<T>(*this);
+  if (!inside_of(shape_, first, count))
+    fail_read(where_, "has no block of " + shape_text(count) + " at " + shape_text(first) + "; its shape is " + shape_text(shape_));
+  std::vector<T> values(static_cast<size_t>(count_of(count)));
+  if (values.empty()) return values;
+  Handle source = select_block(id(), first, count), target = space_of({count_of(count)});
+  if (H5Dread(id(), native<T>(), target.get(), source.get(), H5P_DEFAULT, values.data()) < 0)
+    fail_read(where_, "cannot read the block at " + shape_text(first));
+  return values;
+}
+
+template <class T>
+void Dataset::write_block(const Shape& first, const Shape& count, const T* values) {
+  if (!inside_of(shape_, first, count))
+    fail_write(where_, "has no block of " + shape_text(count) + " at " + shape_text(first) + "; its shape is " + shape_text(shape_));
+  if (count_of(count) == 0) return;
+  Handle target = select_block(id(), first, count), source = space_of({count_of(count)});
+  if (H5Dwrite(id(), native<T>(), source.get(), target.get(), H5P_DEFAULT, values) < 0)
+    fail_write(where_, "cannot write the block; is the disk full?");
+}
+
 void Dataset::attach_scale(int64_t axis, Dataset& scale, const std::string& name) {
   if (H5DSis_scale(scale.id()) <= 0 && H5DSset_scale(scale.id(), name.c_str()) < 0)
     fail_write(scale.where(), "cannot become a dimension scale");
@@ -165,6 +201,14 @@ Dataset Group::write(const std::string& path, const Shape& shape, const std::vec
   return Dataset(std::move(handle), inside(path));
 }
 
+template <class T>
+Dataset Group::make(const std::string& path, const Shape& shape) {
+  Handle space = space_of(shape), links = with_folders();
+  Handle handle = own(H5Dcreate2(id(), path.c_str(), native<T>(), space.get(), links.get(), H5P_DEFAULT, H5P_DEFAULT), H5Dclose);
+  if (!handle.valid()) fail_write(inside(path), "cannot make the dataset");
+  return Dataset(std::move(handle), inside(path));
+}
+
 Dataset Group::write_text(const std::string& path, const std::vector<std::string>& values) {
   std::vector<const char*> texts;
   for (const std::string& value : values) texts.push_back(value.c_str());
@@ -193,6 +237,9 @@ Dataset Group::rows(const std::string& path, const Shape& row, int64_t chunk_row
   template std::vector<T> Dataset::read<T>() const;                                               \
   template std::vector<T> Dataset::read_rows<T>(int64_t, int64_t) const;                          \
   template void Dataset::write_rows<T>(int64_t, int64_t, const T*);                               \
+  template std::vector<T> Dataset::read_block<T>(const Shape&, const Shape&) const;               \
+  template void Dataset::write_block<T>(const Shape&, const Shape&, const T*);                    \
+  template Dataset Group::make<T>(const std::string&, const Shape&);                              \
   template Dataset Group::write<T>(const std::string&, const Shape&, const std::vector<T>&);      \
   template Dataset Group::rows<T>(const std::string&, const Shape&, int64_t);
 MNEME_H5_ELEMENT(int64_t)

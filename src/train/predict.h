@@ -1,0 +1,29 @@
+// A model's answers on a user's own rows: the library part of `mneme predict`. Formats: docs/file-formats.md.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace mneme {
+
+struct PredictOptions {
+  std::string checkpoint;   ///< run folder, checkpoint folder or step folder
+  std::string input;        ///< HDF5 with `tokens` int64 [N,T]
+  std::string output;       ///< HDF5: `argmax` int64 [N,last], `logits` float32 [N,last,V]
+  int64_t last = 0;         ///< only the last positions of each row; 0 = all
+  bool logits = false;
+  std::function<void(int64_t, int64_t)> progress;  ///< rows done, rows in all; may throw to stop
+};
+
+struct PredictSummary {
+  int64_t rows = 0, length = 0, positions = 0, vocab = 0, step = 0;
+  double seconds = 0;
+};
+
+/// Rows are read in calls of eval.segment tokens with carried state, eval.batch_tokens at once, and written as they come:
+/// memory does not grow with N or T. The output is renamed into place at the end. Needs set_up_runtime().
+/// DataError: no `tokens`, another shape or type, a token outside the vocabulary (row and column named).
+PredictSummary predict(const PredictOptions& options);
+
+}  // namespace mneme

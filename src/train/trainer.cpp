@@ -1,0 +1,238 @@
+#include "train/trainer.h"
+
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "core/provenance.h"
+#include "mneme/errors.h"
+#include "train/checkpoint.h"
+#include "train/evaluate.h"
+#include "train/interrupt.h"
+#include "train/make_model.h"
+#include "train/make_task.h"
+#include "train/run_info.h"
+#include "train/runtime.h"
+#include "train/training_step.h"
+
+namespace mneme {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr const char* kResume = "the same command goes on from here";
+
+/// The loop over steps of one run and what it keeps up to date: log rows, evaluations, checkpoints.
+class Trainer {
+ public:
+  Trainer(const Config& config, const TrainerOptions& options, RunStore& store, Log& log);
+  void run();
+
+ private:
+  void start();
+  void train_step();
+  void log_row(const StepResult& result);
+  void checkpoint();
+  void evaluate_if_due();
+  void evaluate_split(Split split);
+  void note_best(const Evaluation& evaluation);
+  void finish();
+
+  bool due(int64_t every) const { return every > 0 && state_.step > 0 && state_.step % every == 0; }
+  bool finished() const;
+  const Evaluation* evaluation_at(Split split, int64_t step) const;
+
+  const Config& config_;
+  const TrainerOptions& options_;
+  RunStore& store_;
+  Log& log_;
+  std::unique_ptr<Task> task_;
+  std::shared_ptr<SequenceModel> model_;
+  AdamW optimizer_;
+  TrainingStep step_;
+  CheckpointFolder checkpoints_;
+  TrainerState state_;
+  double row_seconds_ = 0;   // since the last log row
+  int64_t row_tokens_ = 0;
+  std::string note_;         // last validation, for the status line
+};
+
+Trainer::Trainer(const Config& config, const TrainerOptions& options, RunStore& store, Log& log)
+    : config_(config), options_(options), store_(store), log_(log), task_(make_task(config)),
+      model_(make_model(config, model_shape(*task_))),
+      optimizer_(named_tensors(*model_), [this](const std::string& name) { return model_->decays(name); }, config.train),
+      step_(config, *task_, *model_, optimizer_), checkpoints_(store.checkpoint_folder(), config.train.keep) {}
+
+void Trainer::run() {
+  start();
+  while (true) {
+    evaluate_if_due();
+    if (finished()) break;
+    train_step();
+    if (due(config_.train.checkpoint_every) || interrupt_requested()) checkpoint();
+    throw_if_interrupted(kResume);
+  }
+  checkpoint();
+  finish();
+}
+
+void Trainer::start() {
+  state_.config_hash = config_hash(config_);
+  state_.code_version = code_version();
+  if (checkpoints_.empty()) {
+    if (!options_.init_from.empty()) init_from(*model_, options_.init_from);
+    store_.note(fmt::format("training begins: {} parameters", model_->parameter_count()));
+    return;
+  }
+  TrainerState saved = checkpoints_.load(config_, *model_, optimizer_);
+  if (saved.code_version != state_.code_version)
+    throw StoreError(fmt::format("{} was begun by code version {}, this is {}: delete the folder to train again, or finish it "
+                                 "with that version", store_.folder(), saved.code_version, state_.code_version));
+  saved.config_hash = state_.config_hash;
+  state_ = std::move(saved);
+  restore_generator(step_.dropout(), state_.generators);
+  store_.resume_at(state_.step);
+  log_.info(fmt::format("resuming {} at step {}", store_.folder(), state_.step));
+  store_.note(fmt::format("resumed at step {}", state_.step));
+}
+
+void Trainer::train_step() {
+  const Clock::time_point begin = Clock::now();
+  const StepResult result = step_.run(state_.step);
+  const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  ++state_.step;
+  state_.tokens += result.tokens;
+  state_.wall_seconds += seconds;
+  state_.loss_sum += result.loss;
+  ++state_.loss_steps;
+  row_seconds_ += seconds;
+  row_tokens_ += result.tokens;
+  log_.progress({state_.step, config_.train.steps, result.loss, static_cast<double>(row_tokens_) / row_seconds_, note_});
+  if (due(config_.train.log_every) || state_.step == config_.train.steps) log_row(result);
+}
+
+void Trainer::log_row(const StepResult& result) {
+  TrainRow row;
+  row.step = state_.step;
+  row.tokens = state_.tokens;
+  row.loss = state_.loss_sum / static_cast<double>(state_.loss_steps);
+  row.lr = result.lr;
+  row.grad_norm = result.grad_norm;
+  row.tokens_per_s = static_cast<double>(row_tokens_) / row_seconds_;
+  row.rss_mib = rss_mib();
+  store_.log(row);
+  state_.loss_sum = 0;
+  state_.loss_steps = 0;
+  row_seconds_ = 0;
+  row_tokens_ = 0;
+}
+
+void Trainer::checkpoint() {
+  save_generator(step_.dropout(), state_.generators);
+  checkpoints_.save(config_, *model_, optimizer_, state_);
+}
+
+void Trainer::evaluate_if_due() {
+  if (!due(config_.eval.every) || evaluation_at(Split::validation, state_.step)) return;
+  checkpoint();  // an interrupt, or a full disk, during the evaluation loses nothing
+  evaluate_split(Split::validation);
+}
+
+void Trainer::evaluate_split(Split split) {
+  EvalRequest request{split, state_.step, [](const Setting&, int64_t, int64_t) { throw_if_interrupted(kResume); }};
+  const Evaluation evaluation = evaluate(*model_, *task_, config_, request);
+  store_.add(evaluation);
+  if (split == Split::validation) note_best(evaluation);
+  store_.set_cost(run_cost(*model_, store_, state_));
+  store_.write("running");
+  const double value = headline(evaluation);
+  note_ = evaluation.metric == "loss" ? fmt::format("{} loss {:.4f}", evaluation.split, value)
+                                      : fmt::format("{} {:.1f} %", evaluation.split, 100 * value);
+  log_.info(fmt::format("step {}  {} ({})", state_.step, note_, evaluation.metric));
+}
+
+void Trainer::note_best(const Evaluation& evaluation) {
+  for (const Evaluation& earlier : store_.evaluations())
+    if (earlier.split == evaluation.split && earlier.step < evaluation.step && !better(evaluation, earlier)) return;
+  checkpoints_.mark_best(state_.step);
+}
+
+const Evaluation* Trainer::evaluation_at(Split split, int64_t step) const {
+  for (const Evaluation& evaluation : store_.evaluations())
+    if (evaluation.split == to_string(split) && evaluation.step == step) return &evaluation;
+  return nullptr;
+}
+
+bool Trainer::finished() const {
+  if (state_.step >= config_.train.steps) return true;
+  if (config_.train.stop_accuracy <= 0) return false;
+  const Evaluation* last = evaluation_at(Split::validation, state_.step);
+  return last && last->metric != "loss" && headline(*last) >= config_.train.stop_accuracy;
+}
+
+void Trainer::finish() {
+  for (Split split : {Split::validation, Split::test})
+    if (!evaluation_at(split, state_.step)) evaluate_split(split);
+  store_.set_cost(run_cost(*model_, store_, state_));
+  store_.write("done");
+  store_.note("done");
+}
+
+/// Records how a run ended that did not reach its end; the failure itself travels on. A full disk, which may be that very
+/// failure, must not hide it. `status` "": only stopped, will go on.
+void record(RunStore& store, const char* status, const std::string& error) {
+  try {
+    store.note((*status ? std::string(status) + ": " : "") + error);
+    store.write(*status ? status : "running", *status ? error : "");
+  } catch (const StoreError&) {
+  }
+}
+
+TrainerResult result_of(const RunStore& store, bool already_done) {
+  TrainerResult result{store.folder(), already_done, {}, store.cost()};
+  int64_t last = 0;
+  for (const Evaluation& evaluation : store.evaluations()) last = std::max(last, evaluation.step);
+  for (const Evaluation& evaluation : store.evaluations())
+    if (evaluation.step == last) result.evaluations.push_back(evaluation);
+  return result;
+}
+
+}  // namespace
+
+TrainerResult train(const Config& config, const TrainerOptions& options, Log& log) {
+  const int64_t threads = set_up_runtime(config.runtime);
+  RunStore store(config.run.folder + "/" + run_id(config), run_info(config, options.command_line, threads));
+  if (const std::string status = store.previous_status(); status == "done" || status == "diverged") {
+    if (store.previous_code_version() != code_version())
+      throw StoreError(fmt::format("{} was finished ({}) by code version {}, this is {}: delete the folder to run it again, or "
+                                   "choose another run.folder", store.folder(), status, store.previous_code_version(), code_version()));
+    if (status == "diverged")
+      throw DivergedError(store.folder() + ": this run diverged before and would again; its results are in run.h5. Change "
+                                           "train.lr, or delete the folder to run it again");
+    store.resume_at(INT64_MAX);
+    return result_of(store, true);
+  }
+  const InterruptGuard guard;
+  try {
+    Trainer(config, options, store, log).run();
+  } catch (const Interrupted& stopped) {
+    record(store, "", stopped.what());
+    throw;
+  } catch (const DivergedError& error) {
+    record(store, "diverged", error.what());
+    throw;
+  } catch (const c10::Error& error) {
+    record(store, "failed", error.what_without_backtrace());
+    throw;
+  } catch (const std::exception& error) {
+    record(store, "failed", error.what());
+    throw;
+  }
+  return result_of(store, false);
+}
+
+}  // namespace mneme

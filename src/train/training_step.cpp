@@ -1,0 +1,87 @@
+#include "train/training_step.h"
+
+#include <ATen/Context.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "mneme/errors.h"
+#include "mneme/random.h"
+#include "train/loss.h"
+#include "train/schedule.h"
+
+namespace mneme {
+
+TrainingStep::TrainingStep(const Config& config, const Task& task, SequenceModel& model, AdamW& optimizer)
+    : config_(config), task_(task), model_(model), optimizer_(optimizer), plan_(task, config.train, config.run.seed),
+      device_(model.parameters().front().device()) {
+  if (config.model.dropout > 0) {
+    dropout_ = at::globalContext().defaultGenerator(device_).clone();
+    dropout_->set_current_seed(mix_seed(static_cast<uint64_t>(config.run.seed), "dropout"));
+  }
+}
+
+StepResult TrainingStep::run(int64_t step) {
+  const StepRows rows = plan_.at(step);
+  Batch batch = make_batch(task_, Split::train, static_cast<uint64_t>(config_.run.seed), rows.first, rows.rows, rows.setting);
+  if (config_.task.loss == "all") score_every_token(batch);
+  StepResult result;
+  result.tokens = batch.rows() * batch.length();
+  result.lr = learning_rate(config_.train, step);
+  try {
+    optimizer_.zero_grad();
+    result.loss = accumulate_gradients(batch);
+    if (!std::isfinite(result.loss)) throw DivergedError("the loss is not finite");
+    result.grad_norm = optimizer_.step(result.lr);
+  } catch (const DivergedError& error) {
+    throw DivergedError(fmt::format("diverged at step {} (learning rate {:.3g}): {}; a smaller train.lr or train.clip may help",
+                                    step + 1, result.lr, error.what()));
+  }
+  optimizer_.zero_grad();
+  return result;
+}
+
+double TrainingStep::accumulate_gradients(const Batch& batch) {
+  const int64_t scored = batch.targets.ge(0).sum().item<int64_t>();
+  if (scored == 0) throw DataError("a training step without a single scored position: every target is -1");
+  const at::Tensor tokens = batch.tokens.to(device_), targets = batch.targets.to(device_);
+  const int64_t parts = std::min(config_.train.accumulate, batch.rows());
+  double loss = 0;
+  for (int64_t part = 0; part < parts; ++part) {
+    const int64_t first = batch.rows() * part / parts, end = batch.rows() * (part + 1) / parts;
+    loss += micro_batch(tokens.narrow(0, first, end - first), targets.narrow(0, first, end - first), scored, tokens.numel());
+  }
+  return loss;
+}
+
+double TrainingStep::micro_batch(const at::Tensor& tokens, const at::Tensor& targets, int64_t scored, int64_t all_tokens) {
+  const int64_t length = tokens.size(1);
+  const int64_t segment = config_.train.segment > 0 ? std::min(config_.train.segment, length) : length;
+  double loss_sum = 0;
+  State state;
+  for (int64_t first = 0; first < length; first += segment) {
+    const int64_t steps = std::min(segment, length - first);
+    ForwardContext context;
+    context.dropout = dropout_;
+    const at::Tensor hidden = model_.hidden(tokens.narrow(1, first, steps).contiguous(), state, context);
+    // The state's part of the graph is cut before the backward pass, which can then free what only it would keep.
+    if (first + steps < length) state.detach();
+    else state = State();
+    // Loss and penalties are means over the whole step, however it is cut into parts.
+    const Scored positions = scored_positions(targets.narrow(1, first, steps));
+    at::Tensor loss;
+    if (positions.count > 0) {
+      loss = cross_entropy_sum(model_.logits(select_scored(hidden, positions)), positions.targets) / static_cast<double>(scored);
+      loss_sum += loss.item<double>();
+    }
+    if (context.penalty.defined()) {
+      const double share = static_cast<double>(tokens.size(0) * steps) / static_cast<double>(all_tokens);
+      loss = loss.defined() ? loss + context.penalty * share : context.penalty * share;
+    }
+    if (loss.defined() && loss.requires_grad()) loss.backward();
+  }
+  return loss_sum;
+}
+
+}  // namespace mneme

@@ -1,0 +1,46 @@
+// One optimizer step: rows → forward and backward, by micro-batch and by segment → clip → AdamW.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "config/config.h"
+#include "mneme/model.h"
+#include "mneme/task.h"
+#include "train/batch.h"
+#include "train/optimizer.h"
+
+namespace mneme {
+
+struct StepResult {
+  int64_t tokens = 0;
+  double loss = 0;       // mean over the scored positions of the step, nats; without penalties
+  double grad_norm = 0;  // before clipping
+  double lr = 0;
+};
+
+class TrainingStep {
+ public:
+  /// All are kept by reference.
+  TrainingStep(const Config& config, const Task& task, SequenceModel& model, AdamW& optimizer);
+
+  /// Step number `step`, counted from 0. DivergedError names the step and what stopped being finite; weights are as before.
+  StepResult run(int64_t step);
+
+  /// The generator of the dropout stream, for checkpoints; undefined without dropout.
+  std::optional<at::Generator>& dropout() { return dropout_; }
+
+ private:
+  double accumulate_gradients(const Batch& batch);
+  double micro_batch(const at::Tensor& tokens, const at::Tensor& targets, int64_t scored, int64_t all_tokens);
+
+  const Config& config_;
+  const Task& task_;
+  SequenceModel& model_;
+  AdamW& optimizer_;
+  StepPlan plan_;
+  at::Device device_;
+  std::optional<at::Generator> dropout_;
+};
+
+}  // namespace mneme

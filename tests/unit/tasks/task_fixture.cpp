@@ -1,0 +1,70 @@
+#include "tests/unit/tasks/task_fixture.h"
+
+#include <fstream>
+
+#include "core/text.h"
+#include "mneme/errors.h"
+
+namespace mneme {
+void register_tasks();
+}
+
+namespace mneme::test {
+
+MadeTask make_task(const std::string& lines) {
+  register_tasks();
+  set_known_plugins({"transformer"}, {"none"});
+  Settings settings;
+  for (const std::string& line : split(lines, ';'))
+    if (!line.empty()) settings.override_with(line);
+  MadeTask made{resolve(settings), nullptr};
+  const TaskContext context{made.config.task, *made.config.task_options, made.config.eval.lengths};
+  made.task = TaskRegistry::instance().get(made.config.task.kind).make(context);
+  return made;
+}
+
+std::string error_of(const std::string& lines) {
+  try {
+    make_task(lines);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+void write_file(const std::string& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
+
+std::string prose(int64_t words, uint64_t seed) {
+  Random random(seed, "prose");
+  std::string text;
+  for (int64_t word = 1; word <= words; ++word) {
+    for (int64_t letters = random.between(1, 9); letters > 0; --letters)
+      text += static_cast<char>('a' + random.between(0, 25));
+    text += word % 12 == 0 ? '\n' : ' ';
+  }
+  return text;
+}
+
+std::vector<std::string> every_task(const TemporaryFolder& folder) {
+  write_file(folder / "train.txt", prose(4000, 1));
+  write_file(folder / "test.txt", prose(2000, 2));
+  std::string rows;
+  for (int i = 0; i < 40; ++i) rows += "{\"tokens\": [1, 2, " + std::to_string(i) + "], \"targets\": [-1, -1, 1]}\n";
+  write_file(folder / "rows.jsonl", rows);
+  const std::string text = "train_text = " + folder / "train.txt", test = "test_text = " + folder / "test.txt";
+  const std::string file = folder / "rows.jsonl";
+  return {
+      "task.kind = mqar; task.mqar.train = 64x4, 32x8; task.mqar.test = 64x4, 128x16",
+      "task.kind = rewrite; task.rewrite.train = 4x8; task.rewrite.test = 4x8, 8x40",
+      "task.kind = induction; task.length = 32; eval.lengths = 32, 100",
+      "task.kind = lm; task.length = 64; eval.lengths = 64, 300; task.lm." + text + "; task.lm." + test,
+      "task.kind = needle; task.length = 100; eval.lengths = 100, 301; task.needle." + text + "; task.needle." + test,
+      "task.kind = needle; task.length = 200; task.needle.variant = multi_key; task.needle." + text,
+      "task.kind = needle; task.length = 200; task.needle.variant = repeated",
+      "task.kind = file; task.file.train = " + file + "; task.file.test = " + file,
+  };
+}
+
+std::string text_of(const std::vector<int64_t>& tokens) { return {tokens.begin(), tokens.end()}; }
+
+}  // namespace mneme::test

@@ -1,0 +1,92 @@
+// What holds for every task: pure samples, exact lengths, disjoint splits.
+#include <set>
+
+#include "tests/support/test.h"
+#include "tests/unit/tasks/task_fixture.h"
+
+using namespace mneme;
+using namespace mneme::test;
+
+TEST_CASE("every task is in the list below", "[tasks]") {
+  TemporaryFolder folder;
+  std::set<std::string> covered;
+  for (const std::string& lines : every_task(folder)) covered.insert(make_task(lines).config.task.kind);
+  for (const std::string& name : TaskRegistry::instance().names()) CHECK(covered.count(name) == 1);
+}
+
+TEST_CASE("rows have the setting's length, tokens of the vocabulary, something to score and their slice", "[tasks]") {
+  TemporaryFolder folder;
+  for (const std::string& lines : every_task(folder)) {
+    INFO(lines);
+    const MadeTask made = make_task(lines);
+    for (const auto& settings : {made->train_settings(), made->test_settings()}) {
+      REQUIRE(!settings.empty());
+      for (const Setting& setting : settings) {
+        REQUIRE(setting.size() == made->axes().size());
+        for (uint64_t index = 0; index < 20; ++index) {
+          const Sample row = made->sample(Split::test, 3, index, setting);
+          REQUIRE(static_cast<int64_t>(row.tokens.size()) == made->length(setting));
+          REQUIRE(row.targets.size() == row.tokens.size());
+          REQUIRE(row.slice.size() == made->row_axes().size());
+          int64_t scored = 0;
+          for (size_t t = 0; t < row.tokens.size(); ++t) {
+            REQUIRE((row.tokens[t] >= 0 && row.tokens[t] < made->vocab()));
+            REQUIRE((row.targets[t] >= -1 && row.targets[t] < made->vocab()));
+            scored += row.targets[t] >= 0;
+          }
+          REQUIRE(scored > 0);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a row depends on its index only, not on what was asked before", "[tasks]") {
+  TemporaryFolder folder;
+  for (const std::string& lines : every_task(folder)) {
+    INFO(lines);
+    const MadeTask first = make_task(lines), second = make_task(lines);
+    const Setting setting = first->test_settings().back();
+    const Sample row = first->sample(Split::train, 5, 11, first->train_settings()[0]);
+    first->sample(Split::test, 5, 3, setting);
+    const Sample again = second->sample(Split::train, 5, 11, second->train_settings()[0]);
+    CHECK(row.tokens == again.tokens);
+    CHECK(row.targets == again.targets);
+    CHECK(row.slice == again.slice);
+  }
+}
+
+TEST_CASE("splits share no row; other seeds and indices give other rows", "[tasks]") {
+  TemporaryFolder folder;
+  for (const std::string& lines : every_task(folder)) {
+    const MadeTask made = make_task(lines);
+    if (made->rows(Split::train) > 0) continue;  // the user's own files are what they are
+    INFO(lines);
+    const Setting setting = made->train_settings()[0];
+    std::set<std::vector<int64_t>> all;
+    size_t of_splits = 0;
+    for (const Split split : {Split::train, Split::validation, Split::test}) {
+      std::set<std::vector<int64_t>> rows;
+      for (uint64_t seed = 1; seed <= 2; ++seed)
+        for (uint64_t index = 0; index < 50; ++index) rows.insert(made->sample(split, seed, index, setting).tokens);
+      CHECK(rows.size() > 70);  // two passages of a short text may start at the same word
+      of_splits += rows.size();
+      all.insert(rows.begin(), rows.end());
+    }
+    CHECK(all.size() == of_splits);
+  }
+}
+
+TEST_CASE("task.loss = all scores every next token in training and only the answers in tests", "[tasks]") {
+  TemporaryFolder folder;
+  for (const std::string& lines : every_task(folder)) {
+    INFO(lines);
+    const MadeTask answers = make_task(lines), all = make_task(lines + "; task.loss = all");
+    const Setting setting = all->train_settings()[0];
+    const Sample expected = answers->sample(Split::train, 1, 0, setting), row = all->sample(Split::train, 1, 0, setting);
+    CHECK(row.tokens == expected.tokens);
+    for (size_t t = 0; t + 1 < row.tokens.size(); ++t)
+      CHECK(row.targets[t] == (expected.targets[t] >= 0 ? expected.targets[t] : row.tokens[t + 1]));
+    CHECK(all->sample(Split::test, 1, 0, setting).targets == answers->sample(Split::test, 1, 0, setting).targets);
+  }
+}

@@ -1,0 +1,43 @@
+// Rows that must be the same on every platform and in every later version: published numbers depend on them.
+#include "core/text.h"
+#include "tests/support/test.h"
+#include "tests/unit/tasks/task_fixture.h"
+
+using namespace mneme;
+using namespace mneme::test;
+
+namespace {
+
+// The row as `mneme show` reads it: tokens, then the answers.
+std::string shown(const std::string& lines, Split split, const Setting& setting) {
+  const MadeTask made = make_task(lines);
+  const Sample row = made->sample(split, 42, 7, setting);
+  std::string text, answers;
+  for (size_t t = 0; t < row.tokens.size(); ++t) {
+    text += made->token_text(row.tokens[t]);
+    if (row.targets[t] >= 0) answers += made->token_text(row.targets[t]);
+  }
+  return text + "| " + answers;
+}
+
+}  // namespace
+
+TEST_CASE("golden rows", "[tasks][golden]") {
+  CHECK(shown("task.kind = mqar", Split::train, {20, 4}) ==
+        "k198 v58 k227 v206 k23 v251 k255 v27 k227 · k255 · k198 · k23 · · · · · | v206 v27 v58 v251 ");
+  CHECK(shown("task.kind = mqar; task.mqar.filler = random", Split::test, {16, 2}) ==
+        "k230 v20 k41 v208 k107 v68 k41 v220 k230 k171 v214 v104 v91 k120 k14 k107 | v208 v20 ");
+  CHECK(shown("task.kind = rewrite", Split::validation, {3, 8}) ==
+        "k32 v54 k212 v30 k79 v201 k32 v26 k32 v183 k212 v53 k212 v134 k32 v34 k32 k79 k212 | v34 v201 v134 ");
+  CHECK(shown("task.kind = induction", Split::test, {16}) == "11 6 5 1 13 8 9 6 1 7 5 1 0 * 2 * | 2 ");
+  CHECK(shown("task.kind = needle; task.needle.variant = repeated", Split::test, {120}) ==
+        "The code of qyp is 23881. Here we go. There and back again. The grass is green. The sky is blue.⏎"
+        "The code of qyp is 2388| 23881");
+  TemporaryFolder folder;
+  write_file(folder / "book.txt", prose(3000, 1));
+  const std::string book = folder / "book.txt";
+  CHECK(shown("task.kind = needle; task.needle.train_text = " + book, Split::train, {100}) ==
+        "knopm yr The code of anm is 54687. iqqc ejxlkl⏎ptml aauqif pxiwnwz iysabl kv⏎The code of anm is 5468| 54687");
+  CHECK(shown("task.kind = lm; task.lm.train_text = " + book, Split::test, {24}) ==
+        "jfnlctjc weht⏎fdexmaya a| fnlctjc weht⏎fdexmaya az");
+}

@@ -1,0 +1,106 @@
+// A perfect reader of rows is right on every row, and at chance where task.control = impossible.
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "tests/support/test.h"
+#include "tests/unit/tasks/task_fixture.h"
+
+using namespace mneme;
+using namespace mneme::test;
+
+namespace {
+
+// Answers every query by the newest (or previous) value that stands behind the same token before it. `pairs`: how many
+// leading tokens are key-value pairs.
+std::vector<int64_t> look_up(const Sample& row, size_t pair_tokens, bool previous = false) {
+  std::map<int64_t, int64_t> newest, before;
+  for (size_t t = 0; t < pair_tokens; t += 2) {
+    before[row.tokens[t]] = newest.count(row.tokens[t]) ? newest[row.tokens[t]] : -1;
+    newest[row.tokens[t]] = row.tokens[t + 1];
+  }
+  std::vector<int64_t> answers;
+  for (size_t t = 0; t < row.tokens.size(); ++t)
+    if (row.targets[t] >= 0) answers.push_back((previous ? before : newest).at(row.tokens[t]));
+  return answers;
+}
+
+std::vector<int64_t> induce(const Sample& row) {
+  const auto special = std::find(row.tokens.begin(), row.tokens.end() - 1, row.tokens.back());
+  return {*(special + 1)};
+}
+
+// Finds the sentence asked for at the end: all but the value of the question stands before in the text.
+std::vector<int64_t> find_needle(const Sample& row) {
+  const std::string text = text_of(row.tokens);
+  const size_t question = text.rfind("\nThe code of ") + 1, digits = text.size() - 4;
+  const size_t needle = text.find(text.substr(question, digits - question));
+  std::vector<int64_t> answers;
+  for (size_t i = 0; i < 5; ++i) answers.push_back(text.at(needle + (digits - question) + i));
+  return answers;
+}
+
+struct Oracle {
+  std::string lines;
+  std::function<std::vector<int64_t>(const Sample&, const Setting&)> answer;
+};
+
+std::vector<Oracle> oracles(const TemporaryFolder& folder) {
+  write_file(folder / "book.txt", prose(6000, 1));
+  const std::string needle = "task.kind = needle; task.length = 256; task.needle.train_text = " + folder / "book.txt";
+  const auto pairs = [](const Sample& row, const Setting& s) { return look_up(row, 2 * static_cast<size_t>(s[1])); };
+  const auto previous = [](const Sample& row, const Setting& s) { return look_up(row, 2 * static_cast<size_t>(s[1]), true); };
+  const auto found = [](const Sample& row, const Setting&) { return find_needle(row); };
+  return {
+      {"task.kind = mqar; task.mqar.vocab = 64; task.mqar.train = 64x4; task.mqar.test = 64x16", pairs},
+      {"task.kind = mqar; task.mqar.vocab = 64; task.mqar.train = 64x4; task.mqar.test = 64x4; task.mqar.filler = random; task.mqar.a = 1", pairs},
+      {"task.kind = rewrite; task.rewrite.vocab = 64; task.rewrite.train = 4x8; task.rewrite.test = 8x64", pairs},
+      {"task.kind = rewrite; task.rewrite.vocab = 64; task.rewrite.train = 4x8; task.rewrite.test = 8x20; task.rewrite.ask = previous", previous},
+      {"task.kind = induction; task.length = 64", [](const Sample& row, const Setting&) { return induce(row); }},
+      {needle, found},
+      {needle + "; task.needle.variant = multi_key", found},
+      {"task.kind = needle; task.length = 256; task.needle.variant = repeated", found},
+  };
+}
+
+}  // namespace
+
+TEST_CASE("a perfect reader answers every row; without the answer in the row it scores chance", "[tasks][leak]") {
+  TemporaryFolder folder;
+  constexpr uint64_t kRows = 600;
+  for (const Oracle& oracle : oracles(folder)) {
+    INFO(oracle.lines);
+    const MadeTask normal = make_task(oracle.lines), impossible = make_task(oracle.lines + "; task.control = impossible");
+    const Setting setting = normal->test_settings()[0];
+    const auto answer = [&](const Sample& row) { return oracle.answer(row, setting); };
+    CHECK(score(*normal.task, setting, kRows, answer) == 1.0);
+    const double chance = impossible->chance();
+    CHECK(chance == normal->chance());
+    const double four_sd = 4 * std::sqrt(chance / kRows);  // of rows: no fewer answers than rows
+    CHECK(std::abs(score(*impossible.task, setting, kRows, answer) - chance) < four_sd);
+  }
+}
+
+TEST_CASE("only the answers differ in the impossible variant", "[tasks][leak]") {
+  TemporaryFolder folder;
+  for (const Oracle& oracle : oracles(folder)) {
+    if (oracle.lines.find("needle") != std::string::npos || oracle.lines.find("random") != std::string::npos) continue;
+    INFO(oracle.lines);
+    const MadeTask normal = make_task(oracle.lines), impossible = make_task(oracle.lines + "; task.control = impossible");
+    const Setting setting = normal->test_settings()[0];
+    const Sample a = normal->sample(Split::train, 1, 4, setting), b = impossible->sample(Split::train, 1, 4, setting);
+    CHECK(a.tokens == b.tokens);
+    for (size_t t = 0; t < a.targets.size(); ++t) CHECK((a.targets[t] < 0) == (b.targets[t] < 0));
+  }
+}
+
+TEST_CASE("the impossible language model predicts bytes that have nothing to do with the text", "[tasks][leak]") {
+  TemporaryFolder folder;
+  write_file(folder / "book.txt", prose(6000, 1));
+  const MadeTask made =
+      make_task("task.kind = lm; task.control = impossible; task.length = 256; task.lm.train_text = " + folder / "book.txt");
+  std::vector<int64_t> counts(256, 0);
+  for (uint64_t index = 0; index < 200; ++index)
+    for (const int64_t target : made->sample(Split::train, 1, index, {256}).targets) ++counts[static_cast<size_t>(target)];
+  for (const int64_t count : counts) CHECK(std::abs(count - 200) < 5 * std::sqrt(200.0));
+}

@@ -1,0 +1,109 @@
+// Cleaning, loading and splitting of texts.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mneme/errors.h"
+#include "tasks/support/text_source.h"
+#include "tests/support/test.h"
+#include "tests/unit/tasks/task_fixture.h"
+
+using namespace mneme;
+using namespace mneme::test;
+using Catch::Matchers::Contains;
+
+TEST_CASE("text: byte order mark and carriage returns go, every other byte stays", "[tasks][text]") {
+  std::string bytes;
+  for (int byte = 0; byte < 256; ++byte)
+    if (byte != '\r') bytes += static_cast<char>(byte);
+  CHECK(clean_text(bytes) == bytes);
+  CHECK(clean_text("\xef\xbb\xbf" "one\r\ntwo\r\n") == "one\ntwo\n");
+  CHECK(clean_text("no newline at the end") == "no newline at the end");
+  CHECK(clean_text("") == "");
+}
+
+TEST_CASE("text: of a Project Gutenberg file the book stays", "[tasks][text]") {
+  const std::string header = "The Project Gutenberg EBook of X\r\n\r\n*** START OF THIS PROJECT GUTENBERG EBOOK X ***\r\n";
+  const std::string footer = "*** END OF THE PROJECT GUTENBERG EBOOK X ***\r\nlicence\r\n*** START: FULL LICENSE ***\r\nlicence\r\n";
+  CHECK(clean_text(header + "Count*** is here.\r\n*** a break\r\n" + footer) == "Count*** is here.\n*** a break\n");
+  CHECK(clean_text(header + "one\n" + footer + header + "two\n" + footer) == "one\ntwo\n");
+  CHECK(clean_text("***START OF THE PROJECT GUTENBERG EBOOK Y***\nbody\n") == "body\n");
+  const std::string letter = "*** END OF my letter\nabout PROJECT GUTENBERG\n";
+  CHECK(clean_text(letter) == letter);
+}
+
+TEST_CASE("text: files in order, folders by name with their .txt files", "[tasks][text]") {
+  TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "books/more");
+  write_file(folder / "books/b.txt", "b");
+  write_file(folder / "books/a.txt", "a\n");
+  write_file(folder / "books/more/c.txt", "c");
+  write_file(folder / "books/SOURCES.md", "not a book");
+  std::filesystem::create_directories(folder / "code");
+  write_file(folder / "code/x.cpp", "x");
+  CHECK(load_text("key", {folder / "books"}) == "a\nb\nc");
+  CHECK(load_text("key", {folder / "code", folder / "books/a.txt"}) == "x\na\n");
+}
+
+TEST_CASE("text: what cannot be used says which key and file, and what to do", "[tasks][text][errors]") {
+  TemporaryFolder folder;
+  write_file(folder / "empty.txt", "\xef\xbb\xbf\r\n");
+  write_file(folder / "short.txt", "only a few words");
+  const std::string lm = "task.kind = lm; task.length = 64; task.lm.train_text = ";
+  CHECK_THAT(error_of(lm), Contains("task.lm.train_text") && Contains("no text given"));
+  CHECK_THAT(error_of("task.kind = needle; task.needle.train_text = data/books/nowhere.txt"),
+             Contains("task.needle.train_text") && Contains("does not exist; make it by scripts/get-books.sh"));
+  CHECK_THAT(error_of(lm + folder / "short.txt"), Contains("task.lm.train_text") && Contains("needs 65") ||
+                                                      Contains("need 65"));
+  std::filesystem::create_directories(folder / "no_files");
+  CHECK_THAT(error_of(lm + folder / "no_files"), Contains("no text in it"));
+  write_file(folder / "nothing.txt", "");
+  CHECK_THAT(error_of(lm + folder / "nothing.txt"), Contains("no text in it"));
+  if (::geteuid() != 0) {  // root reads everything
+    write_file(folder / "secret.txt", "secret");
+    ::chmod((folder / "secret.txt").c_str(), 0);
+    CHECK_THAT(error_of(lm + folder / "secret.txt"), Contains("secret.txt") && Contains("ermission denied"));
+  }
+}
+
+TEST_CASE("text: validation is the end of train_text, tests another text or the end's second half", "[tasks][text]") {
+  TemporaryFolder folder;
+  write_file(folder / "train.txt", std::string(800, 'a') + std::string(100, 'b') + std::string(100, 'c'));
+  write_file(folder / "test.txt", "test");
+  TextOptions options;
+  options.train_text = {folder / "train.txt"};
+  options.validation_share = 0.2;
+  const TextSplits halves("task.lm.", options);
+  CHECK(halves.part(Split::train) == std::string(800, 'a'));
+  CHECK(halves.part(Split::validation) == std::string(100, 'b'));
+  CHECK(halves.part(Split::test) == std::string(100, 'c'));
+  options.test_text = {folder / "test.txt"};
+  const TextSplits given("task.lm.", options);
+  CHECK(given.part(Split::validation).size() == 200);
+  CHECK(given.part(Split::test) == "test");
+  CHECK_THROWS_WITH(given.require(Split::test, 5, 4), Contains("task.lm.test_text") && Contains("has 4 bytes") && Contains("need 5"));
+}
+
+TEST_CASE("lm: every position predicts the next byte; the whole text is reached", "[tasks][lm]") {
+  TemporaryFolder folder;
+  const std::string text = prose(2000, 3);
+  write_file(folder / "train.txt", text);
+  const MadeTask made = make_task("task.kind = lm; task.length = 50; task.lm.train_text = " + folder / "train.txt");
+  size_t lowest = text.size(), highest = 0;
+  for (uint64_t index = 0; index < 500; ++index) {
+    const Sample row = made->sample(Split::train, 1, index, {50});
+    const size_t place = text.find(text_of(row.tokens));
+    REQUIRE(place != std::string::npos);
+    CHECK(text_of(row.targets) == text.substr(place + 1, 50));
+    CHECK((place == 0 || text[place - 1] == ' ' || text[place - 1] == '\n'));
+    lowest = std::min(lowest, place);
+    highest = std::max(highest, place + 50);
+  }
+  const size_t training = text.size() - text.size() / 20;
+  CHECK(lowest < text.size() / 50);
+  CHECK(highest > training - text.size() / 50);
+  CHECK(highest <= training);
+}
+
+TEST_CASE("bytes are shown as a person reads them", "[tasks][text]") {
+  CHECK(byte_text('a') + byte_text('\n') + byte_text('\t') + byte_text(7) + byte_text(0xc3) + byte_text(0xa9) == "a⏎⇥\\x07é");
+}

@@ -1,0 +1,241 @@
+// What every registered block and memory must hold, without naming them: any split ≡ one call, decoding ≡ parallel,
+// causality and row independence bit by bit, save and load of the state, constant state size, off ≡ a constant map.
+#include "tests/support/tensors.h"
+
+#include "mneme/model.h"
+
+namespace mneme {
+void register_blocks();
+void register_memorys();
+}  // namespace mneme
+
+using namespace mneme;
+using namespace mneme::test;
+
+namespace {
+
+struct Variant {
+  std::string name;
+  ModelOptions model;
+  MemoryOptions memory;
+};
+
+ModelOptions small(const std::string& kind) {
+  ModelOptions m;
+  m.kind = kind;
+  m.layers = 2, m.width = 24, m.heads = 2, m.window = 9, m.conv_width = 4, m.conv_init = "shift", m.ffn_width = 40;
+  return m;
+}
+
+std::vector<Variant> variants() {
+  register_blocks();
+  register_memorys();
+  std::vector<Variant> all;
+  for (const std::string& block : BlockRegistry::instance().names())
+    for (const std::string& memory : MemoryRegistry::instance().names()) {
+      const bool plain = block == "transformer";
+      if ((memory == "none") != plain) continue;
+      Variant v{block + "/" + memory, small(block), {}};
+      v.memory.kind = memory, v.memory.heads = 2, v.memory.refresh = 8, v.memory.tile = 16;
+      all.push_back(v);
+      v.name += "/window,persistent,product,learned";
+      v.model.attention = "window", v.model.persistent_tokens = 3, v.model.combine = "product", v.model.positions = "learned";
+      v.memory.gradient = "refresh";
+      all.push_back(v);
+      v.name += "/grouped,no conv,sinusoidal";
+      v.model.positions = "sinusoidal", v.model.kv_heads = 1, v.model.conv_width = 0, v.model.ffn = "none";
+      v.memory.gradient = "auto", v.memory.momentum = false, v.memory.retention_target = "init", v.memory.init = "random";
+      all.push_back(v);
+      if (plain) continue;
+      v.name += "/one memory layer,features";
+      v.model.memory_layers = {1}, v.memory.features = memory == "linear" ? 2 : 0;
+      all.push_back(v);
+      v.name += "/off";
+      v.memory.off = true;
+      all.push_back(v);
+    }
+  return all;
+}
+
+std::shared_ptr<SequenceModel> make(const Variant& v, at::ScalarType dtype) {
+  auto model = std::make_shared<SequenceModel>(v.model, v.memory, SequenceModel::Shape{32, 256}, 5);
+  // Large weights, so that gates, reads and later layers all matter.
+  at::NoGradGuard no_grad;
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(9);
+  for (auto& p : model->parameters()) p.add_(at::empty_like(p).normal_(0, 0.3, generator));
+  model->to(dtype);
+  return model;
+}
+
+at::Tensor tokens(int64_t rows, int64_t steps, int seed = 1) {
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
+  return at::empty({rows, steps}, at::kLong).random_(0, 32, generator);
+}
+
+at::Tensor run(SequenceModel& model, const at::Tensor& x, State& state) {
+  ForwardContext context;
+  return model.forward(x, state, context);
+}
+at::Tensor run(SequenceModel& model, const at::Tensor& x) {
+  State state;
+  return run(model, x, state);
+}
+
+at::Tensor run_split(SequenceModel& model, const at::Tensor& x, const std::vector<int64_t>& cuts, State& state) {
+  std::vector<at::Tensor> parts;
+  int64_t first = 0;
+  for (int64_t next : cuts) {
+    parts.push_back(run(model, x.narrow(1, first, next - first), state));
+    first = next;
+  }
+  return at::cat(parts, 1);
+}
+
+void require_same_state(const State& a, const State& b, double tolerance) {
+  const auto x = a.flatten(), y = b.flatten();
+  REQUIRE(x.size() == y.size());
+  for (size_t i = 0; i < x.size(); ++i) {
+    INFO(x[i].first);
+    REQUIRE(x[i].first == y[i].first);
+    REQUIRE(relative_error(x[i].second, y[i].second) <= tolerance);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("models: any split into calls gives the same logits and the same state", "[models][property]") {
+  at::NoGradGuard no_grad;
+  for (const Variant& v : variants()) {
+    INFO(v.name);
+    const auto model = make(v, at::kDouble);
+    const at::Tensor x = tokens(3, 65);
+    State one, split, decoded;
+    const at::Tensor whole = run(*model, x, one);
+    REQUIRE(relative_error(run_split(*model, x, {1, 2, 9, 25, 33, 64, 65}, split), whole) < 1e-11);
+    require_same_state(split, one, 1e-11);
+    std::vector<int64_t> each(65);
+    for (int i = 0; i < 65; ++i) each[i] = i + 1;
+    REQUIRE(relative_error(run_split(*model, x, each, decoded), whole) < 1e-11);
+    const auto single = make(v, at::kFloat);
+    State s;
+    REQUIRE(relative_error(run_split(*single, x, {7, 40, 65}, s), run(*single, x)) < 10 * kSingle);
+  }
+}
+
+TEST_CASE("models: gradients do not depend on the split", "[models][property]") {
+  for (const Variant& v : variants()) {
+    INFO(v.name);
+    const auto model = make(v, at::kDouble);
+    const at::Tensor x = tokens(2, 40);
+    auto gradients = [&](const std::vector<int64_t>& cuts) {
+      model->zero_grad();
+      State state;
+      run_split(*model, x, cuts, state).square().mean().backward();
+      std::map<std::string, at::Tensor> result;
+      for (auto& p : model->named_parameters())
+        if (p.value().grad().defined()) result[p.key()] = p.value().grad().clone();
+      return result;
+    };
+    const auto one = gradients({40}), many = gradients({3, 11, 29, 40});
+    REQUIRE(one.size() == many.size());
+    for (const auto& [name, gradient] : one) {
+      INFO(name);
+      REQUIRE(relative_error(many.at(name), gradient) < kExactGradient);
+    }
+  }
+}
+
+TEST_CASE("models: later tokens and other rows leave every bit unchanged", "[models][property]") {
+  at::NoGradGuard no_grad;
+  for (const Variant& v : variants()) {
+    INFO(v.name);
+    const auto model = make(v, at::kFloat);
+    const at::Tensor x = tokens(3, 100);
+    const at::Tensor logits = run(*model, x);
+    REQUIRE(logits.isfinite().all().item<bool>());
+    at::Tensor later = x.clone(), other = x.clone();
+    later.narrow(1, 51, 49).copy_(tokens(3, 49, 2));
+    other[2].copy_(tokens(1, 100, 3)[0]);
+    REQUIRE(at::equal(run(*model, later).narrow(1, 0, 51), logits.narrow(1, 0, 51)));
+    REQUIRE(at::equal(run(*model, other).narrow(0, 0, 2), logits.narrow(0, 0, 2)));
+    REQUIRE_FALSE(at::equal(run(*model, later).narrow(1, 51, 49), logits.narrow(1, 51, 49)));
+  }
+}
+
+TEST_CASE("models: outer gradients agree with finite differences", "[models][gradient]") {
+  for (const Variant& v : variants()) {
+    INFO(v.name);
+    const auto model = make(v, at::kDouble);
+    const at::Tensor x = tokens(2, 21);
+    auto loss = [&] { return run(*model, x).square().mean(); };
+    model->zero_grad();
+    loss().backward();
+    at::NoGradGuard no_grad;
+    for (auto& p : model->named_parameters()) {
+      if (!p.value().grad().defined()) continue;
+      INFO(p.key());
+      at::Tensor flat = p.value().view(-1);
+      const int64_t i = p.value().grad().abs().argmax().item<int64_t>();  // the coordinate that matters most
+      const double old = flat[i].item<double>(), h = 3e-6;
+      auto at_offset = [&](double offset) {
+        flat[i] = old + offset;
+        const double value = loss().item<double>();
+        flat[i] = old;
+        return value;
+      };
+      // Fourth order and a small step: normalising a read near zero bends the loss on a scale of 1e-3.
+      const double expected = (8 * (at_offset(h) - at_offset(-h)) - (at_offset(2 * h) - at_offset(-2 * h))) / (12 * h);
+      const double found = p.value().grad().view(-1)[i].item<double>();
+      REQUIRE(std::abs(found - expected) <= 1e-5 * std::max(std::abs(expected), 1e-3));
+    }
+  }
+}
+
+TEST_CASE("models: a state survives a file, can be picked by row, and does not grow", "[models][property]") {
+  at::NoGradGuard no_grad;
+  for (const Variant& v : variants()) {
+    INFO(v.name);
+    const auto model = make(v, at::kDouble);
+    const at::Tensor x = tokens(3, 60);
+    State state;
+    run(*model, x.narrow(1, 0, 30), state);
+    State loaded = State::unflatten(state.flatten()), copy = state.clone(), picked = state.rows(at::tensor({2, 0}, at::kLong));
+    const at::Tensor rest = run(*model, x.narrow(1, 30, 30), state);
+    REQUIRE(at::equal(run(*model, x.narrow(1, 30, 30), loaded), rest));
+    REQUIRE(at::equal(run(*model, x.narrow(1, 30, 30), copy), rest));
+    const at::Tensor two = run(*model, x.index_select(0, at::tensor({2, 0}, at::kLong)).narrow(1, 30, 30), picked);
+    REQUIRE(relative_error(two, rest.index_select(0, at::tensor({2, 0}, at::kLong))) < kExact);
+    const bool grows = v.model.attention == "full" && v.model.kind != "lmm";
+    const int64_t before = state.bytes_per_row();
+    run(*model, x, state);
+    if (grows)
+      REQUIRE(state.bytes_per_row() > before);
+    else
+      REQUIRE(state.bytes_per_row() == before);
+  }
+}
+
+TEST_CASE("models: with its memory off a model has the same parameters and carries no memory", "[models][property]") {
+  at::NoGradGuard no_grad;
+  for (const Variant& v : variants()) {
+    if (v.memory.kind == "none") continue;
+    INFO(v.name);
+    Variant off = v;
+    off.memory.off = true;
+    REQUIRE(make(off, at::kFloat)->parameter_count() == make(v, at::kFloat)->parameter_count());
+    State state;
+    run(*make(off, at::kFloat), tokens(2, 30), state);
+    for (const auto& [name, tensor] : state.flatten()) REQUIRE(name.find("memory/memory") == std::string::npos);
+  }
+}
+
+TEST_CASE("models: chunked and reference kernels agree", "[models][property]") {
+  at::NoGradGuard no_grad;
+  for (Variant v : variants()) {
+    if (v.memory.kind == "none") continue;
+    INFO(v.name);
+    const at::Tensor x = tokens(2, 50), chunked = run(*make(v, at::kDouble), x);
+    v.memory.kernel = "reference";
+    REQUIRE(relative_error(run(*make(v, at::kDouble), x), chunked) < 1e-11);
+  }
+}

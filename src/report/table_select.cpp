@@ -45,11 +45,12 @@ void check_versions(const std::vector<const RunRecord*>& runs, const TableOption
   notes.push_back("runs of " + std::to_string(by_version.size()) + " code versions:" + text);
 }
 
-/// Keys of the run alone; what only an observation has is left for later.
-bool run_matches(const RunRecord& run, const std::vector<std::pair<std::string, std::string>>& where) {
-  return std::all_of(where.begin(), where.end(), [&](const auto& condition) {
-    const std::string value = run_key(run, condition.first);
-    return value.empty() || one_of(value, condition.second);
+/// Whether the key belongs to settings and slices rather than to whole runs.
+bool is_axis(const std::vector<RunRecord>& runs, const std::string& key) {
+  if (key == "setting" || key == "split" || key == "tokens_per_row" || is_row_axis(runs, key)) return true;
+  return std::any_of(runs.begin(), runs.end(), [&](const RunRecord& run) {
+    return std::any_of(run.evaluations.begin(), run.evaluations.end(),
+                       [&](const Evaluation& evaluation) { return std::count(evaluation.axes.begin(), evaluation.axes.end(), key) > 0; });
   });
 }
 
@@ -64,9 +65,15 @@ std::vector<const RunRecord*> select_runs(const std::vector<RunRecord>& runs, co
                                           std::vector<std::string>& notes) {
   check_names(runs, options);
   const bool trials = std::any_of(options.where.begin(), options.where.end(), [](const auto& c) { return c.first == "tuning"; });
+  std::vector<std::pair<std::string, std::string>> of_runs;
+  std::copy_if(options.where.begin(), options.where.end(), std::back_inserter(of_runs),
+               [&](const auto& condition) { return !is_axis(runs, condition.first); });
   std::vector<const RunRecord*> selected;
   for (const RunRecord& run : runs)
-    if ((trials || run.label("tuning").empty()) && run_matches(run, options.where)) selected.push_back(&run);
+    if ((trials || run.label("tuning").empty()) && std::all_of(of_runs.begin(), of_runs.end(), [&](const auto& condition) {
+          return one_of(run_key(run, condition.first), condition.second);
+        }))
+      selected.push_back(&run);
   if (selected.empty()) {
     std::vector<std::string> conditions;
     for (const auto& [key, value] : options.where) conditions.push_back(key + "=" + value);

@@ -31,7 +31,7 @@ double round_step(double span, int wanted) {
 
 std::string short_number(double value) {
   constexpr double kKilo = 1024, kMega = 1024 * 1024;
-  if (is_power_of_two(value) && value >= 4 * kKilo)
+  if (is_power_of_two(value) && value >= 16 * kKilo)
     return value >= kMega ? fmt::format("{:.0f}M", value / kMega) : fmt::format("{:.0f}k", value / kKilo);
   if (value >= 1e6) return format_number(std::round(value / 1e5) / 10) + "M";
   if (value >= 1e4) return format_number(std::round(value / 1e2) / 10) + "k";
@@ -69,7 +69,8 @@ std::vector<Tick> Axis::ticks(int wanted) const {
   }
   const double step = round_step(high_ - low_, wanted);
   for (double value = std::ceil(low_ / step - 1e-9) * step; value <= high_ + step * 1e-9; value += step)
-    ticks.push_back({value, short_number(std::abs(value) < step * 1e-6 ? 0 : value)});
+    ticks.push_back({std::abs(value) < step * 1e-6 ? 0 : value, ""});
+  for (Tick& tick : ticks) tick.text = short_number(tick.value);
   return ticks;
 }
 

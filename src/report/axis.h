@@ -28,7 +28,7 @@ class Axis {
   Scale scale_;
 };
 
-/// 512, 4k, 1M: binary multiples for powers of two, decimal ones else.
+/// 512, 8192, 16k, 1M: binary multiples for large powers of two, decimal ones else.
 std::string short_number(double value);
 
 }  // namespace mneme

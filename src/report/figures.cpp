@@ -1,6 +1,8 @@
 #include "report/figures.h"
 
 #include <algorithm>
+#include <cctype>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -143,7 +145,8 @@ std::vector<Figure> training_figures(const std::vector<RunRecord>& runs, const s
   std::map<std::string, Points> by_arm;
   for (const RunRecord& run : runs) {
     if (!run.label("tuning").empty() || run_key(run, "task") != task) continue;  // a failed run's curve shows where it broke
-    for (const TrainRow& row : run.train) by_arm[run_key(run, rows)][static_cast<double>(row.step)].push_back(row.loss);
+    for (const TrainRow& row : run.train)
+      if (std::isfinite(row.loss)) by_arm[run_key(run, rows)][static_cast<double>(row.step)].push_back(row.loss);
   }
   PlotOptions options;
   options.title = task + ", training loss";

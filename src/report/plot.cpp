@@ -14,9 +14,9 @@ namespace mneme {
 namespace {
 
 // Okabe and Ito's palette (told apart by colour-blind readers), darkened on white and lightened on black for contrast.
-constexpr const char* kLight[kPaletteSize] = {"#0068a8", "#c75000", "#00805e", "#a8527f", "#8a6d00", "#2b8cbe", "#5b5b5b", "#7b3fb5"};
-constexpr const char* kDark[kPaletteSize] = {"#58b0ea", "#ff9050", "#2fc79b", "#e29cc3", "#e0bd3a", "#8fd0f5", "#b9b9b9", "#b992ea"};
-constexpr double kTop = 34, kBottom = 44, kLeft = 52, kLabelHeight = 14, kCharacterWidth = 6.6;
+constexpr const char* kLight[kPaletteSize] = {"#0068a8", "#c75000", "#00805e", "#a8527f", "#8a6d00", "#5b5b5b", "#2b8cbe", "#7b3fb5"};
+constexpr const char* kDark[kPaletteSize] = {"#58b0ea", "#ff9050", "#2fc79b", "#e29cc3", "#e0bd3a", "#b9b9b9", "#8fd0f5", "#b992ea"};
+constexpr double kTop = 50, kBottom = 44, kLeft = 52, kLabelHeight = 14, kCharacterWidth = 6.6;
 
 std::string style() {
   std::string text =
@@ -77,11 +77,12 @@ class Plot {
     }
     text += fmt::format("<line class=\"a\" x1=\"{0:.1f}\" x2=\"{1:.1f}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/>", kLeft, right_, bottom_);
     text += fmt::format("<text class=\"t\" text-anchor=\"middle\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>", (kLeft + right_) / 2, bottom_ + 35, escaped(options_.x_label));
-    return text + fmt::format("<text class=\"t\" x=\"4\" y=\"{:.1f}\">{}</text>", kTop - 6, escaped(options_.y_label));
+    return text + fmt::format("<text class=\"t\" x=\"4\" y=\"{:.1f}\">{}</text>", kTop - 16, escaped(options_.y_label));
   }
 
   std::string chance() const {
-    if (options_.chance < y_.low() || options_.chance > y_.high()) return "";
+    const double place = y_.place(options_.chance);
+    if (!(options_.chance > 0 && place >= 0.01 && place <= 1)) return "";  // on the axis it would only clutter
     const double y = py(options_.chance);
     return fmt::format("<line class=\"c\" x1=\"{0:.1f}\" x2=\"{1:.1f}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/><text class=\"t\" x=\"{3:.1f}\" y=\"{4:.1f}\">chance</text>",
                        kLeft, right_, y, kLeft + 4, y - 4);

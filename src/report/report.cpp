@@ -113,14 +113,16 @@ class Page {
     const Grid grid = make_grid(table);
     const size_t results = grid.headers.size() - table.cost_columns.size();
     std::string text = element("h2", escaped(task)) + "\n" + grid_html(grid, grid.rows, range(0, results));
-    text += element("p", escaped(caption(table)) + chance_text(task), "class=caption") + "\n";
-    text += figures(setting_figures(runs_, task, options_.rows)) + figures(position_figures(runs_, task, options_.rows));
+    text += element("p", escaped(results_caption(table)) + chance_text(task), "class=caption") + "\n";
+    std::vector<Figure> all = setting_figures(runs_, task, options_.rows);
+    for (const auto& more : {position_figures, training_figures})
+      for (Figure& figure : more(runs_, task, options_.rows)) all.push_back(std::move(figure));
+    text += figures(all);
     std::vector<size_t> costs = range(0, grid.key_columns);
     for (const size_t i : range(results, grid.headers.size())) costs.push_back(i);
     text += element("h3", "What it cost") + grid_html(grid, grid.rows, costs);
     text += element("p", "Mean over seeds; a range where runs differ. State: what one sequence carries at the training length. "
                          "Tokens/s and peak memory are of training.", "class=caption");
-    text += figures(training_figures(runs_, task, options_.rows));
     for (const std::string& note : table.notes) notes_.insert(note);
     return element("section", text) + "\n";
   }

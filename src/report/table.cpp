@@ -56,6 +56,7 @@ class TableMaker {
     std::vector<Keys> keys;
     std::map<Keys, std::set<std::string>> tasks;
     std::map<Keys, std::string> own_metric;
+    std::set<std::string> axes;
     for (const Observation& observation : observations_) {
       const Keys key = keys_of(observation, table_.options.columns);
       if (!tasks.count(key)) keys.push_back(key);
@@ -65,7 +66,9 @@ class TableMaker {
         throw UsageError("column " + join(key, " ") + " mixes tasks judged by " + metric + " and by " + observation.evaluation->metric +
                          ": add task to the columns, choose one by --where task=…, or name the metric");
       metric = observation.evaluation->metric;
+      axes.insert(join(observation.evaluation->axes, " x "));
     }
+    if (axes.size() == 1) table_.axes = *axes.begin();
     sort_keys(keys);
     for (const Keys& key : keys)
       for (const std::string& name : table_.options.metrics) {

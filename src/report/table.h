@@ -56,6 +56,7 @@ struct Table {
   std::vector<TableRow> rows;
   std::vector<TableRow> differences; // to the row `paired_with`; no costs
   std::vector<std::string> notes;    // footnotes: runs without a value and why, uncommitted changes, mixed versions
+  std::string axes;                  // what a setting is: "keys x writes"; "" where tasks differ
   std::vector<std::string> run_ids;  // of every run the table was made from
 };
 

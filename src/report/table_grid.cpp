@@ -49,7 +49,7 @@ GridCell result_cell(const TableCell& cell, const TableColumn& column, bool sign
   }
   out.text = number_text(mean(cell.values), column, sign);
   if (cell.values.size() > 1) out.text += " ± " + number_text(standard_deviation(cell.values), column, false);
-  if (own_n) out.text += fmt::format(" (n={})", cell.values.size());
+  if (own_n && out.note.empty()) out.text += fmt::format(" (n={})", cell.values.size());
   if (is_share(column) && !sign) out.share = mean(cell.values);
   return out;
 }
@@ -68,13 +68,24 @@ std::string header(const TableColumn& column, bool with_metric) {
   return text;
 }
 
+/// The reason for absence that all cells of a row share, said once beside n; else "".
+std::string common_note(const TableRow& row) {
+  std::set<std::string> notes;
+  for (const TableCell& cell : row.cells)
+    if (cell.runs() > 0) notes.insert(absent_text(cell));
+  return notes.size() == 1 ? *notes.begin() : "";
+}
+
 std::vector<GridCell> grid_row(const Table& table, const TableRow& row, bool difference) {
   std::vector<GridCell> cells;
   for (const std::string& key : row.keys) cells.push_back({key, "", -1});
-  cells.push_back({n_text(row), "", -1});
+  const std::string note = common_note(row);
+  cells.push_back({n_text(row), note, -1});
   const bool own_n = common_n(row) == 0;
   for (size_t i = 0; i < row.cells.size(); ++i)
     cells.push_back(result_cell(row.cells[i], table.columns[i], difference, own_n && row.cells[i].runs() > 0));
+  for (GridCell& cell : cells)
+    if (&cell != &cells[row.keys.size()] && cell.note == note) cell.note.clear();
   for (size_t i = 0; i < row.costs.size(); ++i) cells.push_back(cost_cell(row.costs[i], table.cost_columns[i]));
   return cells;
 }
@@ -116,7 +127,7 @@ Grid make_grid(const Table& table) {
   return grid;
 }
 
-std::string caption(const Table& table) {
+std::string results_caption(const Table& table) {
   std::set<std::string> metrics, units;
   for (const TableColumn& column : table.columns) {
     std::string name = column.metric;
@@ -124,10 +135,17 @@ std::string caption(const Table& table) {
     metrics.insert(name + (column.unit == "%" ? " in %" : ", nats per scored position"));
   }
   std::string text = join({metrics.begin(), metrics.end()}, "; ") + " on the " + table.options.split +
-                     " split; mean ± standard deviation over n seeds. Columns: " + join(table.options.columns, ", ") + ".";
-  if (!table.cost_columns.empty()) text += " State: bytes one sequence carries at the training length.";
-  if (table.options.target > 0) text += " Target: " + format_number(table.options.target) + " on the validation split.";
+                     " split; mean ± standard deviation over n seeds. Columns: " + join(table.options.columns, ", ");
+  if (std::count(table.options.columns.begin(), table.options.columns.end(), "setting") && !table.axes.empty())
+    text += " (" + table.axes + ")";
   text[0] = static_cast<char>(std::toupper(text[0]));
+  return text + ".";
+}
+
+std::string caption(const Table& table) {
+  std::string text = results_caption(table);
+  if (table.options.costs) text += " State: what one sequence carries at the training length.";
+  if (table.options.target > 0) text += " Target: " + format_number(table.options.target) + " on the validation split.";
   return text;
 }
 

@@ -25,7 +25,9 @@ std::string cell_text(const TableCell& cell, const TableColumn& column);
 /// "diverged 1 of 3, missing 1 of 3"
 std::string absent_text(const TableCell& cell);
 
-/// What the numbers are, in one sentence: "Mean ± sd over seeds, n = 5; exact match in %."
+/// What the numbers are: "Exact match in % on the test split; mean ± standard deviation over n seeds."
+std::string results_caption(const Table& table);
+/// The same, and what the cost columns are.
 std::string caption(const Table& table);
 
 /// 1234567 → "1,234,567"

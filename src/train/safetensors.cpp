@@ -202,7 +202,8 @@ TensorFile read_safetensors(const std::string& path) {
   file.sha256 = sha256_hex(bytes);
   std::vector<Entry> entries;
   try {
-    for (const auto& [name, json] : Json::parse(header_begin, header_begin + header_bytes).items()) {
+    const Json header = Json::parse(header_begin, header_begin + header_bytes);
+    for (const auto& [name, json] : header.items()) {
       if (name == "__metadata__")
         file.metadata = json.get<std::map<std::string, std::string>>();
       else

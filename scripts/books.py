@@ -4,8 +4,8 @@
     books.py make UNPACKED FOLDER PACKAGE=VERSION…     write the books and FOLDER/SOURCES.md
     books.py check FOLDER                              exit 0 when every book is there, unchanged
 
-Jane Austen's novels are R character vectors (a .rdb file: big-endian u32 size, zlib stream, again and again; the .rdx file
-names them). The others are SWORD modules: zlib blocks, found by an index of little-endian u32 (offset, packed size,
+Jane Austen's novels are R character vectors (a .rdb file: big-endian u32 size, zlib stream, again and again; the .rdx
+file names them). The others are SWORD modules: zlib blocks, found by an index of little-endian u32 (offset, packed size,
 unpacked size), of OSIS markup.
 """
 import hashlib
@@ -19,8 +19,8 @@ import zlib
 from pathlib import Path
 
 NOVELS = {
-    "emma": "emma", "mansfieldpark": "mansfield_park", "northangerabbey": "northanger_abbey", "persuasion": "persuasion",
-    "prideprejudice": "pride_and_prejudice", "sensesensibility": "sense_and_sensibility",
+    "emma": "emma", "mansfieldpark": "mansfield_park", "northangerabbey": "northanger_abbey",
+    "persuasion": "persuasion", "prideprejudice": "pride_and_prejudice", "sensesensibility": "sense_and_sensibility",
 }
 SWORD = {
     "king_james_bible": ("sword-text-kjv", "texts/ztext/engKJV2006eb", "bz"),
@@ -119,7 +119,8 @@ def module(unpacked, path, letters):
 
 def make(unpacked, folder, versions):
     books = [(file, text, AUSTEN) for file, text in novels(unpacked)]
-    books += [(f"{name}.txt", module(unpacked, path, letters), package) for name, (package, path, letters) in SWORD.items()]
+    for name, (package, path, letters) in SWORD.items():
+        books.append((f"{name}.txt", module(unpacked, path, letters), package))
     sources = ["# Books, all in the public domain, made by scripts/get-books.sh from Debian packages", "",
                "| file | bytes | package | version | sha256 |", "|---|---:|---|---|---|"]
     for file, text, package in books:
@@ -127,7 +128,8 @@ def make(unpacked, folder, versions):
         if len(data) < 100_000:
             raise ValueError(f"{file}: only {len(data)} bytes came out of {package} {versions[package]}")
         write(folder / file, data)
-        sources.append(f"| {file} | {len(data)} | {package} | {versions[package]} | {hashlib.sha256(data).hexdigest()} |")
+        digest = hashlib.sha256(data).hexdigest()
+        sources.append(f"| {file} | {len(data)} | {package} | {versions[package]} | {digest} |")
         print(f"  {file}: {len(data) / 1e6:.1f} MB")
     write(folder / "SOURCES.md", ("\n".join(sources) + "\n").encode())  # last: it says that all are there
 

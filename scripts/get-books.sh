@@ -6,13 +6,17 @@
 set -euo pipefail
 packages=(r-cran-janeaustenr sword-text-kjv sword-text-web sword-comm-tdavid)
 say() { printf 'get-books: %s\n' "$*" >&2; }
-case ${1:-} in -h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;; -*) say "unknown option $1; usage: $0 [folder]"; exit 2 ;; esac
+case ${1:-} in
+  -h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  -*) say "unknown option $1; usage: $0 [folder]"; exit 2 ;;
+esac
 
 here=$(cd "$(dirname "$0")" && pwd)
 folder=${1:-$(dirname "$here")/data/books}
 command -v python3 >/dev/null || { say "needs python3; install it (apt-get install python3)"; exit 1; }
 if python3 "$here/books.py" check "$folder"; then say "$folder is complete (see SOURCES.md there)"; exit 0; fi
-command -v dpkg-deb >/dev/null || { say "needs dpkg-deb; this works on Debian and its relatives. Any text files by path do as well"; exit 1; }
+command -v dpkg-deb >/dev/null ||
+  { say "needs dpkg-deb; this works on Debian and its relatives. Any text files by path do as well"; exit 1; }
 mkdir -p "$folder" && [ -w "$folder" ] || { say "cannot write to $folder; give another folder: $0 FOLDER"; exit 1; }
 
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
@@ -21,7 +25,8 @@ download() { (cd "$work/debs" && apt-get -o APT::Sandbox::User=root download "${
 if [ -n "${MNEME_BOOKS_DEBS:-}" ]; then
   cp "$MNEME_BOOKS_DEBS"/*.deb "$work/debs/" || { say "no .deb files in MNEME_BOOKS_DEBS=$MNEME_BOOKS_DEBS"; exit 1; }
 else
-  command -v apt-get >/dev/null || { say "needs apt-get, or the packages ${packages[*]} in a folder named by MNEME_BOOKS_DEBS"; exit 1; }
+  command -v apt-get >/dev/null ||
+    { say "needs apt-get, or the packages ${packages[*]} in a folder named by MNEME_BOOKS_DEBS"; exit 1; }
   say "downloading ${packages[*]} (14 MB)"
   if ! download; then
     if ! apt-cache show "${packages[@]}" >/dev/null 2>&1; then

@@ -80,8 +80,8 @@ class FileTask : public Task {
     const auto validation = given ? read("validation", options_.validation) : train;
     const int64_t held = given ? 0 : std::max<int64_t>(1, train->rows / 20);
     if (train->rows <= held)
-      throw DataError(fmt::format("task.file.train: {}: one row cannot be split; give more rows or task.file.validation",
-                                  options_.train[0]));
+      throw DataError(fmt::format(
+          "task.file.train: {}: one row cannot be split; give more rows or task.file.validation", options_.train[0]));
     parts_ = {Part{train, 0, train->rows - held},
               given ? Part{validation, 0, validation->rows} : Part{train, train->rows - held, held},
               Part{test, 0, test->rows}};
@@ -103,7 +103,8 @@ class FileTask : public Task {
   Sample sample(Split split, uint64_t seed, uint64_t index, const Setting& setting) const override {
     const uint64_t count = rows(split), epoch = index / count, place = index % count;
     const bool shuffled = split == Split::train;
-    Sample row = part(split).row(static_cast<int64_t>(shuffled ? row_at(place, count, mix_seed(seed, "file", epoch)) : place));
+    Sample row =
+        part(split).row(static_cast<int64_t>(shuffled ? row_at(place, count, mix_seed(seed, "file", epoch)) : place));
     if (impossible_) forget_answers(row_random("file", split, seed, index, setting), split, row);
     if (score_all_ && split == Split::train) score_next_tokens(row);
     return row;
@@ -139,7 +140,8 @@ class FileTask : public Task {
     double entropy = 0;
     for (const auto& [answer, share] : shares) entropy -= share * std::log(share);
     if (metric() == Metric::loss) return entropy;
-    const auto most = std::max_element(shares.begin(), shares.end(), [](auto& a, auto& b) { return a.second < b.second; });
+    const auto most =
+        std::max_element(shares.begin(), shares.end(), [](auto& a, auto& b) { return a.second < b.second; });
     return metric() == Metric::accuracy ? most->second : share_of_rows_with(most->first);
   }
 
@@ -155,16 +157,15 @@ class FileTask : public Task {
   FileOptions options_;
   int64_t vocab_;
   bool impossible_, score_all_;
-  std::vector<Part> parts_;                         // by split
-  std::array<std::vector<int64_t>, 3> answers_;     // scored targets by split
+  std::vector<Part> parts_;                      // by split
+  std::array<std::vector<int64_t>, 3> answers_;  // scored targets by split
   double chance_ = 0;
 };
 
 }  // namespace
 
 void register_task_file(TaskRegistry& registry) {
-  registry.add({"file", "your own rows from HDF5 or JSON lines",
-                [] { return std::make_unique<FileOptions>(); },
+  registry.add({"file", "your own rows from HDF5 or JSON lines", [] { return std::make_unique<FileOptions>(); },
                 [](const TaskContext& context) {
                   return std::make_unique<FileTask>(context, dynamic_cast<const FileOptions&>(context.options));
                 }});

@@ -1,5 +1,5 @@
-// Induction heads (Gu & Dao, Mamba, arXiv 2312.00752, table 11): a special token stands at a random place and again at the
-// end; the answer is the token that followed it. Trained at 256, tested at up to 4096 times that.
+// Induction heads (Gu & Dao, Mamba, arXiv 2312.00752, table 11): a special token stands at a random place and again at
+// the end; the answer is the token that followed it. Trained at 256, tested at up to 4096 times that.
 //
 //   token    4 11  * 7  0 15  …  3  *
 //   target   -  -  - -  -  -  …  -  7
@@ -25,9 +25,7 @@ class Induction : public LengthTask {
 
   int64_t vocab() const override { return letters_ + 1; }
   double chance() const override { return 1.0 / static_cast<double>(letters_); }
-  std::string token_text(int64_t token) const override {
-    return token == letters_ ? "* " : fmt::format("{} ", token);
-  }
+  std::string token_text(int64_t token) const override { return token == letters_ ? "* " : fmt::format("{} ", token); }
 
  protected:
   Sample make(Random& random, Split, const Setting& setting) const override {

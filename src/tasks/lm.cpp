@@ -54,8 +54,7 @@ class LanguageModel : public LengthTask {
 }  // namespace
 
 void register_task_lm(TaskRegistry& registry) {
-  registry.add({"lm", "language model over bytes, reported by position",
-                [] { return std::make_unique<LmOptions>(); },
+  registry.add({"lm", "language model over bytes, reported by position", [] { return std::make_unique<LmOptions>(); },
                 [](const TaskContext& context) {
                   return std::make_unique<LanguageModel>(context, dynamic_cast<const LmOptions&>(context.options));
                 }});

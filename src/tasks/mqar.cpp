@@ -25,8 +25,10 @@ struct MqarOptions : Options {
     v.option("vocab", vocab, {4, 1 << 20}, "different tokens: keys in the lower half, values in the upper half");
     v.settings("train", train, 2, {1, 1 << 24}, "length x pairs trained on");
     v.settings("test", test, 2, {1, 1 << 24}, "length x pairs tested");
-    v.option("a", a, {1e-6, 1}, "slot g is asked with weight g^(a-1); 1 = everywhere alike, small = soon after the pairs");
-    v.option("filler", filler, {"zeros", "random"}, "tokens between the queries: token 0, or any token of the vocabulary");
+    v.option("a", a, {1e-6, 1},
+             "slot g is asked with weight g^(a-1); 1 = everywhere alike, small = soon after the pairs");
+    v.option("filler", filler, {"zeros", "random"},
+             "tokens between the queries: token 0, or any token of the vocabulary");
   }
 
   void check(const std::string& prefix, Problems& problems) const override {
@@ -43,11 +45,12 @@ struct MqarOptions : Options {
       if (length % 2 != 0)
         problems.add(key, fmt::format("{}: the length must be even; use {}x{}", name, length + 1, pairs));
       if (length < 4 * pairs)
-        problems.add(key, fmt::format("{}: {} tokens are too short for {} pairs; length must be at least 4 x pairs = {}",
-                                      name, length, pairs, 4 * pairs));
+        problems.add(
+            key, fmt::format("{}: {} tokens are too short for {} pairs; length must be at least 4 x pairs = {}", name,
+                             length, pairs, 4 * pairs));
       if (pairs > keys)
-        problems.add(key, fmt::format("{}: vocab = {} has {} keys, {} are needed; set vocab to at least {}", name, vocab,
-                                      keys, pairs, 2 * pairs + 2));
+        problems.add(key, fmt::format("{}: vocab = {} has {} keys, {} are needed; set vocab to at least {}", name,
+                                      vocab, keys, pairs, 2 * pairs + 2));
     }
   }
 };

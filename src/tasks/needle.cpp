@@ -61,7 +61,8 @@ struct Layout {
 
 class Needle : public LengthTask {
  public:
-  Needle(const TaskContext& context, const NeedleOptions& options) : Needle(context, options, NeedleSentence(options.format)) {}
+  Needle(const TaskContext& context, const NeedleOptions& options)
+      : Needle(context, options, NeedleSentence(options.format)) {}
 
   int64_t vocab() const override { return kBytes; }
   Metric metric() const override { return Metric::exact_match; }
@@ -72,7 +73,8 @@ class Needle : public LengthTask {
  protected:
   Sample make(Random& random, Split split, const Setting& setting) const override {
     const size_t prose = static_cast<size_t>(layout_.prose(setting.at(0)));
-    const std::string filler = text_ ? std::string(random_passage(random, text_->part(split), prose)) : noise(random, prose);
+    const std::string filler =
+        text_ ? std::string(random_passage(random, text_->part(split), prose)) : noise(random, prose);
     const std::vector<std::string> names = distinct_names(random);
     const std::vector<size_t> places = random_places(random, filler);
     const size_t asked = random.below(names.size());

@@ -41,8 +41,8 @@ struct RewriteOptions : Options {
         problems.add(key, fmt::format("{}: {} writes are too few for {} keys with ask = {}; at least {}", name, writes,
                                       keys, ask, least));
       if (keys > known)
-        problems.add(key, fmt::format("{}: vocab = {} has {} keys, {} are needed; set vocab to at least {}", name, vocab,
-                                      known, keys, 2 * keys + 2));
+        problems.add(key, fmt::format("{}: vocab = {} has {} keys, {} are needed; set vocab to at least {}", name,
+                                      vocab, known, keys, 2 * keys + 2));
     }
   }
 };

@@ -23,7 +23,8 @@ void NeedleFormat::check(const std::string& key, Problems& problems) const {
     problems.add(key, "needs some text between {name} and {value}, to end the question with");
 }
 
-NeedleSentence::NeedleSentence(const NeedleFormat& format) : digits_(format.digits), name_letters_(format.name_letters) {
+NeedleSentence::NeedleSentence(const NeedleFormat& format)
+    : digits_(format.digits), name_letters_(format.name_letters) {
   const size_t name = format.sentence.find(kName), value = format.sentence.find(kValue);
   MNEME_ASSERT(name < value && value != std::string::npos);  // by check()
   before_ = format.sentence.substr(0, name);

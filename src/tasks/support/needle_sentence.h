@@ -23,7 +23,9 @@ class NeedleSentence {
   std::string random_name(Random& random) const { return characters(random, 'a', 26, name_letters_); }
   std::string random_value(Random& random) const { return characters(random, '0', 10, digits_); }
   /// "The code of abc is 12345." and its first part, "The code of abc is ".
-  std::string text(const std::string& name, const std::string& value) const { return before_ + name + between_ + value + after_; }
+  std::string text(const std::string& name, const std::string& value) const {
+    return before_ + name + between_ + value + after_;
+  }
   std::string question(const std::string& name) const { return before_ + name + between_; }
 
   size_t text_bytes() const { return question_bytes() + static_cast<size_t>(digits_) + after_.size(); }

@@ -18,7 +18,9 @@ struct PairVocabulary {
   int64_t keys() const { return size / 2 - 1; }
   int64_t values() const { return size - size / 2; }
 
-  std::vector<int64_t> distinct_keys(Random& random, int64_t count) const { return shifted(random.distinct(count, keys()), 1); }
+  std::vector<int64_t> distinct_keys(Random& random, int64_t count) const {
+    return shifted(random.distinct(count, keys()), 1);
+  }
   std::vector<int64_t> distinct_values(Random& random, int64_t count) const {
     return shifted(random.distinct(count, values()), first_value());
   }

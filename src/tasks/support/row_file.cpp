@@ -45,8 +45,8 @@ RowFile read_hdf5(const std::string& path) {
   const h5::File file = h5::File::open(path);
   for (const char* name : {"tokens", "targets"})
     if (!file.has(name))
-      throw DataError(fmt::format("{}: no dataset '{}'; tokens and targets are needed, int64 of shape [rows, length]", path,
-                                  name));
+      throw DataError(
+          fmt::format("{}: no dataset '{}'; tokens and targets are needed, int64 of shape [rows, length]", path, name));
   const h5::Dataset tokens = file.dataset("tokens"), targets = file.dataset("targets");
   RowFile rows{0, 0, read_matrix(tokens), read_matrix(targets)};
   if (tokens.shape() != targets.shape())
@@ -78,10 +78,13 @@ void append_row(const std::string& line, RowFile& rows) {
     throw DataError("not a JSON object; a line is {\"tokens\": [1, 2, 3], \"targets\": [-1, -1, 4]}");
   const int64_t tokens = append_numbers(object, "tokens", rows.tokens);
   const int64_t targets = append_numbers(object, "targets", rows.targets);
-  if (tokens != targets) throw DataError(fmt::format("{} tokens but {} targets; they must be equally many", tokens, targets));
+  if (tokens != targets)
+    throw DataError(fmt::format("{} tokens but {} targets; they must be equally many", tokens, targets));
   if (rows.rows > 0 && tokens != rows.length)
-    throw DataError(fmt::format("{} tokens, but the rows before have {}; all rows must be equally long (pad them, with "
-                                "target -1)", tokens, rows.length));
+    throw DataError(
+        fmt::format("{} tokens, but the rows before have {}; all rows must be equally long (pad them, with "
+                    "target -1)",
+                    tokens, rows.length));
   rows.length = tokens;
   ++rows.rows;
 }

@@ -11,8 +11,8 @@ namespace mneme {
 
 struct RowFile {
   int64_t rows = 0;
-  int64_t length = 0;                     // T
-  std::vector<int64_t> tokens, targets;   // [rows, length]
+  int64_t length = 0;                    // T
+  std::vector<int64_t> tokens, targets;  // [rows, length]
 };
 
 /// Reads all of it into memory. Throws DataError naming `key`, file and place: missing or damaged file, wrong shape or

@@ -49,8 +49,8 @@ LengthTask::LengthTask(std::string name, const TaskContext& context, int64_t sho
     : SeededTask(name, context.common), length_(context.common.length), test_lengths_(context.eval_lengths) {
   const auto require = [&](const char* key, int64_t length) {
     if (length < shortest)
-      throw ConfigError(fmt::format("{} = {}: too short for task.kind = {}; at least {} ({})", key, length, name,
-                                    shortest, why));
+      throw ConfigError(
+          fmt::format("{} = {}: too short for task.kind = {}; at least {} ({})", key, length, name, shortest, why));
   };
   require("task.length", length_);
   for (const int64_t length : test_lengths_) require("eval.lengths", length);
@@ -73,7 +73,8 @@ void score_next_tokens(Sample& row) {
 }
 
 Sample blank_row(int64_t length, int64_t fill) {
-  return {std::vector<int64_t>(static_cast<size_t>(length), fill), std::vector<int64_t>(static_cast<size_t>(length), -1),
+  return {std::vector<int64_t>(static_cast<size_t>(length), fill),
+          std::vector<int64_t>(static_cast<size_t>(length), -1),
           {}};
 }
 

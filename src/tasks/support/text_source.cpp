@@ -76,27 +76,30 @@ std::string load_text(const std::string& key, const std::vector<std::string>& pa
   } catch (const DataError& error) {
     throw DataError(fmt::format("{}: {}", key, error.what()));
   }
-  if (text.empty()) throw DataError(fmt::format("{} = {}: no text in it; give a file that is not empty", key,
-                                                join(paths, ", ")));
+  if (text.empty())
+    throw DataError(fmt::format("{} = {}: no text in it; give a file that is not empty", key, join(paths, ", ")));
   return text;
 }
 
 void TextOptions::describe(OptionVisitor& v) {
   v.files("train_text", train_text, "text to train on: files or folders (of a folder, its .txt files), any bytes");
   v.files("test_text", test_text, "text of the tests, better another book; empty = held out from train_text");
-  v.option("validation_share", validation_share, {0.001, 0.5}, "last part of train_text that is held out from training");
+  v.option("validation_share", validation_share, {0.001, 0.5},
+           "last part of train_text that is held out from training");
 }
 
 void TextOptions::check(const std::string& prefix, Problems& problems) const {
   if (train_text.empty())
-    problems.add(prefix + "train_text", "no text given; name a file or folder, e.g. data/books/austen "
-                                        "(made by scripts/get-books.sh)");
+    problems.add(prefix + "train_text",
+                 "no text given; name a file or folder, e.g. data/books/austen "
+                 "(made by scripts/get-books.sh)");
   const auto exist = [&](const char* key, const std::vector<std::string>& paths) {
     std::error_code ignored;
     for (const std::string& path : paths)
       if (!fs::exists(path, ignored))
-        problems.add(prefix + key, fmt::format("'{}' does not exist{}", path,
-                                               path.starts_with("data/books") ? "; make it by scripts/get-books.sh" : ""));
+        problems.add(prefix + key,
+                     fmt::format("'{}' does not exist{}", path,
+                                 path.starts_with("data/books") ? "; make it by scripts/get-books.sh" : ""));
   };
   exist("train_text", train_text);
   exist("test_text", test_text);
@@ -118,10 +121,11 @@ TextSplits::TextSplits(const std::string& prefix, const TextOptions& options)
 void TextSplits::require(Split split, int64_t bytes, int64_t length) const {
   const size_t has = part(split).size();
   if (has >= static_cast<size_t>(bytes)) return;
-  throw DataError(fmt::format("{}{}_text: the {} text has {} bytes, rows of {} tokens need {}; give more text, shorter "
-                              "rows{}",
-                              prefix_, split == Split::test && !test_.empty() ? "test" : "train", to_string(split), has,
-                              length, bytes, split == Split::train ? "" : " or a larger validation_share"));
+  throw DataError(
+      fmt::format("{}{}_text: the {} text has {} bytes, rows of {} tokens need {}; give more text, shorter "
+                  "rows{}",
+                  prefix_, split == Split::test && !test_.empty() ? "test" : "train", to_string(split), has, length,
+                  bytes, split == Split::train ? "" : " or a larger validation_share"));
 }
 
 std::string_view random_passage(Random& random, std::string_view text, size_t bytes) {

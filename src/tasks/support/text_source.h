@@ -10,12 +10,13 @@
 
 namespace mneme {
 
-/// Without UTF-8 byte order mark and carriage returns, and without what Project Gutenberg puts before its `*** START OF`
-/// and after its `*** END OF` lines. Everything else stays as it is: any bytes are a text.
+/// Without UTF-8 byte order mark and carriage returns, and without what Project Gutenberg puts before its `*** START
+/// OF` and after its `*** END OF` lines. Everything else stays as it is: any bytes are a text.
 std::string clean_text(std::string_view raw);
 
 /// Files in the order given; of a folder, its `.txt` files (all files where there are none), with subfolders, sorted by
-/// path. Each file is cleaned; files are joined by a newline. Throws DataError naming `key`: missing, unreadable, empty.
+/// path. Each file is cleaned; files are joined by a newline. Throws DataError naming `key`: missing, unreadable,
+/// empty.
 std::string load_text(const std::string& key, const std::vector<std::string>& paths);
 
 /// Options of a task on text, described and checked with the task's own.

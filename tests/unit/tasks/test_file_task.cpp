@@ -23,16 +23,19 @@ void write_hdf5(const std::string& path, h5::Shape shape, const Numbers& tokens,
   file.close();
 }
 
-std::string both(const std::string& path) { return "task.kind = file; task.file.train = " + path + "; task.file.test = " + path; }
+std::string both(const std::string& path) {
+  return "task.kind = file; task.file.train = " + path + "; task.file.test = " + path;
+}
 
 }  // namespace
 
 TEST_CASE("file: the same rows from HDF5 and from JSON lines", "[tasks][file]") {
   TemporaryFolder folder;
   write_hdf5(folder / "rows.h5", {3, 2}, {1, 2, 3, 4, 5, 6}, {-1, 2, -1, 9, 7, -1});
-  write_file(folder / "rows.jsonl",
-             "{\"tokens\": [1, 2], \"targets\": [-1, 2]}\n\n{\"targets\": [-1, 9], \"tokens\": [3, 4], \"note\": \"x\"}\r\n"
-             "{\"tokens\": [5, 6], \"targets\": [7, -1]}");
+  write_file(
+      folder / "rows.jsonl",
+      "{\"tokens\": [1, 2], \"targets\": [-1, 2]}\n\n{\"targets\": [-1, 9], \"tokens\": [3, 4], \"note\": \"x\"}\r\n"
+      "{\"tokens\": [5, 6], \"targets\": [7, -1]}");
   for (const char* name : {"rows.h5", "rows.jsonl"}) {
     INFO(name);
     const MadeTask made = make_task(both(folder / name));
@@ -45,7 +48,8 @@ TEST_CASE("file: the same rows from HDF5 and from JSON lines", "[tasks][file]") 
   }
 }
 
-TEST_CASE("file: training meets every row once an epoch, in another order each; validation is held out", "[tasks][file]") {
+TEST_CASE("file: training meets every row once an epoch, in another order each; validation is held out",
+          "[tasks][file]") {
   TemporaryFolder folder;
   std::string lines;
   for (int i = 0; i < 100; ++i) lines += "{\"tokens\": [" + std::to_string(i) + "], \"targets\": [0]}\n";
@@ -108,8 +112,10 @@ TEST_CASE("file: what cannot be used says where and why", "[tasks][file][errors]
   CHECK_THAT(json("{\"tokens\": [1]}"), Contains("no list 'targets'"));
   CHECK_THAT(json("{\"tokens\": [1.5], \"targets\": [0]}"), Contains("tokens[0] = 1.5 is not a 64-bit integer"));
   CHECK_THAT(json("{\"tokens\": [1, 2], \"targets\": [0]}"), Contains("2 tokens but 1 targets"));
-  CHECK_THAT(json(good + "{\"tokens\": [1], \"targets\": [0]}"), Contains("x.jsonl:2: 1 tokens, but the rows before have 2"));
-  CHECK_THAT(json(good + "{\"tokens\": [1, -4], \"targets\": [0, 0]}"), Contains("tokens[row 1, column 1] = -4; at least 0"));
+  CHECK_THAT(json(good + "{\"tokens\": [1], \"targets\": [0]}"),
+             Contains("x.jsonl:2: 1 tokens, but the rows before have 2"));
+  CHECK_THAT(json(good + "{\"tokens\": [1, -4], \"targets\": [0, 0]}"),
+             Contains("tokens[row 1, column 1] = -4; at least 0"));
   CHECK_THAT(json("{\"tokens\": [1], \"targets\": [-2]}"), Contains("targets[row 0, column 0] = -2; at least -1"));
   CHECK_THAT(json("{\"tokens\": [1], \"targets\": [-1]}"), Contains("every target is -1"));
   CHECK_THAT(json(""), Contains("no rows in it"));
@@ -144,7 +150,8 @@ TEST_CASE("file: what cannot be used says where and why", "[tasks][file][errors]
   write_file(folder / "cut.h5", std::string("\x89HDF\r\n\x1a\n", 8) + "damaged");
   CHECK_THAT(error_of(both(folder / "cut.h5")), Contains("task.file.train") && Contains("cut.h5"));
 
-  CHECK_THAT(error_of("task.kind = file"), Contains("task.file.train") && Contains("task.file.test") && Contains("no file given"));
+  CHECK_THAT(error_of("task.kind = file"),
+             Contains("task.file.train") && Contains("task.file.test") && Contains("no file given"));
   CHECK_THAT(error_of(both(folder / "none.h5")), Contains("none.h5"));
   CHECK_THAT(error_of(both(folder / "x.jsonl") + "; task.file.test = " + folder / "x.jsonl" + ", " + folder / "x.h5"),
              Contains("2 files given; one is needed"));

@@ -85,7 +85,8 @@ TEST_CASE("query slots: the second draw has the weights that are left", "[tasks]
   CHECK(share.size() == 6);
 }
 
-TEST_CASE("rewrite: keys introduced, then rewritten with other values; every key asked once at the end", "[tasks][rewrite]") {
+TEST_CASE("rewrite: keys introduced, then rewritten with other values; every key asked once at the end",
+          "[tasks][rewrite]") {
   const MadeTask made = make_task("task.kind = rewrite; task.rewrite.test = 8x8, 8x64, 16x512");
   for (const Setting& setting : made->test_settings())
     for (uint64_t index = 0; index < 20; ++index) {
@@ -135,7 +136,8 @@ TEST_CASE("rewrite: the previous value is asked of keys that were rewritten", "[
   }
 }
 
-TEST_CASE("induction: the special token at a random place and at the end; its follower is the answer", "[tasks][induction]") {
+TEST_CASE("induction: the special token at a random place and at the end; its follower is the answer",
+          "[tasks][induction]") {
   const MadeTask made = make_task("task.kind = induction; task.length = 10; eval.lengths = 10, 4");
   CHECK(made->vocab() == 17);
   CHECK(made->chance() == 1.0 / 16);
@@ -156,16 +158,20 @@ TEST_CASE("induction: the special token at a random place and at the end; its fo
 }
 
 TEST_CASE("key-value tasks: settings that cannot be made are config problems, all at once", "[tasks][errors]") {
-  const std::string mqar = error_of("task.kind = mqar; task.mqar.vocab = 32; task.mqar.train = 64x17, 63x4; task.mqar.test = 64x16");
+  const std::string mqar =
+      error_of("task.kind = mqar; task.mqar.vocab = 32; task.mqar.train = 64x17, 63x4; task.mqar.test = 64x16");
   CHECK_THAT(mqar, Contains("task.mqar.train") && Contains("64x17: 64 tokens are too short for 17 pairs") &&
                        Contains("at least 4 x pairs = 68"));
   CHECK_THAT(mqar, Contains("63x4: the length must be even; use 64x4"));
-  CHECK_THAT(mqar, Contains("task.mqar.test") && Contains("vocab = 32 has 15 keys, 16 are needed; set vocab to at least 34"));
+  CHECK_THAT(mqar,
+             Contains("task.mqar.test") && Contains("vocab = 32 has 15 keys, 16 are needed; set vocab to at least 34"));
   CHECK(error_of("task.kind = mqar; task.mqar.vocab = 34; task.mqar.train = 64x16; task.mqar.test = 64x16") == "");
-  CHECK_THAT(error_of("task.kind = rewrite; task.rewrite.train = 8x7"), Contains("7 writes are too few for 8 keys") &&
-                                                                           Contains("at least 8"));
-  CHECK_THAT(error_of("task.kind = rewrite; task.rewrite.ask = previous; task.rewrite.test = 8x8"), Contains("at least 9"));
+  CHECK_THAT(error_of("task.kind = rewrite; task.rewrite.train = 8x7"),
+             Contains("7 writes are too few for 8 keys") && Contains("at least 8"));
+  CHECK_THAT(error_of("task.kind = rewrite; task.rewrite.ask = previous; task.rewrite.test = 8x8"),
+             Contains("at least 9"));
   CHECK_THAT(error_of("task.kind = rewrite; task.rewrite.vocab = 16"), Contains("set vocab to at least 18"));
-  CHECK_THAT(error_of("task.kind = induction; task.length = 3"), Contains("task.length = 3: too short") && Contains("at least 4"));
+  CHECK_THAT(error_of("task.kind = induction; task.length = 3"),
+             Contains("task.length = 3: too short") && Contains("at least 4"));
   CHECK_THAT(error_of("task.kind = induction; eval.lengths = 64, 2"), Contains("eval.lengths = 2: too short"));
 }

@@ -49,13 +49,19 @@ std::vector<Oracle> oracles(const TemporaryFolder& folder) {
   write_file(folder / "book.txt", prose(6000, 1));
   const std::string needle = "task.kind = needle; task.length = 256; task.needle.train_text = " + folder / "book.txt";
   const auto pairs = [](const Sample& row, const Setting& s) { return look_up(row, 2 * static_cast<size_t>(s[1])); };
-  const auto previous = [](const Sample& row, const Setting& s) { return look_up(row, 2 * static_cast<size_t>(s[1]), true); };
+  const auto previous = [](const Sample& row, const Setting& s) {
+    return look_up(row, 2 * static_cast<size_t>(s[1]), true);
+  };
   const auto found = [](const Sample& row, const Setting&) { return find_needle(row); };
   return {
       {"task.kind = mqar; task.mqar.vocab = 64; task.mqar.train = 64x4; task.mqar.test = 64x16", pairs},
-      {"task.kind = mqar; task.mqar.vocab = 64; task.mqar.train = 64x4; task.mqar.test = 64x4; task.mqar.filler = random; task.mqar.a = 1", pairs},
+      {"task.kind = mqar; task.mqar.vocab = 64; task.mqar.train = 64x4; task.mqar.test = 64x4; task.mqar.filler = "
+       "random; task.mqar.a = 1",
+       pairs},
       {"task.kind = rewrite; task.rewrite.vocab = 64; task.rewrite.train = 4x8; task.rewrite.test = 8x64", pairs},
-      {"task.kind = rewrite; task.rewrite.vocab = 64; task.rewrite.train = 4x8; task.rewrite.test = 8x20; task.rewrite.ask = previous", previous},
+      {"task.kind = rewrite; task.rewrite.vocab = 64; task.rewrite.train = 4x8; task.rewrite.test = 8x20; "
+       "task.rewrite.ask = previous",
+       previous},
       {"task.kind = induction; task.length = 64", [](const Sample& row, const Setting&) { return induce(row); }},
       {needle, found},
       {needle + "; task.needle.variant = multi_key", found},
@@ -70,7 +76,8 @@ TEST_CASE("a perfect reader answers every row; without the answer in the row it 
   constexpr uint64_t kRows = 600;
   for (const Oracle& oracle : oracles(folder)) {
     INFO(oracle.lines);
-    const MadeTask normal = make_task(oracle.lines), impossible = make_task(oracle.lines + "; task.control = impossible");
+    const MadeTask normal = make_task(oracle.lines),
+                   impossible = make_task(oracle.lines + "; task.control = impossible");
     const Setting setting = normal->test_settings()[0];
     const auto answer = [&](const Sample& row) { return oracle.answer(row, setting); };
     CHECK(score(*normal.task, setting, kRows, answer) == 1.0);
@@ -86,7 +93,8 @@ TEST_CASE("only the answers differ in the impossible variant", "[tasks][leak]") 
   for (const Oracle& oracle : oracles(folder)) {
     if (oracle.lines.find("needle") != std::string::npos || oracle.lines.find("random") != std::string::npos) continue;
     INFO(oracle.lines);
-    const MadeTask normal = make_task(oracle.lines), impossible = make_task(oracle.lines + "; task.control = impossible");
+    const MadeTask normal = make_task(oracle.lines),
+                   impossible = make_task(oracle.lines + "; task.control = impossible");
     const Setting setting = normal->test_settings()[0];
     const Sample a = normal->sample(Split::train, 1, 4, setting), b = impossible->sample(Split::train, 1, 4, setting);
     CHECK(a.tokens == b.tokens);
@@ -97,10 +105,11 @@ TEST_CASE("only the answers differ in the impossible variant", "[tasks][leak]") 
 TEST_CASE("the impossible language model predicts bytes that have nothing to do with the text", "[tasks][leak]") {
   TemporaryFolder folder;
   write_file(folder / "book.txt", prose(6000, 1));
-  const MadeTask made =
-      make_task("task.kind = lm; task.control = impossible; task.length = 256; task.lm.train_text = " + folder / "book.txt");
+  const MadeTask made = make_task(
+      "task.kind = lm; task.control = impossible; task.length = 256; task.lm.train_text = " + folder / "book.txt");
   std::vector<int64_t> counts(256, 0);
   for (uint64_t index = 0; index < 200; ++index)
-    for (const int64_t target : made->sample(Split::train, 1, index, {256}).targets) ++counts[static_cast<size_t>(target)];
+    for (const int64_t target : made->sample(Split::train, 1, index, {256}).targets)
+      ++counts[static_cast<size_t>(target)];
   for (const int64_t count : counts) CHECK(std::abs(count - 200) < 5 * std::sqrt(200.0));
 }

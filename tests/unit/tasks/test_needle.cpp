@@ -23,7 +23,8 @@ std::vector<size_t> places(const std::string& text, const std::string& part) {
 
 }  // namespace
 
-TEST_CASE("needle: one sentence at a word's start in unbroken prose, the question at the end, its digits scored", "[tasks][needle]") {
+TEST_CASE("needle: one sentence at a word's start in unbroken prose, the question at the end, its digits scored",
+          "[tasks][needle]") {
   TemporaryFolder folder;
   const MadeTask made = make_task(needle(folder, "task.length = 300"));
   const std::string book = prose(6000, 1);
@@ -50,7 +51,9 @@ TEST_CASE("needle: every depth comes equally often", "[tasks][needle]") {
   TemporaryFolder folder;
   for (const char* variant : {"single", "multi_key", "repeated"}) {
     INFO(variant);
-    const MadeTask made = make_task(needle(folder, std::string("task.length = 1000; task.needle.validation_share = 0.2; task.needle.variant = ") + variant));
+    const MadeTask made = make_task(needle(
+        folder,
+        std::string("task.length = 1000; task.needle.validation_share = 0.2; task.needle.variant = ") + variant));
     std::map<int64_t, int64_t> depths;
     for (uint64_t index = 0; index < 2000; ++index) ++depths[made->sample(Split::test, 1, index, {1000}).slice.at(0)];
     CHECK(depths.size() == 10);
@@ -58,7 +61,8 @@ TEST_CASE("needle: every depth comes equally often", "[tasks][needle]") {
   }
 }
 
-TEST_CASE("needle: multi_key hides four names, one is asked; repeated fills with ever the same sentences", "[tasks][needle]") {
+TEST_CASE("needle: multi_key hides four names, one is asked; repeated fills with ever the same sentences",
+          "[tasks][needle]") {
   TemporaryFolder folder;
   const MadeTask four = make_task(needle(folder, "task.length = 400; task.needle.variant = multi_key"));
   std::map<size_t, int64_t> asked;
@@ -78,8 +82,9 @@ TEST_CASE("needle: multi_key hides four names, one is asked; repeated fills with
 }
 
 TEST_CASE("needle: sentence, digits and name length are options; the shortest row has no prose", "[tasks][needle]") {
-  const std::string lines = "task.kind = needle; task.needle.variant = repeated; task.needle.digits = 3; "
-                            "task.needle.name_letters = 2; task.needle.sentence = Key {name}: {value}!; task.length = ";
+  const std::string lines =
+      "task.kind = needle; task.needle.variant = repeated; task.needle.digits = 3; "
+      "task.needle.name_letters = 2; task.needle.sentence = Key {name}: {value}!; task.length = ";
   const MadeTask made = make_task(lines + "24");
   CHECK(made->chance() == Approx(1e-3));
   const Sample row = made->sample(Split::test, 1, 0, {24});
@@ -94,14 +99,17 @@ TEST_CASE("needle: texts without spaces and any bytes are texts", "[tasks][needl
   std::string bytes;
   for (int i = 0; i < 40000; ++i) bytes += static_cast<char>(128 + i % 127);
   write_file(folder / "bytes.bin", bytes);
-  const MadeTask made = make_task("task.kind = needle; task.length = 256; task.needle.train_text = " + folder / "bytes.bin");
+  const MadeTask made =
+      make_task("task.kind = needle; task.length = 256; task.needle.train_text = " + folder / "bytes.bin");
   for (uint64_t index = 0; index < 50; ++index)
     CHECK(places(text_of(made->sample(Split::train, 1, index, {256}).tokens), "The code of ").size() == 2);
 }
 
 TEST_CASE("needle: what is wrong with the sentence or the text is said", "[tasks][needle][errors]") {
   TemporaryFolder folder;
-  const auto sentence = [&](const std::string& text) { return error_of(needle(folder, "task.needle.sentence = " + text)); };
+  const auto sentence = [&](const std::string& text) {
+    return error_of(needle(folder, "task.needle.sentence = " + text));
+  };
   CHECK_THAT(sentence("The code is {value}."), Contains("task.needle.sentence") && Contains("needs {name} once"));
   CHECK_THAT(sentence("{value} is the code of {name}"), Contains("after it, {value} once"));
   CHECK_THAT(sentence("{name}{value}"), Contains("some text between"));

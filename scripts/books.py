@@ -5,7 +5,7 @@
     books.py check FOLDER                              exit 0 when every book is there, unchanged
 
 Jane Austen's novels are R character vectors (a .rdb file: big-endian u32 size, zlib stream, again and again; the .rdx
-file names them). The others are SWORD modules: zlib blocks, found by an index of little-endian u32 (offset, packed size,
+file names them). The others are SWORD modules: zlib blocks, by an index of little-endian u32 (offset, packed size,
 unpacked size), of OSIS markup.
 """
 import hashlib

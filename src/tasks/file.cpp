@@ -73,8 +73,7 @@ class FileTask : public Task {
   FileTask(const TaskContext& context, const FileOptions& options)
       : options_(options),
         vocab_(options.vocab),
-        impossible_(context.common.control == "impossible"),
-        score_all_(context.common.loss == "all") {
+        impossible_(context.common.control == "impossible") {
     const auto train = read("train", options_.train), test = read("test", options_.test);
     const bool given = !options_.validation.empty();
     const auto validation = given ? read("validation", options_.validation) : train;
@@ -106,7 +105,6 @@ class FileTask : public Task {
     Sample row =
         part(split).row(static_cast<int64_t>(shuffled ? row_at(place, count, mix_seed(seed, "file", epoch)) : place));
     if (impossible_) forget_answers(row_random("file", split, seed, index, setting), split, row);
-    if (score_all_ && split == Split::train) score_next_tokens(row);
     return row;
   }
 
@@ -156,7 +154,7 @@ class FileTask : public Task {
 
   FileOptions options_;
   int64_t vocab_;
-  bool impossible_, score_all_;
+  bool impossible_;
   std::vector<Part> parts_;                      // by split
   std::array<std::vector<int64_t>, 3> answers_;  // scored targets by split
   double chance_ = 0;

@@ -35,13 +35,12 @@ Random row_random(std::string_view task, Split split, uint64_t seed, uint64_t in
 }
 
 SeededTask::SeededTask(std::string name, const TaskOptions& common)
-    : name_(std::move(name)), impossible_(common.control == "impossible"), score_all_(common.loss == "all") {}
+    : name_(std::move(name)), impossible_(common.control == "impossible") {}
 
 Sample SeededTask::sample(Split split, uint64_t seed, uint64_t index, const Setting& setting) const {
   Random random = row_random(name_, split, seed, index, setting);
   Sample row = make(random, split, setting);
   MNEME_ASSERT(row.tokens.size() == row.targets.size());
-  if (score_all_ && split == Split::train) score_next_tokens(row);
   return row;
 }
 
@@ -65,11 +64,6 @@ std::vector<Setting> LengthTask::test_settings() const {
 
 int64_t LengthTask::longest() const {
   return std::max(length_, *std::max_element(test_lengths_.begin(), test_lengths_.end()));
-}
-
-void score_next_tokens(Sample& row) {
-  for (size_t t = 0; t + 1 < row.tokens.size(); ++t)
-    if (row.targets[t] < 0) row.targets[t] = row.tokens[t + 1];
 }
 
 Sample blank_row(int64_t length, int64_t fill) {

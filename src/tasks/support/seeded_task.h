@@ -29,7 +29,7 @@ class SeededTask : public Task {
 
  private:
   std::string name_;
-  bool impossible_, score_all_;
+  bool impossible_;
 };
 
 /// A task whose settings are lengths: trained at task.length, tested at eval.lengths (task.length where that is empty).
@@ -47,9 +47,6 @@ class LengthTask : public SeededTask {
   int64_t length_;
   std::vector<int64_t> test_lengths_;
 };
-
-/// task.loss = all, in training: what is no answer predicts the next token. Tests always score the answers only.
-void score_next_tokens(Sample& row);
 
 /// A row of `length` tokens `fill`, nothing scored.
 Sample blank_row(int64_t length, int64_t fill);

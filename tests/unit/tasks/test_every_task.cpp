@@ -76,18 +76,3 @@ TEST_CASE("splits share no row; other seeds and indices give other rows", "[task
     CHECK(all.size() == of_splits);
   }
 }
-
-TEST_CASE("task.loss = all scores every next token in training and only the answers in tests", "[tasks]") {
-  TemporaryFolder folder;
-  for (const std::string& lines : every_task(folder)) {
-    INFO(lines);
-    const MadeTask answers = make_task(lines), all = make_task(lines + "; task.loss = all");
-    const Setting setting = all->train_settings()[0];
-    const Sample expected = answers->sample(Split::train, 1, 0, setting),
-                 row = all->sample(Split::train, 1, 0, setting);
-    CHECK(row.tokens == expected.tokens);
-    for (size_t t = 0; t + 1 < row.tokens.size(); ++t)
-      CHECK(row.targets[t] == (expected.targets[t] >= 0 ? expected.targets[t] : row.tokens[t + 1]));
-    CHECK(all->sample(Split::test, 1, 0, setting).targets == answers->sample(Split::test, 1, 0, setting).targets);
-  }
-}

@@ -38,13 +38,18 @@ template <class T>
 struct Tile {  // pointers of one tile
   const T *theta, *alpha, *eta;
   T *K, *d, *m, *p, *L;
+  T *Kb, *db, *mb;  // rows before each token
 };
 
 template <class T>
 MNEME_INLINE void forward_tile(const Tile<T>& x, T* P, T* Q, int64_t n) {
   decay_rows(x.alpha, x.eta, P, Q, n);
   T d = 1, m = 0, p = 1;
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) x.Kb[i] = 0;
   for (int64_t t = 0; t < n; ++t) {
+    x.db[t] = d;
+    x.mb[t] = m;
     p *= x.eta[t];
     d *= T(1) - x.alpha[t];
     m = (T(1) - x.alpha[t]) * m + p;
@@ -54,6 +59,11 @@ MNEME_INLINE void forward_tile(const Tile<T>& x, T* P, T* Q, int64_t n) {
     T* kt = x.K + t * n;
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) kt[i] = -qt[i] * x.theta[i];
+    if (t + 1 < n) {
+      T* next = x.Kb + (t + 1) * n;
+#pragma omp simd
+      for (int64_t i = 0; i < n; ++i) next[i] = kt[i];
+    }
   }
   *x.p = p;
   const T* last = P + (n - 1) * n;
@@ -64,6 +74,7 @@ template <class T>
 struct TileGradient {
   const T *theta, *alpha, *eta, *d, *m;        // inputs and kept outputs
   const T *gK, *gd, *gm, *gp, *gL;             // incoming
+  const T *gKb, *gdb, *gmb;                    // incoming, of the rows before: row t + 1 belongs to token t
   T *gtheta, *galpha, *geta;                   // outgoing
 };
 
@@ -80,15 +91,18 @@ MNEME_INLINE void backward_tile(const TileGradient<T>& x, T* P, T* Q, T* bP, T* 
   }
   T bp = *x.gp, bd = 0, bm = 0;
   for (int64_t t = n; t-- > 0;) {
-    const T *qt = Q + t * n, *gk = x.gK + t * n;
+    const bool inner = t + 1 < n;
+    const T *qt = Q + t * n, *gk = x.gK + t * n, *gb = x.gKb + (inner ? t + 1 : 0) * n;
+    const T use = inner ? T(1) : T(0);
 #pragma omp simd
     for (int64_t i = 0; i <= t; ++i) {
-      x.gtheta[i] -= gk[i] * qt[i];
-      bQ[i] -= gk[i] * x.theta[i];
+      const T g = gk[i] + use * gb[i];
+      x.gtheta[i] -= g * qt[i];
+      bQ[i] -= g * x.theta[i];
       bP[i] += bQ[i];
     }
-    bd += x.gd[t];
-    bm += x.gm[t];
+    bd += x.gd[t] + (inner ? x.gdb[t + 1] : T(0));
+    bm += x.gm[t] + (inner ? x.gmb[t + 1] : T(0));
     bp += bm;
     const T keep = T(1) - x.alpha[t], carry = x.eta[t];
     T ga = 0, ge = bp * (t ? ps[t - 1] : T(1));
@@ -131,21 +145,22 @@ struct CoefficientsFunction : torch::autograd::Function<CoefficientsFunction> {
     const at::Tensor theta = theta_in.contiguous(), alpha = alpha_in.contiguous(), eta = eta_in.contiguous();
     const int64_t tiles = theta.size(0), n = theta.size(1);
     at::Tensor K = at::empty({tiles, n, n}, theta.options()), d = at::empty_like(theta), m = at::empty_like(theta),
-               p = at::empty({tiles}, theta.options()), L = at::empty_like(theta);
+               p = at::empty({tiles}, theta.options()), L = at::empty_like(theta), Kb = at::empty_like(K), db = at::empty_like(d), mb = at::empty_like(m);
     nn::dispatch_real(theta, [&](auto zero) {
       using T = decltype(zero);
       const Tile<T> first{theta.const_data_ptr<T>(), alpha.const_data_ptr<T>(), eta.const_data_ptr<T>(), K.mutable_data_ptr<T>(),
-                          d.mutable_data_ptr<T>(),   m.mutable_data_ptr<T>(),   p.mutable_data_ptr<T>(), L.mutable_data_ptr<T>()};
+                          d.mutable_data_ptr<T>(),   m.mutable_data_ptr<T>(),   p.mutable_data_ptr<T>(), L.mutable_data_ptr<T>(),
+                          Kb.mutable_data_ptr<T>(),  db.mutable_data_ptr<T>(),  mb.mutable_data_ptr<T>()};
       at::parallel_for(0, tiles, nn::grain(n * n), [&](int64_t a, int64_t b) {
         std::vector<T> scratch(2 * n * n);
         for (int64_t i = a; i < b; ++i)
           forward_kernel(Tile<T>{first.theta + i * n, first.alpha + i * n, first.eta + i * n, first.K + i * n * n, first.d + i * n,
-                                 first.m + i * n, first.p + i, first.L + i * n},
+                                 first.m + i * n, first.p + i, first.L + i * n, first.Kb + i * n * n, first.db + i * n, first.mb + i * n},
                          scratch.data(), scratch.data() + n * n, n);
       });
     });
     ctx->save_for_backward({theta, alpha, eta, d, m});
-    return {K, d, m, p, L};
+    return {K, d, m, p, L, Kb, db, mb};
   }
 
   static tensor_list backward(AutogradContext* ctx, tensor_list g) {
@@ -156,20 +171,21 @@ struct CoefficientsFunction : torch::autograd::Function<CoefficientsFunction> {
       return t.defined() ? t.contiguous() : at::zeros(sizes, theta.options());
     };
     const at::Tensor gK = dense(g[0], {tiles, n, n}), gd = dense(g[1], {tiles, n}), gm = dense(g[2], {tiles, n}),
-                     gp = dense(g[3], {tiles}), gL = dense(g[4], {tiles, n});
+                     gp = dense(g[3], {tiles}), gL = dense(g[4], {tiles, n}), gKb = dense(g[5], {tiles, n, n}), gdb = dense(g[6], {tiles, n}),
+                     gmb = dense(g[7], {tiles, n});
     at::Tensor gtheta = at::empty_like(theta), galpha = at::empty_like(theta), geta = at::empty_like(theta);
     nn::dispatch_real(theta, [&](auto zero) {
       using T = decltype(zero);
       auto in = [](const at::Tensor& t) { return t.const_data_ptr<T>(); };
       const TileGradient<T> f{in(theta), in(alpha), in(eta), in(d),  in(m),  in(gK), in(gd), in(gm), in(gp),
-                              in(gL),    gtheta.mutable_data_ptr<T>(), galpha.mutable_data_ptr<T>(), geta.mutable_data_ptr<T>()};
+                              in(gL),    in(gKb), in(gdb), in(gmb), gtheta.mutable_data_ptr<T>(), galpha.mutable_data_ptr<T>(), geta.mutable_data_ptr<T>()};
       at::parallel_for(0, tiles, nn::grain(n * n), [&](int64_t a, int64_t b) {
         std::vector<T> scratch(2 * n * n + 3 * n);
         T *P = scratch.data(), *Q = P + n * n, *bP = Q + n * n, *bQ = bP + n, *ps = bQ + n;
         for (int64_t i = a; i < b; ++i) {
           const int64_t o = i * n;
           backward_kernel(TileGradient<T>{f.theta + o, f.alpha + o, f.eta + o, f.d + o, f.m + o, f.gK + o * n, f.gd + o, f.gm + o,
-                                          f.gp + i, f.gL + o, f.gtheta + o, f.galpha + o, f.geta + o},
+                                          f.gp + i, f.gL + o, f.gKb + o * n, f.gdb + o, f.gmb + o, f.gtheta + o, f.galpha + o, f.geta + o},
                           P, Q, bP, bQ, ps, n);
         }
       });
@@ -183,7 +199,7 @@ struct CoefficientsFunction : torch::autograd::Function<CoefficientsFunction> {
 Coefficients coefficients(const at::Tensor& theta, const at::Tensor& alpha, const at::Tensor& eta) {
   if (!nn::fusable(theta)) return coefficients_reference(theta, alpha, eta);
   const tensor_list r = CoefficientsFunction::apply(theta, alpha, eta);
-  return {r[0], r[1], r[2], r[3], r[4]};
+  return {{r[0], r[1], r[2]}, {r[5], r[6], r[7]}, r[3], r[4]};
 }
 
 Coefficients coefficients_reference(const at::Tensor& theta, const at::Tensor& alpha, const at::Tensor& eta) {
@@ -203,13 +219,9 @@ Coefficients coefficients_reference(const at::Tensor& theta, const at::Tensor& a
     ds.push_back(d);
     ms.push_back(m);
   }
-  return {at::stack(Ks, 1), at::stack(ds, 1), at::stack(ms, 1), p, -P * theta};
-}
-
-Coefficients before(const Coefficients& c) {
-  const int64_t n = c.d.size(1);
+  const Rows now{at::stack(Ks, 1), at::stack(ds, 1), at::stack(ms, 1)};
   auto down = [n](const at::Tensor& x, double first) { return at::constant_pad_nd(x.narrow(1, 0, n - 1), {1, 0}, first); };
-  return {at::constant_pad_nd(c.K.narrow(1, 0, n - 1), {0, 0, 1, 0}), down(c.d, 1), down(c.m, 0), c.p, c.L};
+  return {now, {at::constant_pad_nd(now.K.narrow(1, 0, n - 1), {0, 0, 1, 0}), down(now.d, 1), down(now.m, 0)}, p, -P * theta};
 }
 
 }  // namespace mneme::memory

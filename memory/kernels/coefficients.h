@@ -13,11 +13,16 @@
 
 namespace mneme::memory {
 
-/// N tiles of C tokens.
-struct Coefficients {
-  at::Tensor K;  ///< [N,C,C] lower triangular: weight in W_t of token i's write
+/// Rows of the tables at each token of N tiles of C tokens.
+struct Rows {
+  at::Tensor K;  ///< [N,C,C] weight of token i's write (column)
   at::Tensor d;  ///< [N,C] weight of W_0
   at::Tensor m;  ///< [N,C] weight of S_0
+};
+
+struct Coefficients {
+  Rows now;      ///< of M_t: K lower triangular
+  Rows before;   ///< of M_{t−1}: row t is row t−1 of `now`, the first 0, 1, 0; K strictly lower
   at::Tensor p;  ///< [N] weight of S_0 in S_C
   at::Tensor L;  ///< [N,C] weight in S_C of token i's write
 };
@@ -25,8 +30,5 @@ struct Coefficients {
 /// theta, alpha, eta [N,C]. Differentiable.
 Coefficients coefficients(const at::Tensor& theta, const at::Tensor& alpha, const at::Tensor& eta);
 Coefficients coefficients_reference(const at::Tensor& theta, const at::Tensor& alpha, const at::Tensor& eta);
-
-/// Rows of the state *before* token t: row t of the result is row t−1 of K, d, m; the first is 0, 1, 0.
-Coefficients before(const Coefficients& c);
 
 }  // namespace mneme::memory

@@ -13,6 +13,7 @@
 
 #include "memory/kernels/coefficients.h"
 #include "memory/kernels/linear.h"
+#include "memory/kernels/unit_lower.h"
 
 namespace mneme::memory {
 namespace {
@@ -56,13 +57,13 @@ GradientPoints gradient_points(const Tiles& x, int64_t refresh) {
 }
 
 // Rows of K, d, m at the gradient points: row `done` of the tables that start with the state before the tile.
-Coefficients at_points(const Tiles& x, const GradientPoints& points) {
-  if (points.exact) return before(x.c);
+Rows at_points(const Tiles& x, const GradientPoints& points) {
+  if (points.exact) return x.c.before;
   const int64_t n = x.size;
   const at::Tensor index = points.done.expand({x.rows, x.count, n}).reshape({x.rows * x.count, n});
   auto rows = [&](const at::Tensor& t, double first) { return at::constant_pad_nd(t, {1, 0}, first).gather(1, index); };
-  const at::Tensor K = at::constant_pad_nd(x.c.K, {0, 0, 1, 0}).gather(1, index.unsqueeze(2).expand({-1, -1, n}));
-  return {K, rows(x.c.d, 1), rows(x.c.m, 0), x.c.p, x.c.L};
+  const at::Tensor K = at::constant_pad_nd(x.c.now.K, {0, 0, 1, 0}).gather(1, index.unsqueeze(2).expand({-1, -1, n}));
+  return {K, rows(x.c.now.d, 1), rows(x.c.now.m, 0)};
 }
 
 // All of the call that fills whole tiles of one size.
@@ -71,7 +72,7 @@ at::Tensor run_tiles(const LinearCall& call, LinearWeights& state, int64_t first
   const bool momentum = call.eta.defined();
   const int64_t N = x.rows, E = x.key.size(3), D = x.value.size(3);
   const GradientPoints points = gradient_points(x, call.refresh);
-  const Coefficients point = at_points(x, points);
+  const Rows point = at_points(x, points);
   auto flat = [&](const at::Tensor& t) { return t.reshape({N * count, size, t.size(3)}); };
   auto by_tile = [&](const at::Tensor& t) { return t.reshape({N, count, t.size(1), t.size(2)}); };
   const at::Tensor q = flat(x.query), k = flat(x.key), v = flat(x.value);
@@ -89,15 +90,15 @@ at::Tensor run_tiles(const LinearCall& call, LinearWeights& state, int64_t first
     sides.push_back(d.unsqueeze(2) * k);
     if (momentum) sides.push_back(m.unsqueeze(2) * k);
   }
-  const at::Tensor system = at::tril(point.K * at::bmm(k, k.transpose(1, 2)), -1).mul(-2);  // unit diagonal implied
-  const at::Tensor solved = by_tile(at::linalg_solve_triangular(system, at::cat(sides, 2), false, true, true));
+  const at::Tensor system = point.K * at::bmm(k * -2, k.transpose(1, 2));  // K at the points is strictly lower
+  const at::Tensor solved = by_tile(solve_unit_lower(system, at::cat(sides, 2)));
   const at::Tensor U_v = solved.narrow(3, 0, D), U_state = solved.narrow(3, D, solved.size(3) - D);
 
   // What a tile writes into [W; S]: rows K_C ⊙ k and L ⊙ k.
-  std::vector<at::Tensor> writes{x.c.K.select(1, size - 1).unsqueeze(2) * k};
+  std::vector<at::Tensor> writes{x.c.now.K.select(1, size - 1).unsqueeze(2) * k};
   if (momentum) writes.push_back(x.c.L.unsqueeze(2) * k);
   const at::Tensor write = by_tile(at::cat(writes, 2)).transpose(2, 3);  // [N,count,E or 2E,size]
-  const at::Tensor d_end = x.c.d.select(1, size - 1).view({N, count, 1, 1}), m_end = x.c.m.select(1, size - 1).view({N, count, 1, 1}),
+  const at::Tensor d_end = x.c.now.d.select(1, size - 1).view({N, count, 1, 1}), m_end = x.c.now.m.select(1, size - 1).view({N, count, 1, 1}),
                    p_end = x.c.p.view({N, count, 1, 1});
 
   at::Tensor W = state.weights, S = state.momentum, R = state.refresh_point;
@@ -114,9 +115,9 @@ at::Tensor run_tiles(const LinearCall& call, LinearWeights& state, int64_t first
       const int64_t done = (start + size) / call.refresh * call.refresh - start;
       if (done > 0 && done < size) {
         auto at_done = [&](const at::Tensor& t) { return t.view({N, count, size}).select(1, j).select(1, done - 1).view({N, 1, 1}); };
-        const at::Tensor left = x.c.K.view({N, count, size, size}).select(1, j).select(1, done - 1).unsqueeze(2) * x.key.select(1, j);
-        R = at_done(x.c.d) * W + at::bmm(left.transpose(1, 2), delta);
-        if (momentum) R = R + at_done(x.c.m) * S;
+        const at::Tensor left = x.c.now.K.view({N, count, size, size}).select(1, j).select(1, done - 1).unsqueeze(2) * x.key.select(1, j);
+        R = at_done(x.c.now.d) * W + at::bmm(left.transpose(1, 2), delta);
+        if (momentum) R = R + at_done(x.c.now.m) * S;
       }
     }
     const at::Tensor written = at::bmm(write.select(1, j), delta);
@@ -133,10 +134,10 @@ at::Tensor run_tiles(const LinearCall& call, LinearWeights& state, int64_t first
   if (!points.exact) state.refresh_point = R;
 
   // Reads of all tiles at once.
-  at::Tensor lead = x.c.d.unsqueeze(2) * q;
-  if (momentum) lead = at::cat({lead, x.c.m.unsqueeze(2) * q}, 2);
+  at::Tensor lead = x.c.now.d.unsqueeze(2) * q;
+  if (momentum) lead = at::cat({lead, x.c.now.m.unsqueeze(2) * q}, 2);
   const at::Tensor base = at::bmm(lead, at::stack(starts, 1).reshape({N * count, lead.size(2), D}));
-  const at::Tensor inside = x.c.K * at::bmm(q, k.transpose(1, 2));
+  const at::Tensor inside = x.c.now.K * at::bmm(q, k.transpose(1, 2));
   return at::baddbmm(base, inside, at::stack(deltas, 1).reshape({N * count, size, D})).reshape({N, count * size, D});
 }
 

@@ -6,6 +6,7 @@
 
 #include "memory/kernels/coefficients.h"
 #include "memory/kernels/mlp.h"
+#include "memory/kernels/unit_lower.h"
 
 namespace mneme::memory {
 namespace {
@@ -14,12 +15,12 @@ namespace {
 // if forgetting leads to the initial weights.
 struct Layer {
   at::Tensor w, momentum, initial;
-  Coefficients now, earlier;  // of M_t and of M_{t−1}
+  Coefficients c;
 
   static at::Tensor rows(const at::Tensor& coefficient) { return coefficient.unsqueeze(2); }  // [N,C] → [N,C,1]
 
   // z · (the part of W_t that was there before the tile); `transposed`: z · W_tᵀ
-  at::Tensor base(const at::Tensor& z, const Coefficients& c, bool transposed = false) const {
+  at::Tensor base(const at::Tensor& z, const Rows& c, bool transposed = false) const {
     auto of = [&](const at::Tensor& x) { return transposed ? x.transpose(1, 2) : x; };
     at::Tensor y = rows(c.d) * at::bmm(z, of(w));
     if (momentum.defined()) y = y + rows(c.m) * at::bmm(z, of(momentum));
@@ -27,16 +28,16 @@ struct Layer {
   }
 
   at::Tensor read(const at::Tensor& z, const at::Tensor& written, const at::Tensor& delta) const {
-    return at::baddbmm(base(z, now), now.K * at::bmm(z, written.transpose(1, 2)), delta);
+    return at::baddbmm(base(z, c.now), c.now.K * at::bmm(z, written.transpose(1, 2)), delta);
   }
 
   void write(const at::Tensor& input, const at::Tensor& delta) {
-    const int64_t last = now.d.size(1) - 1;
-    auto end = [&](const at::Tensor& c) { return c.select(1, last).view({-1, 1, 1}); };
-    at::Tensor next = end(now.d) * w + at::bmm((rows(now.K.select(1, last)) * input).transpose(1, 2), delta);
+    const int64_t last = c.now.d.size(1) - 1;
+    auto end = [&](const at::Tensor& coefficient) { return coefficient.select(1, last).view({-1, 1, 1}); };
+    at::Tensor next = end(c.now.d) * w + at::bmm((rows(c.now.K.select(1, last)) * input).transpose(1, 2), delta);
     if (momentum.defined()) {
-      next = next + end(now.m) * momentum;
-      momentum = now.p.view({-1, 1, 1}) * momentum + at::bmm((rows(now.L) * input).transpose(1, 2), delta);
+      next = next + end(c.now.m) * momentum;
+      momentum = c.p.view({-1, 1, 1}) * momentum + at::bmm((rows(c.L) * input).transpose(1, 2), delta);
     }
     w = next;
   }
@@ -48,8 +49,7 @@ Layer layer_of(const MlpCall& call, const MlpWeights& state, int l, int64_t firs
   auto gate = [&](const at::Tensor& g) { return g.narrow(1, first, size); };
   const at::Tensor theta = gate(call.theta[l]);
   Layer layer;
-  layer.now = coefficients(theta, gate(call.alpha[l]), call.eta[l].defined() ? gate(call.eta[l]) : at::zeros_like(theta));
-  layer.earlier = before(layer.now);
+  layer.c = coefficients(theta, gate(call.alpha[l]), call.eta[l].defined() ? gate(call.eta[l]) : at::zeros_like(theta));
   layer.initial = call.initial[l];
   layer.momentum = state.momentum[l];
   layer.w = layer.initial.defined() ? state.weights[l] - layer.initial : state.weights[l];
@@ -64,10 +64,10 @@ at::Tensor run_tile(const MlpCall& call, MlpWeights& state, int64_t first, int64
 
   at::Tensor delta_2, back;
   if (call.exact_last) {
-    const at::Tensor seen = two.earlier.K * at::bmm(a, a.transpose(1, 2));  // strictly lower
-    delta_2 = at::linalg_solve_triangular(seen * -2, (two.base(a, two.earlier) - target) * 2, false, true, true);
-    back = two.base(delta_2, two.earlier, true);
-    back = at::baddbmm(back, two.earlier.K * at::bmm(delta_2, delta_2.transpose(1, 2)), a);
+    const at::Tensor seen = two.c.before.K * at::bmm(a * -2, a.transpose(1, 2));
+    delta_2 = solve_unit_lower(seen, (two.base(a, two.c.before) - target) * 2);
+    back = two.base(delta_2, two.c.before, true);
+    back = at::baddbmm(back, two.c.before.K * at::bmm(delta_2, delta_2.transpose(1, 2)), a);
   } else {
     delta_2 = (at::bmm(a, state.refresh_point[1]) - target) * 2;
     back = at::bmm(delta_2, state.refresh_point[1].transpose(1, 2));

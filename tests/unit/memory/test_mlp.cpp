@@ -3,6 +3,7 @@
 
 #include "memory/kernels/coefficients.h"
 #include "memory/kernels/mlp.h"
+#include "memory/kernels/unit_lower.h"
 #include "nn/row_norm.h"
 
 using namespace mneme;
@@ -145,11 +146,22 @@ TEST_CASE("coefficients: fused equals plain, gradients too", "[memory]") {
   auto run = [](auto f) {
     return [=](const std::vector<at::Tensor>& x) {
       const auto c = f(x[0], x[1], x[2]);
-      return std::vector{c.K, c.d, c.m, c.p, c.L};
+      return std::vector{c.now.K, c.now.d, c.now.m, c.p, c.L, c.before.K, c.before.d, c.before.m};
     };
   };
   for (int64_t n : {1, 2, 17, 64}) {
     const std::vector<at::Tensor> x{uniform({3, n}, 0, 1), uniform({3, n}, 0, 1), uniform({3, n}, 0, 1)};
     require_same(run(memory::coefficients), run(memory::coefficients_reference), x, kExact, kExactGradient);
+  }
+}
+
+TEST_CASE("unit lower solve equals the library's, gradients too; the upper part is never read", "[memory]") {
+  torch::manual_seed(6);
+  for (int64_t n : {1, 2, 5, 64, 65}) {
+    const at::Tensor A = at::tril(normal({3, n, n}) * .3, -1), R = normal({3, n, 7});
+    auto fused = [](const std::vector<at::Tensor>& x) { return std::vector{memory::solve_unit_lower(x[0], x[1])}; };
+    auto plain = [](const std::vector<at::Tensor>& x) { return std::vector{memory::solve_unit_lower_reference(x[0], x[1])}; };
+    require_same(fused, plain, {A, R}, 1e-11, kExactGradient);
+    REQUIRE(at::equal(memory::solve_unit_lower(A + at::triu(normal({3, n, n})), R), memory::solve_unit_lower(A, R)));
   }
 }

@@ -196,8 +196,9 @@ TrainerResult result_of(const RunStore& store, bool already_done) {
   TrainerResult result{store.folder(), already_done, {}, store.cost()};
   int64_t last = 0;
   for (const Evaluation& evaluation : store.evaluations()) last = std::max(last, evaluation.step);
-  for (const Evaluation& evaluation : store.evaluations())
-    if (evaluation.step == last) result.evaluations.push_back(evaluation);
+  for (Split split : {Split::validation, Split::test})
+    for (const Evaluation& evaluation : store.evaluations())
+      if (evaluation.step == last && evaluation.split == to_string(split)) result.evaluations.push_back(evaluation);
   return result;
 }
 

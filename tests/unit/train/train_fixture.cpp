@@ -9,6 +9,7 @@
 #include "core/files.h"
 #include "train/make_model.h"
 #include "train/make_task.h"
+#include "train/runtime.h"
 
 namespace mneme {
 void register_tasks();
@@ -63,7 +64,9 @@ every = 10
 threads = 1
 )", "tiny");
   for (const std::string& assignment : overrides) settings.override_with(assignment);
-  return resolve(settings);
+  Config config = resolve(settings);
+  set_up_runtime(config.runtime);
+  return config;
 }
 
 std::vector<std::string> operator+(std::vector<std::string> first, const std::vector<std::string>& second) {

@@ -116,9 +116,10 @@ class SweepRunner {
       return settle(i, Kind::done, "", true);
     }
     if (!claimed && run_folder_in_use(slots_[i].folder)) return settle_in_use(i);
-    if (state.failed() && !options_.retry_failed) {
+    if (state.status == "diverged" || (state.status == "failed" && !options_.retry_failed)) {
       settle(i, Kind::failed, state.error, true);
-      return keep(i, state.status + " in an earlier launch (--retry-failed tries again)");
+      const bool again = state.status == "failed";  // a diverged run would diverge again
+      return keep(i, state.status + " in an earlier launch" + (again ? " (--retry-failed tries again)" : ""));
     }
     start(i);
   }

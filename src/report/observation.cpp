@@ -32,12 +32,6 @@ std::string on_axis(const std::vector<std::string>& axes, const std::vector<int6
 
 }  // namespace
 
-std::string setting_text(const Setting& setting) {
-  std::string text;
-  for (const int64_t value : setting) text += (text.empty() ? "" : "x") + std::to_string(value);
-  return text;
-}
-
 std::string run_key(const RunRecord& run, const std::string& key) {
   if (std::string label = run.label(key); !label.empty()) return label;
   if (key == "task") return run.value("task.kind");

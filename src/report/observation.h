@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "core/setting_text.h"
 #include "results/run_record.h"
 
 namespace mneme {
@@ -15,9 +16,6 @@ struct Observation {
   std::vector<int64_t> slice;  // by row axis; empty = the whole setting
   EvalSums sums;
 };
-
-/// "8x2048"
-std::string setting_text(const Setting& setting);
 
 /// A label or config key of a run; "task" without such a label is the task's kind, "seed" is run.seed. "" = unknown.
 std::string run_key(const RunRecord& run, const std::string& key);

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "core/assert.h"
 #include "mneme/errors.h"
@@ -27,8 +26,6 @@ const char* to_string(Metric metric) {
   }
   return "";
 }
-
-std::string setting_text(const Setting& setting) { return fmt::format("{}", fmt::join(setting, "x")); }
 
 Random row_random(std::string_view task, Split split, uint64_t seed, uint64_t index, const Setting& setting) {
   return Random(mix_seed(seed, fmt::format("{}/{}", task, to_string(split))), setting_text(setting), index);

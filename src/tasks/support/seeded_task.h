@@ -6,12 +6,10 @@
 #include <string_view>
 #include <vector>
 
+#include "core/setting_text.h"
 #include "mneme/task.h"
 
 namespace mneme {
-
-/// "8x2048", as in a config.
-std::string setting_text(const Setting& setting);
 
 /// The stream of one row.
 Random row_random(std::string_view task, Split split, uint64_t seed, uint64_t index, const Setting& setting);

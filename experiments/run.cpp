@@ -1,0 +1,51 @@
+// mneme run: trains and evaluates one config.
+#include <fmt/format.h>
+
+#include "core/log.h"
+#include "experiments/config_source.h"
+#include "experiments/program.h"
+#include "experiments/result_text.h"
+#include "experiments/text_table.h"
+#include "train/trainer.h"
+
+namespace mneme {
+namespace {
+
+void print_result(const TrainerResult& result) {
+  fmt::print("{}\n", result.folder);
+  for (const Evaluation& evaluation : result.evaluations)
+    if (evaluation.split == to_string(Split::test)) fmt::print("\n{}", evaluation_text(evaluation));
+  const RunCost& cost = result.cost;
+  fmt::print("\n{} parameters · {} state bytes · {} training tokens · {} tokens/s · {:.0f} s · peak {:.0f} MiB\n",
+             with_separators(cost.parameters), with_separators(cost.state_bytes), with_separators(cost.training_tokens),
+             with_separators(static_cast<int64_t>(cost.tokens_per_s)), cost.wall_seconds, cost.peak_mib);
+}
+
+int run(const CommandLine& line) {
+  const Config config = read_config(line.only_name("CONFIG"), line.overrides());
+  Log log(line.has("quiet"));
+  const TrainerResult result = train(config, {line.text_or("init-from", ""), line.typed()}, log);
+  if (result.already_done) log.info("already done by this code version; nothing to do");
+  print_result(result);
+  return 0;
+}
+
+}  // namespace
+
+Command run_command() {
+  namespace po = boost::program_options;
+  Command command;
+  command.name = "run";
+  command.summary = "train and evaluate one config";
+  command.usage = "CONFIG|RUN_FOLDER [key=value ...]";
+  command.details = "Trains, evaluates on the validation and test splits and writes the run folder, below run.folder. A run "
+                    "that was interrupted or killed goes on from its last checkpoint, bitwise as if it had never stopped; a "
+                    "finished one says so. Prints the run folder and the test results.";
+  command.example = "mneme run configs/smoke/mqar_mag.ini run.seed=2 train.steps=40";
+  command.options.add_options()("init-from", po::value<std::string>()->value_name("PATH"),
+                                "start from the weights of a checkpoint, run folder or .safetensors file");
+  command.run = run;
+  return command;
+}
+
+}  // namespace mneme

@@ -1,0 +1,199 @@
+"""mneme run, eval and inspect on tiny configs: results, resuming after every kind of end, and what cannot be run."""
+import json
+import random
+import re
+import shutil
+import signal
+import time
+import unittest
+
+from support import FAILED, RESUMABLE, SMOKE, USAGE, ProgramTest, last_weights
+
+CONFIG = SMOKE / "mqar_transformer.ini"
+MEMORY = SMOKE / "mqar_mag.ini"
+# Long enough to be stopped in the middle: about two seconds.
+LONG = ["train.steps=600", "train.warmup=5", "train.checkpoint_every=20", "eval.every=200"]
+
+
+def metrics(folder):
+    path = folder / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def without_timing(rows):
+    return [{key: value for key, value in row.items() if key not in ("seconds", "tokens_per_s", "rss_mib")} for row in rows]
+
+
+class Run(ProgramTest):
+    def test_result_folder_and_table(self):
+        result = self.mneme("run", MEMORY, "--quiet")
+        folder = self.run_folder()
+        self.assertEqual(result.out.splitlines()[0], str(folder.relative_to(self.folder)))
+        self.assertRegex(result.out, r"accuracy.*loss")
+        self.assertEqual(result.err, "", "--quiet says nothing on stderr")
+        for name in ["config.ini", "log.txt", "metrics.jsonl", "run.h5", "checkpoint/latest"]:
+            self.assertTrue((folder / name).exists(), name)
+        rows = metrics(folder)
+        self.assertEqual([row["step"] for row in rows if row["type"] == "train"], [5, 10, 15, 20])
+        self.assertTrue(all(row["loss"] > 0 for row in rows if row["type"] == "train"))
+
+    def test_progress_goes_to_stderr(self):
+        result = self.mneme("run", CONFIG)
+        self.assertIn("step", result.err)
+        self.assertNotIn("ETA", result.out)
+
+    def test_finished_run_says_so_and_changes_nothing(self):
+        first = self.mneme("run", CONFIG)
+        before = {path: path.read_bytes() for path in self.run_folder().glob("*.h5")}
+        again = self.mneme("run", CONFIG)
+        self.assertIn("already done", again.err)
+        self.assertEqual(first.out, again.out)
+        self.assertEqual(before, {path: path.read_bytes() for path in self.run_folder().glob("*.h5")})
+
+    def test_a_run_folder_is_a_config(self):
+        self.mneme("run", CONFIG)
+        self.assertIn("already done", self.mneme("run", self.run_folder()).err)
+
+    def test_inspect(self):
+        self.mneme("run", MEMORY)
+        folder = self.run_folder()
+        out = self.mneme("inspect", folder / "run.h5", "--config").out
+        self.assertRegex(out, r"status +done")
+        self.assertIn("mneme run", out)
+        self.assertIn("[memory]", out)
+        parameters = self.mneme("inspect", folder / "checkpoint").out
+        self.assertRegex(parameters, r"(?m)^parameter +shape")
+        self.assertRegex(parameters, r"\d+×\d+")
+
+    def test_init_from_another_run(self):
+        self.mneme("run", CONFIG)
+        first = self.run_folder()
+        self.mneme("run", CONFIG, "run.name=second", "--init-from", first)
+        folders = [path for path in (self.folder / "results/runs").iterdir() if path != first]
+        losses = [[row["loss"] for row in metrics(path) if row["type"] == "train"][0] for path in [first, *folders]]
+        self.assertLess(losses[1], losses[0], "it starts where the first run ended")
+        result = self.mneme("run", CONFIG, "run.name=third", "model.width=32", "--init-from", first, expect=FAILED)
+        self.assertRegex(result.err, r"16.*32|32.*16")
+
+
+class Eval(ProgramTest):
+    def test_other_settings_and_storing(self):
+        self.mneme("run", MEMORY)
+        folder = self.run_folder()
+        result = self.mneme("eval", folder, "task.mqar.test=64x8,128x8", "--output", "longer/x.h5")
+        self.assertRegex(result.out, r"(?m)^ *128 +8 ")
+        inspected = self.mneme("inspect", "longer/x.h5").out
+        self.assertRegex(inspected, r"(?m)^ *128 +8 ")
+
+    def test_the_same_numbers_as_the_run(self):
+        run = self.mneme("run", MEMORY)
+        rows = re.findall(r"(?m)^ *(\d+ +\d+ +\d+ +\d+ +[\d.]+ % +[\d.]+ % +[\d.]+)", run.out)
+        again = self.mneme("eval", self.run_folder() / "checkpoint")
+        self.assertEqual(rows, re.findall(r"(?m)^ *(\d+ +\d+ +\d+ +\d+ +[\d.]+ % +[\d.]+ % +[\d.]+)", again.out))
+        self.assertEqual(len(rows), 2)
+
+    def test_what_does_not_fit_the_weights(self):
+        self.mneme("run", CONFIG)
+        self.assertIn("model.width", self.mneme("eval", self.run_folder(), "model.width=32", expect=USAGE).err)
+        self.assertIn("tokens", self.mneme("eval", self.run_folder(), "task.mqar.vocab=512", expect=FAILED).err)
+        self.mneme("eval", "nowhere", expect=FAILED)
+
+
+class Resume(ProgramTest):
+    def reference(self, config):
+        self.mneme("run", config, *LONG, "run.folder=reference")
+        return next((self.folder / "reference").iterdir())
+
+    def assert_same_run(self, one, other):
+        self.assertEqual(without_timing(metrics(one)), without_timing(metrics(other)))
+        self.assertEqual(last_weights(one), last_weights(other))
+
+    def started(self, config=CONFIG):
+        """A run that has got somewhere but not far."""
+        process = self.start("run", config, *LONG)
+        runs = self.folder / "results/runs"
+        self.wait_for(lambda: list(runs.glob("*/checkpoint/latest")), "the first checkpoint")
+        return process
+
+    def test_kill_9_at_random_moments_resumes_bitwise(self):
+        reference = self.reference(MEMORY)
+        for _ in range(3):
+            process = self.started(MEMORY)
+            time.sleep(random.uniform(0, 0.3))
+            if process.poll() is None:
+                self.stop(process, signal.SIGKILL)
+            process.communicate()
+        self.mneme("run", MEMORY, *LONG)
+        self.assert_same_run(reference, self.run_folder())
+
+    def test_ctrl_c_is_exit_75_and_resumes(self):
+        reference = self.reference(CONFIG)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process = self.started()
+            result = self.stop(process, number)
+            self.assertEqual(result.status, RESUMABLE, result)
+            self.assertRegex(result.err, r"(?m)^mneme: stopped by SIG")
+        self.mneme("run", CONFIG, *LONG)
+        self.assert_same_run(reference, self.run_folder())
+
+    def test_a_folder_in_use_is_refused(self):
+        process = self.started()
+        result = self.mneme("run", CONFIG, *LONG, expect=FAILED)
+        self.assertIn(str(process.pid), result.err, "the message names the process that holds it")
+        self.stop(process)
+
+
+class Damage(ProgramTest):
+    def stopped_run(self):
+        process = self.start("run", CONFIG, *LONG)
+        runs = self.folder / "results/runs"
+        self.wait_for(lambda: list(runs.glob("*/run.h5")), "the first evaluation")
+        self.stop(process)
+        return self.run_folder()
+
+    def test_damaged_checkpoint(self):
+        folder = self.stopped_run()
+        results = (folder / "metrics.jsonl").read_text()
+        step = folder / "checkpoint" / (folder / "checkpoint/latest").read_text().strip()
+        weights = step / "model.safetensors"
+        whole = weights.read_bytes()
+        flipped = bytearray(whole)
+        flipped[-3] ^= 1
+        for name, data in [("truncated", whole[: len(whole) // 2]), ("altered", bytes(flipped)), ("empty", b"")]:
+            with self.subTest(name):
+                weights.write_bytes(data)
+                self.assertIn("model.safetensors", self.mneme("run", CONFIG, *LONG, expect=FAILED).err)
+                self.assertIn("model.safetensors", self.mneme("eval", folder, expect=FAILED).err)
+        self.assertEqual((folder / "metrics.jsonl").read_text(), results)
+        self.assertIn("accuracy", self.mneme("inspect", folder).out, "the evaluations are still in run.h5")
+        weights.write_bytes(whole)
+        self.mneme("run", CONFIG, *LONG)
+
+    def test_run_file_of_another_schema_and_no_run_file(self):
+        self.mneme("run", CONFIG)
+        folder = self.run_folder()
+        (folder / "run.h5").write_text("not HDF5")
+        for command in (["run", CONFIG], ["inspect", folder], ["table", folder]):
+            self.assertIn("run.h5", self.mneme(*command, expect=FAILED).err)
+
+    def test_full_disk(self):
+        limit = "ulimit -f 16; exec \"$@\""  # 16 KiB a file: the weights do not fit
+        from support import PROGRAM
+        import subprocess
+        result = subprocess.run(["bash", "-c", f"trap '' XFSZ; {limit}", "bash", PROGRAM, "run", CONFIG, "model.width=64"],
+                                cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=60)
+        self.assertEqual(result.returncode, FAILED, result)
+        self.assertRegex(result.stderr, r"(?m)^mneme: .*(File too large|No space)")
+        self.assertEqual(list(self.folder.glob("results/runs/*/checkpoint/step-*")), [], "nothing half-written")
+        self.mneme("run", CONFIG, "model.width=64")
+
+    def test_impossible_configs(self):
+        for assignment, what in [("model.heads=3", "heads"), ("model.window=0", "window"), ("task.mqar.train=8x4", "8x4"),
+                                 ("memory.kind=lineer", "linear"), ("task.kind=mqra", "mqar"), ("train.lr=-1", "lr")]:
+            with self.subTest(assignment):
+                self.assertIn(what, self.mneme("run", CONFIG, assignment, expect=USAGE).err)
+        self.assertFalse((self.folder / "results").exists(), "nothing was made")
+
+
+if __name__ == "__main__":
+    unittest.main()

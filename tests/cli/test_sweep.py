@@ -1,0 +1,140 @@
+"""mneme sweep, table and report: several runs at a time, failures, interrupts, learning-rate choice, and what comes out."""
+import json
+import re
+import signal
+import unittest
+
+from support import FAILED, RESUMABLE, SMOKE, USAGE, ProgramTest
+
+SWEEP = f"""extends = {SMOKE}/mqar_transformer.ini
+[sweep]
+name = tiny
+axes = arm
+seeds = 1, 2
+[axis.arm.small]
+model.width = 8
+[axis.arm.large]
+model.width = 16
+"""
+
+
+class Sweep(ProgramTest):
+    def runs(self):
+        folder = self.folder / "results/runs"
+        return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.exists() else []
+
+    def test_all_runs_then_nothing_left_to_do(self):
+        sweep = self.write("tiny.ini", SWEEP)
+        result = self.mneme("sweep", sweep, "--jobs", 2)
+        self.assertIn("4 of 4 done", result.out)
+        self.assertEqual(len(self.runs()), 4)
+        self.assertEqual(len(re.findall(r"(?m)^\[\d/4\] tiny-\S+ done in .*%", result.err)), 4, result.err)
+        times = [path.stat().st_mtime_ns for path in self.folder.glob("results/runs/*/run.h5")]
+        self.assertIn("4 of 4 done (4 of them before)", self.mneme("sweep", sweep).out)
+        self.assertEqual(times, [path.stat().st_mtime_ns for path in self.folder.glob("results/runs/*/run.h5")])
+        self.check_table_and_report(sweep)
+
+    def check_table_and_report(self, sweep):
+        out = self.mneme("table", sweep, "--columns", "length", "--metric", "accuracy", "--output", "tables/tiny").out
+        self.assertRegex(out, r"(?m)^\| *large .*±")
+        self.assertRegex(out, r"(?m)^\| *small .*±")
+        # A table made from its own .h5 is the same table.
+        again = self.mneme("table", "tables/tiny.h5", "--columns", "length", "--metric", "accuracy").out
+        self.assertEqual((self.folder / "tables/tiny.md").read_text(), again)
+        self.assertIn("\\begin{tabular}", self.mneme("table", sweep, "--format", "tex").out)
+        self.mneme("table", sweep, "--rows", "amr", expect=USAGE)
+        self.mneme("table", sweep, "--format", "xls", expect=USAGE)
+        # Two more seeds that were never run are not left out silently.
+        self.assertIn("missing", self.mneme("table", sweep, "sweep.seeds=1,2,3").out)
+        path = self.mneme("report", sweep, "--output", "page/index.html").out.strip()
+        page = (self.folder / path).read_text()
+        self.assertNotRegex(page, r"(src|href)=\"(https?:)?//", "nothing is loaded from elsewhere")
+        self.assertIn("<svg", page)
+
+    def test_list_and_dry_run_do_nothing(self):
+        sweep = self.write("tiny.ini", SWEEP)
+        listed = self.mneme("sweep", sweep, "--list").out
+        self.assertEqual(len(re.findall(r"(?m)^ *\d  tiny-(small|large)-\S+ ", listed)), 4, listed)
+        self.assertRegex(self.mneme("sweep", sweep, "--dry-run").out, r"4 runs, 0 done\ntraining tokens about")
+        self.assertEqual(self.runs(), [])
+
+    def test_one_run_by_index(self):
+        sweep = self.write("tiny.ini", SWEEP)
+        ids = re.findall(r"(?m)^ *\d  (tiny-\S+)", self.mneme("sweep", sweep, "--list").out)
+        self.mneme("sweep", sweep, "--index", 2)
+        self.assertEqual([path.name for path in self.runs()], [ids[2]])
+        self.assertIn("0 to 3", self.mneme("sweep", sweep, "--index", 4, expect=USAGE).err)
+
+    def test_a_failing_run_is_recorded_and_the_others_go_on(self):
+        rows = "\n".join(json.dumps({"tokens": [1, 2, 3, 4], "targets": [-1, -1, -1, 1]}) for _ in range(8))
+        self.write("good.jsonl", rows)
+        self.write("bad.jsonl", rows + '\n{"tokens": [1, 2], "targets": [1]}')
+        axes = "".join(f"[axis.data.{name}]\ntask.file.train = {name}.jsonl\n" for name in ("good", "bad"))
+        sweep = self.write("data.ini", f"extends = {SMOKE}/mqar_transformer.ini\n[sweep]\nname = data\naxes = data\nseeds = 1, 2\n"
+                           f"[task]\nkind = file\n[task.file]\nvalidation = good.jsonl\ntest = good.jsonl\n{axes}")
+        result = self.mneme("sweep", sweep, "--jobs", 2, expect=FAILED)
+        self.assertIn("2 of 4 done", result.out)
+        self.assertEqual(len(re.findall(r"(?m)^failed: data-bad\S+: .*bad\.jsonl", result.out)), 2, result.out)
+        again = self.mneme("sweep", sweep, expect=FAILED)
+        self.assertIn("2 failed", again.out)
+        self.write("bad.jsonl", rows)
+        self.assertIn("4 of 4 done", self.mneme("sweep", sweep, "--retry-failed").out)
+
+    def test_interrupt_and_resume(self):
+        sweep = self.write("tiny.ini", SWEEP + "[train]\nsteps = 600\ncheckpoint_every = 20\n")
+        process = self.start("sweep", sweep, "--jobs", 2)
+        self.wait_for(lambda: len(list(self.folder.glob("results/runs/*/checkpoint/latest"))) >= 2, "two runs to begin")
+        result = self.stop(process, signal.SIGINT)
+        self.assertEqual(result.status, RESUMABLE, result)
+        self.assertFalse(any(self.in_use(path) for path in self.runs()), "no child is left behind")
+        self.assertIn("4 of 4 done", self.mneme("sweep", sweep, "--jobs", 2).out)
+        self.assertTrue(any("resumed at step" in (path / "log.txt").read_text() for path in self.runs()))
+
+    @staticmethod
+    def in_use(folder):
+        import fcntl
+        with open(folder / "lock") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return False
+            except OSError:
+                return True
+
+    def test_a_run_held_by_another_process_is_left_to_it(self):
+        sweep = self.write("tiny.ini", SWEEP)
+        self.mneme("sweep", sweep, "--index", 0)
+        run = self.runs()[0]
+        (run / "run.h5").unlink()
+        import fcntl
+        with open(run / "lock", "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            result = self.mneme("sweep", sweep, expect=FAILED)
+        self.assertIn("run by another process", result.err)
+        self.assertIn("3 of 4 done", result.out)
+
+    def test_learning_rate_is_chosen_on_the_validation_split(self):
+        sweep = self.write("tiny.ini", SWEEP.replace("seeds = 1, 2", "seeds = 1\nlr = 1e-4, 1e-2\nlr_seed = 100"))
+        self.assertIn("(after tuning)", self.mneme("sweep", sweep, "--list").out)
+        self.assertIn("trials", self.mneme("sweep", sweep, "--index", 4, expect=FAILED).err)
+        result = self.mneme("sweep", sweep, "--jobs", 2)
+        choice = json.loads((self.folder / "results/runs/tiny.lr.json").read_text())
+        self.assertEqual(len(choice["combinations"]), 2)
+        for entry in choice["combinations"]:
+            trials = sorted(entry["trials"], key=lambda trial: (-trial["value"], trial["loss"], trial["lr"]))
+            self.assertEqual(entry["chosen"], trials[0]["lr"])
+            name = f"tiny-{entry['labels']['arm']}"
+            configs = [path / "config.ini" for path in self.runs() if path.name.startswith(name) and "tuning" not in path.name]
+            self.assertEqual(len(configs), 1)
+            self.assertEqual(float(re.search(r"(?m)^lr = (.*)$", configs[0].read_text())[1]), entry["chosen"])
+        self.assertIn("*", result.out)
+        self.assertNotIn("(after tuning)", self.mneme("sweep", sweep, "--list").out)
+        self.assertNotIn("tuning", self.mneme("table", sweep).out)
+
+    def test_problems_of_all_combinations_are_told_before_anything_runs(self):
+        sweep = self.write("tiny.ini", SWEEP.replace("model.width = 8", "model.widht = 8"))
+        self.assertRegex(self.mneme("sweep", sweep, expect=USAGE).err, r"widht.*did you mean")
+        self.assertEqual(self.runs(), [])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -3,7 +3,11 @@
 #pragma once
 
 #ifdef MNEME_TEST_TORCH
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/nn/module.h>
+#include <torch/utils.h>
 #undef CHECK
 #undef CHECK_EQ
 #undef CHECK_NE

@@ -49,7 +49,7 @@ CommandLine::CommandLine(std::string command, const po::options_description& opt
   try {
     po::store(po::command_line_parser(arguments).options(all).positional(positional).style(strict).run(), values_);
   } catch (const po::unknown_option& error) {
-    throw UsageError(fmt::format("mneme {} has no option {}{}; see mneme {} --help", command_, error.get_option_name(),
+    throw UsageError(fmt::format("mneme {} has no option {}{} (mneme {} --help lists them)", command_, error.get_option_name(),
                                  did_you_mean(error.get_option_name(), option_names(options)), command_));
   } catch (const po::error& error) {
     throw UsageError(fmt::format("mneme {}: {}; see mneme {} --help", command_, error.what(), command_));

@@ -69,7 +69,7 @@ int dispatch(const std::vector<std::string>& arguments) {
   for (const Command& command : commands) names.push_back(command.name);
   const auto found = std::find(names.begin(), names.end(), name);
   if (found == names.end())
-    throw UsageError(fmt::format("there is no command '{}'{}; see mneme --help", name, did_you_mean(name, names)));
+    throw UsageError(fmt::format("there is no command '{}'{} (mneme --help lists them)", name, did_you_mean(name, names)));
 
   Command& command = commands[static_cast<size_t>(found - names.begin())];
   command.options.add_options()("help,h", "this text")("quiet,q", "no progress on stderr");

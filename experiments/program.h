@@ -19,7 +19,7 @@ struct Command {
   std::string usage;     ///< arguments after "mneme NAME"
   std::string details;   ///< paragraph of `mneme NAME --help`
   std::string example;   ///< a command that works in the checkout
-  boost::program_options::options_description options{"Options"};
+  boost::program_options::options_description options{"Options", 110};
   std::function<int(const CommandLine&)> run;
 };
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "experiments/text_table.h"
 
 namespace mneme {
@@ -15,8 +17,8 @@ std::string value_text(const std::string& metric, double value) {
 
 std::string evaluation_text(const Evaluation& evaluation) {
   std::vector<std::string> heading = evaluation.axes;
-  // Where the setting is not itself a length, the length is a column of its own.
-  const bool length_column = evaluation.axes != std::vector<std::string>{"length"};
+  // Where the setting does not say how long a row is, that is a column of its own.
+  const bool length_column = std::count(heading.begin(), heading.end(), "length") == 0;
   if (length_column) heading.push_back("tokens");
   for (const char* column : {"rows", "accuracy", "exact match", "loss", "tokens/s", "state bytes", "MiB"})
     heading.push_back(column);

@@ -34,7 +34,7 @@ size_t count(const std::vector<SweepOutcome>& outcomes, Kind kind) {
       std::count_if(outcomes.begin(), outcomes.end(), [&](const SweepOutcome& outcome) { return outcome.kind == kind; }));
 }
 
-/// Prints what became of the runs; throws when not all of them are done.
+/// Prints what became of the runs; throws Interrupted when some are still to be run.
 void conclude(const std::vector<SweepOutcome>& outcomes, const std::string& what) {
   const auto earlier = std::count_if(outcomes.begin(), outcomes.end(),
                                      [](const SweepOutcome& o) { return o.kind == Kind::done && o.earlier; });
@@ -48,7 +48,14 @@ void conclude(const std::vector<SweepOutcome>& outcomes, const std::string& what
   if (count(outcomes, Kind::interrupted) > 0) throw Interrupted("interrupted; the same command resumes");
 }
 
-bool all_done(const std::vector<SweepOutcome>& outcomes) { return count(outcomes, Kind::done) == outcomes.size(); }
+/// Throws unless all runs are done.
+void require_all_done(const std::vector<SweepOutcome>& outcomes) {
+  if (const size_t failed = count(outcomes, Kind::failed))
+    throw Error(fmt::format("{} of {} runs failed, see the list; once the cause is gone, --retry-failed tries again", failed,
+                            outcomes.size()));
+  if (const size_t elsewhere = count(outcomes, Kind::in_use))
+    throw Error(fmt::format("{} of {} runs are still run by other processes", elsewhere, outcomes.size()));
+}
 
 /// Runs the learning-rate trials and says which rate each combination gets.
 std::vector<LrChoice> tune(const Sweep& sweep, const SweepOptions& options) {
@@ -82,7 +89,8 @@ int run_sweep(const Sweep& sweep, const SweepOptions& options) {
   const std::vector<SweepRun> runs = runs_of(sweep, choices, outcomes);
   for (SweepOutcome& outcome : run_all(runs, options, "")) outcomes.push_back(std::move(outcome));
   conclude(outcomes, "sweep " + sweep.name);
-  return all_done(outcomes) ? 0 : 1;
+  require_all_done(outcomes);
+  return 0;
 }
 
 int run_index(const Sweep& sweep, size_t index, const SweepOptions& options) {
@@ -95,7 +103,8 @@ int run_index(const Sweep& sweep, size_t index, const SweepOptions& options) {
   if (index >= plan.tuning && plan.tuning > 0) store_choice(sweep, choose_lr(sweep));
   const auto outcomes = run_all({plan.runs[index]}, options, "");
   conclude(outcomes, "run " + std::to_string(index));
-  return all_done(outcomes) ? 0 : 1;
+  require_all_done(outcomes);
+  return 0;
 }
 
 int sweep_main(const CommandLine& line) {

@@ -24,6 +24,10 @@ status=0
 
 say "4/4 tables and page"
 mkdir -p "$out"
-"$mneme" table "$sweep" --rows arm --columns depth --where task.kind=needle --output "$out/needle" 
-"$mneme" report "$sweep" --output "$out/index.html"
+"$mneme" table "$sweep" --rows arm --columns length --where task=needle --title "Needle in a book, by bytes read" --output "$out/needle"
+printf '\n'
+"$mneme" table "$sweep" --rows arm --columns setting --where task=rewrite --title "Rewritten values, keys x writes" --output "$out/rewrite"
+"$mneme" report "$sweep" --title "Mneme quickstart" --output "$out/index.html" >/dev/null
+printf '\nEvery number is in HDF5: results/runs/quickstart-short-*/run.h5, and beside each table in %s/*.h5\n' "$out"
+printf 'The page: %s/index.html\n' "$PWD/$out"
 exit "$status"

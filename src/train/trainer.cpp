@@ -187,6 +187,8 @@ void Trainer::finish() {
 void record(RunStore& store, const char* status, const std::string& error) {
   try {
     store.note((*status ? std::string(status) + ": " : "") + error);
+    // It ended before it went on (a damaged checkpoint, a missing text): what earlier launches found is kept.
+    if (store.train_rows().empty() && store.evaluations().empty()) store.resume_at(INT64_MAX);
     store.write(*status ? status : "running", *status ? error : "");
   } catch (const StoreError&) {
   }

@@ -88,7 +88,7 @@ class Show(ProgramTest):
     def test_rows_and_answers(self):
         out = self.mneme("show", "mqar", "task.mqar.train=64x4", "--rows", 2).out
         self.assertEqual(len(re.findall(r"(?m)^row ", out)), 2)
-        self.assertEqual(len(re.findall(r"\[→\d+\]", out)), 8, "four pairs are asked in each row")
+        self.assertEqual(len(re.findall(r"\[→v\d+\]", out)), 8, "four pairs are asked in each row")
 
     def test_test_rows_differ_from_training_rows(self):
         rows = ["show", CONFIG, "--rows", 1, "task.mqar.test=32x4"]

@@ -11,6 +11,8 @@ from support import FAILED, RESUMABLE, SMOKE, USAGE, ProgramTest, last_weights
 
 CONFIG = SMOKE / "mqar_transformer.ini"
 MEMORY = SMOKE / "mqar_mag.ini"
+# Setting, rows, accuracy, exact match, loss: a line of the printed results without speed and memory.
+NUMBERS = r"(?m)^ *(\d+ +\d+ +\d+ +[\d.]+ % +[\d.]+ % +[\d.]+)"
 # Long enough to be stopped in the middle: about two seconds.
 LONG = ["train.steps=600", "train.warmup=5", "train.checkpoint_every=20", "eval.every=200"]
 
@@ -87,9 +89,9 @@ class Eval(ProgramTest):
 
     def test_the_same_numbers_as_the_run(self):
         run = self.mneme("run", MEMORY)
-        rows = re.findall(r"(?m)^ *(\d+ +\d+ +\d+ +\d+ +[\d.]+ % +[\d.]+ % +[\d.]+)", run.out)
+        rows = re.findall(NUMBERS, run.out)
         again = self.mneme("eval", self.run_folder() / "checkpoint")
-        self.assertEqual(rows, re.findall(r"(?m)^ *(\d+ +\d+ +\d+ +\d+ +[\d.]+ % +[\d.]+ % +[\d.]+)", again.out))
+        self.assertEqual(rows, re.findall(NUMBERS, again.out))
         self.assertEqual(len(rows), 2)
 
     def test_what_does_not_fit_the_weights(self):
@@ -109,9 +111,12 @@ class Resume(ProgramTest):
         self.assertEqual(last_weights(one), last_weights(other))
 
     def started(self, config=CONFIG):
-        """A run that has got somewhere but not far."""
+        """A run that has begun, or resumed, and has a checkpoint."""
+        logs = lambda: "".join(path.read_text() for path in self.folder.glob("results/runs/*/log.txt"))
+        before = logs()
         process = self.start("run", config, *LONG)
         runs = self.folder / "results/runs"
+        self.wait_for(lambda: re.search("training begins|resumed", logs()[len(before):]), "the run to begin")
         self.wait_for(lambda: list(runs.glob("*/checkpoint/latest")), "the first checkpoint")
         return process
 

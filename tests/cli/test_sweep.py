@@ -75,10 +75,20 @@ class Sweep(ProgramTest):
         result = self.mneme("sweep", sweep, "--jobs", 2, expect=FAILED)
         self.assertIn("2 of 4 done", result.out)
         self.assertEqual(len(re.findall(r"(?m)^failed: data-bad\S+: .*bad\.jsonl", result.out)), 2, result.out)
-        again = self.mneme("sweep", sweep, expect=FAILED)
-        self.assertIn("2 failed", again.out)
-        self.write("bad.jsonl", rows)
-        self.assertIn("4 of 4 done", self.mneme("sweep", sweep, "--retry-failed").out)
+        self.write("bad.jsonl", rows + "\n" + rows)
+        self.assertIn("4 of 4 done (2 of them before)", self.mneme("sweep", sweep).out)
+
+    def test_retry_failed(self):
+        sweep = self.write("tiny.ini", SWEEP)
+        run = re.findall(r"(?m)^ *\d  (tiny-\S+)", self.mneme("sweep", sweep, "--list").out)[1]
+        pointer = self.write(f"results/runs/{run}/checkpoint/latest", "step-99\n")
+        result = self.mneme("sweep", sweep, expect=FAILED)
+        self.assertRegex(result.out, rf"(?m)^failed: {run}: .*step-99")
+        self.assertIn("3 of 4 done", result.out)
+        self.assertRegex(self.mneme("table", sweep).out, "failed")
+        pointer.unlink()
+        self.assertIn("failed in an earlier launch", self.mneme("sweep", sweep, expect=FAILED).err)
+        self.assertIn("4 of 4 done (3 of them before)", self.mneme("sweep", sweep, "--retry-failed").out)
 
     def test_interrupt_and_resume(self):
         sweep = self.write("tiny.ini", SWEEP + "[train]\nsteps = 600\ncheckpoint_every = 20\n")

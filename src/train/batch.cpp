@@ -40,7 +40,10 @@ void score_every_token(Batch& batch) {
 }
 
 StepPlan::StepPlan(const Task& task, const TrainOptions& train, int64_t seed)
-    : task_(task), settings_(task.train_settings()), batch_(train.batch), batch_tokens_(train.batch_tokens),
+    : task_(task),
+      settings_(task.train_settings()),
+      batch_(train.batch),
+      batch_tokens_(train.batch_tokens),
       seed_(static_cast<uint64_t>(seed)) {
   if (settings_.empty()) throw ConfigError("the task names no setting to train on");
   for (const Setting& setting : settings_) most_rows_ = std::max(most_rows_, rows_of(setting));

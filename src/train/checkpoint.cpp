@@ -71,7 +71,8 @@ Json read_trainer_json(const std::string& folder) {
   try {
     Json json = Json::parse(read_file(path));
     if (json.at("schema").get<int>() != kSchema)
-      throw CheckpointError(fmt::format("{} has schema {}; this program reads {}", path, json.at("schema").get<int>(), kSchema));
+      throw CheckpointError(
+          fmt::format("{} has schema {}; this program reads {}", path, json.at("schema").get<int>(), kSchema));
     return json;
   } catch (const Json::exception& error) {
     throw CheckpointError(path + " is damaged (" + error.what() + "); take an earlier checkpoint");
@@ -83,8 +84,9 @@ Json read_trainer_json(const std::string& folder) {
 TensorFile read_checked(const std::string& folder, const char* name, const Json& trainer) {
   TensorFile file = read_safetensors(folder + "/" + name);
   if (file.sha256 != trainer.at("files").at(name).get<std::string>())
-    throw CheckpointError(folder + "/" + name + " is not the file that was saved (its SHA-256 differs from trainer.json); " +
-                          "take an earlier checkpoint, or start from these weights by --init-from with the file itself");
+    throw CheckpointError(
+        folder + "/" + name + " is not the file that was saved (its SHA-256 differs from trainer.json); " +
+        "take an earlier checkpoint, or start from these weights by --init-from with the file itself");
   return file;
 }
 
@@ -107,11 +109,13 @@ NamedTensors named_tensors(const SequenceModel& model) {
   return tensors;
 }
 
-CheckpointFolder::CheckpointFolder(std::string folder, int64_t keep) : folder_(std::move(folder)), keep_(std::max<int64_t>(1, keep)) {}
+CheckpointFolder::CheckpointFolder(std::string folder, int64_t keep)
+    : folder_(std::move(folder)), keep_(std::max<int64_t>(1, keep)) {}
 
 bool CheckpointFolder::empty() const { return pointed_to(folder_, "latest").empty(); }
 
-void CheckpointFolder::save(const Config& config, SequenceModel& model, const AdamW& optimizer, const TrainerState& state) {
+void CheckpointFolder::save(const Config& config, SequenceModel& model, const AdamW& optimizer,
+                            const TrainerState& state) {
   make_folders(folder_);
   const std::string name = step_name(state.step), unfinished = folder_ + "/unfinished-" + name;
   if (pointed_to(folder_, "latest") == name) return;  // the run resumed here and did not move
@@ -179,10 +183,12 @@ TrainerState CheckpointFolder::load(const Config& config, SequenceModel& model, 
       TrainerState state;
       state.config_hash = json.at("config_hash").get<std::string>();
       if (state.config_hash != config_hash(config))
-        throw CheckpointError(fmt::format("{} was made from another config (hash {}, this one has {}): choose another "
-                                          "run.name, or start from its weights by --init-from",
-                                          folder, state.config_hash, config_hash(config)));
-      const TensorFile weights = read_checked(folder, kModelFile, json), moments = read_checked(folder, kOptimizerFile, json);
+        throw CheckpointError(
+            fmt::format("{} was made from another config (hash {}, this one has {}): choose another "
+                        "run.name, or start from its weights by --init-from",
+                        folder, state.config_hash, config_hash(config)));
+      const TensorFile weights = read_checked(folder, kModelFile, json),
+                       moments = read_checked(folder, kOptimizerFile, json);
       state.step = json.at("step").get<int64_t>();
       state.tokens = json.at("tokens").get<int64_t>();
       state.wall_seconds = json.at("wall_seconds").get<double>();
@@ -198,8 +204,10 @@ TrainerState CheckpointFolder::load(const Config& config, SequenceModel& model, 
   } catch (const CheckpointError& error) {
     for (int64_t step : saved_steps(folder_))
       if (step_name(step) != name)
-        throw CheckpointError(fmt::format("{}\n  to go on from step {}: echo {} > {}/latest", error.what(), step, step_name(step), folder_));
-    throw CheckpointError(fmt::format("{}\n  there is no earlier checkpoint: delete {} to train again", error.what(), folder_));
+        throw CheckpointError(fmt::format("{}\n  to go on from step {}: echo {} > {}/latest", error.what(), step,
+                                          step_name(step), folder_));
+    throw CheckpointError(
+        fmt::format("{}\n  there is no earlier checkpoint: delete {} to train again", error.what(), folder_));
   }
 }
 
@@ -222,7 +230,8 @@ LoadedModel load_model(const std::string& path, const std::vector<std::string>& 
   Settings settings = Settings::from_file(loaded.folder + "/config.ini");
   for (const std::string& assignment : overrides) {
     if (assignment.starts_with("model.") || assignment.starts_with("memory."))
-      throw ConfigError(assignment + ": the checkpoint's weights belong to its own model and memory options; leave this out");
+      throw ConfigError(assignment +
+                        ": the checkpoint's weights belong to its own model and memory options; leave this out");
     settings.override_with(assignment);
   }
   loaded.config = resolve(settings, DataFiles::may_be_missing);

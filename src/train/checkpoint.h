@@ -20,10 +20,10 @@ namespace mneme {
 
 /// What a run needs beside weights and moments to go on as if it had never stopped.
 struct TrainerState {
-  int64_t step = 0;          // optimizer steps done
-  int64_t tokens = 0;        // training tokens seen
-  double wall_seconds = 0;   // training, over all resumptions
-  double loss_sum = 0;       // since the last log row
+  int64_t step = 0;         // optimizer steps done
+  int64_t tokens = 0;       // training tokens seen
+  double wall_seconds = 0;  // training, over all resumptions
+  double loss_sum = 0;      // since the last log row
   int64_t loss_steps = 0;
   std::map<std::string, std::vector<uint8_t>> generators;  // state by stream name
   std::string config_hash, code_version;

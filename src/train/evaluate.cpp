@@ -100,8 +100,8 @@ void take_over(EvalSetting& into, const BatchSums& sums, const Batch& batch) {
   }
 }
 
-EvalSetting evaluate_setting(SequenceModel& model, const Task& task, const EvalOptions& eval, const EvalRequest& request,
-                             const Setting& setting, const std::vector<int64_t>& edges) {
+EvalSetting evaluate_setting(SequenceModel& model, const Task& task, const EvalOptions& eval,
+                             const EvalRequest& request, const Setting& setting, const std::vector<int64_t>& edges) {
   const at::Device device = model.parameters().front().device();
   EvalSetting result;
   result.setting = setting;
@@ -154,7 +154,9 @@ Evaluation evaluate(SequenceModel& model, const Task& task, const Config& config
 }
 
 double metric_value(const std::string& metric, const EvalSums& sums) {
-  const auto share = [](auto part, int64_t whole) { return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : std::nan(""); };
+  const auto share = [](auto part, int64_t whole) {
+    return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : std::nan("");
+  };
   if (metric == "accuracy") return share(sums.correct, sums.scored);
   if (metric == "exact_match") return share(sums.exact, sums.rows);
   return share(sums.loss, sums.scored);

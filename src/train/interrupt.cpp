@@ -23,7 +23,7 @@ extern "C" void note_signal(int signal) {
 
 InterruptGuard::InterruptGuard() {
   requested = 0;
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = note_signal;
   sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESTART;
@@ -40,7 +40,8 @@ InterruptGuard::~InterruptGuard() {
 bool interrupt_requested() { return requested != 0; }
 
 void throw_if_interrupted(const char* what) {
-  if (requested) throw Interrupted(std::string(requested == SIGTERM ? "stopped by SIGTERM; " : "stopped by SIGINT; ") + what);
+  if (requested)
+    throw Interrupted(std::string(requested == SIGTERM ? "stopped by SIGTERM; " : "stopped by SIGINT; ") + what);
 }
 
 }  // namespace mneme

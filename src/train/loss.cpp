@@ -17,7 +17,8 @@ constexpr int64_t kLogitsAtOnce = int64_t{1} << 22;  // 16 MiB of fp32
 
 class CrossEntropySum : public torch::autograd::Function<CrossEntropySum> {
  public:
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& logits, const at::Tensor& targets) {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& logits,
+                            const at::Tensor& targets) {
     const at::Tensor normaliser = at::logsumexp(logits, 1);
     context->save_for_backward({logits, targets, normaliser});
     return (normaliser - logits.gather(1, targets.unsqueeze(1)).squeeze(1)).sum();

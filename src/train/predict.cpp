@@ -24,8 +24,9 @@ constexpr int64_t kLogitsAtOnce = int64_t{1} << 23;  // 32 MiB of fp32
 h5::Dataset open_tokens(const h5::File& input, const std::string& path) {
   h5::Dataset tokens = input.dataset("tokens");
   if (tokens.kind() != h5::Kind::integer || tokens.shape().size() != 2 || tokens.shape()[1] < 1)
-    throw DataError(fmt::format("{}: dataset `tokens` must be int64 of shape [rows, length]; it is {} with {} dimensions", path,
-                                tokens.type_name(), tokens.shape().size()));
+    throw DataError(
+        fmt::format("{}: dataset `tokens` must be int64 of shape [rows, length]; it is {} with {} dimensions", path,
+                    tokens.type_name(), tokens.shape().size()));
   return tokens;
 }
 
@@ -87,7 +88,12 @@ class Output {
 class Predictor {
  public:
   Predictor(SequenceModel& model, const EvalOptions& eval, const h5::Dataset& tokens, Output& output, int64_t skipped)
-      : model_(model), eval_(eval), tokens_(tokens), output_(output), skipped_(skipped), length_(tokens.shape()[1]),
+      : model_(model),
+        eval_(eval),
+        tokens_(tokens),
+        output_(output),
+        skipped_(skipped),
+        length_(tokens.shape()[1]),
         device_(model.parameters().front().device()) {}
 
   void rows(int64_t row, int64_t count) {
@@ -147,7 +153,8 @@ PredictSummary predict(const PredictOptions& options) {
   Predictor predictor(*loaded.model, loaded.config.eval, tokens, output, summary.length - summary.positions);
 
   const auto begin = std::chrono::steady_clock::now();
-  const int64_t at_once = std::max<int64_t>(1, loaded.config.eval.batch_tokens / std::min(loaded.config.eval.segment, summary.length));
+  const int64_t at_once =
+      std::max<int64_t>(1, loaded.config.eval.batch_tokens / std::min(loaded.config.eval.segment, summary.length));
   for (int64_t row = 0; row < summary.rows; row += at_once) {
     const int64_t count = std::min(at_once, summary.rows - row);
     predictor.rows(row, count);

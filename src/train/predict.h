@@ -8,10 +8,10 @@
 namespace mneme {
 
 struct PredictOptions {
-  std::string checkpoint;   ///< run folder, checkpoint folder or step folder
-  std::string input;        ///< HDF5 with `tokens` int64 [N,T]
-  std::string output;       ///< HDF5: `argmax` int64 [N,last], `logits` float32 [N,last,V]
-  int64_t last = 0;         ///< only the last positions of each row; 0 = all
+  std::string checkpoint;  ///< run folder, checkpoint folder or step folder
+  std::string input;       ///< HDF5 with `tokens` int64 [N,T]
+  std::string output;      ///< HDF5: `argmax` int64 [N,last], `logits` float32 [N,last,V]
+  int64_t last = 0;        ///< only the last positions of each row; 0 = all
   bool logits = false;
   std::function<void(int64_t, int64_t)> progress;  ///< rows done, rows in all; may throw to stop
 };

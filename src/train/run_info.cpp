@@ -65,10 +65,12 @@ void save_generator(const std::optional<at::Generator>& dropout, std::map<std::s
   states[kDropout].assign(bytes, bytes + state.numel());
 }
 
-void restore_generator(std::optional<at::Generator>& dropout, const std::map<std::string, std::vector<uint8_t>>& states) {
+void restore_generator(std::optional<at::Generator>& dropout,
+                       const std::map<std::string, std::vector<uint8_t>>& states) {
   if (!dropout) return;
   const auto found = states.find(kDropout);
-  if (found == states.end()) throw CheckpointError("the checkpoint has no state of the dropout generator; delete it to train again");
+  if (found == states.end())
+    throw CheckpointError("the checkpoint has no state of the dropout generator; delete it to train again");
   at::Tensor state = at::empty({static_cast<int64_t>(found->second.size())}, at::kByte);
   std::memcpy(state.mutable_data_ptr<uint8_t>(), found->second.data(), found->second.size());
   dropout->set_state(state);

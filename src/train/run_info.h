@@ -22,6 +22,7 @@ RunCost run_cost(const SequenceModel& model, const RunStore& store, const Traine
 
 /// The dropout stream to and from a checkpoint; nothing where there is no dropout.
 void save_generator(const std::optional<at::Generator>& dropout, std::map<std::string, std::vector<uint8_t>>& states);
-void restore_generator(std::optional<at::Generator>& dropout, const std::map<std::string, std::vector<uint8_t>>& states);
+void restore_generator(std::optional<at::Generator>& dropout,
+                       const std::map<std::string, std::vector<uint8_t>>& states);
 
 }  // namespace mneme

@@ -56,11 +56,15 @@ std::set<std::string> mapped_libraries(const std::string& name) {
 void warn_threads(const RuntimeOptions& runtime, std::vector<std::string>& warnings) {
   const int64_t cores = usable_cores(), threads = at::get_num_threads();
   if (threads > cores)
-    warnings.push_back(fmt::format("{} threads on {} usable cores: they will wait for each other; set runtime.threads = {}", threads, cores, cores));
+    warnings.push_back(
+        fmt::format("{} threads on {} usable cores: they will wait for each other; set runtime.threads = {}", threads,
+                    cores, cores));
   if (const char* text = std::getenv("OMP_NUM_THREADS"); text && runtime.threads > std::atoll(text))
-    warnings.push_back(fmt::format("OMP_NUM_THREADS = {} is less than runtime.threads = {}; the latter is used", text, runtime.threads));
+    warnings.push_back(fmt::format("OMP_NUM_THREADS = {} is less than runtime.threads = {}; the latter is used", text,
+                                   runtime.threads));
   if (const double limit = control_group_cores(); limit > 0 && limit < static_cast<double>(threads))
-    warnings.push_back(fmt::format("the control group grants {:.1f} cores, fewer than the {} threads: timings will vary", limit, threads));
+    warnings.push_back(fmt::format(
+        "the control group grants {:.1f} cores, fewer than the {} threads: timings will vary", limit, threads));
 }
 
 }  // namespace
@@ -68,7 +72,8 @@ void warn_threads(const RuntimeOptions& runtime, std::vector<std::string>& warni
 int64_t usable_cores() {
   cpu_set_t set;
   int64_t cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-  if (const double limit = control_group_cores(); limit > 0) cores = std::min(cores, std::max<int64_t>(1, static_cast<int64_t>(limit)));
+  if (const double limit = control_group_cores(); limit > 0)
+    cores = std::min(cores, std::max<int64_t>(1, static_cast<int64_t>(limit)));
   return cores;
 }
 
@@ -111,7 +116,8 @@ GemmSpeed measure_gemm(int64_t threads) {
   const at::Tensor tiles_a = at::ones({kBatch, kSmall, kSmall}), tiles_b = at::ones({kBatch, kSmall, kSmall});
   at::Tensor c = at::empty({kLarge, kLarge}), tiles_c = at::empty({kBatch, kSmall, kSmall});
   speed.large_gflops = 2e-9 * kLarge * kLarge * kLarge / fastest(8, [&] { at::mm_out(c, a, b); });
-  speed.batched_gflops = 2e-9 * kBatch * kSmall * kSmall * kSmall / fastest(40, [&] { at::bmm_out(tiles_c, tiles_a, tiles_b); });
+  speed.batched_gflops =
+      2e-9 * kBatch * kSmall * kSmall * kSmall / fastest(40, [&] { at::bmm_out(tiles_c, tiles_a, tiles_b); });
   at::set_num_threads(before);
   return speed;
 }
@@ -126,9 +132,11 @@ std::vector<std::string> runtime_warnings(const RuntimeOptions& runtime) {
   warnings.push_back("this is a debug build: several times slower; build with the preset `release`");
 #endif
 #if defined(__x86_64__)
-  if (!__builtin_cpu_supports("avx2")) warnings.push_back("this processor has no AVX2: matrix products will be several times slower");
+  if (!__builtin_cpu_supports("avx2"))
+    warnings.push_back("this processor has no AVX2: matrix products will be several times slower");
 #endif
-  if (!at::hasMKL() && !at::hasLAPACK()) warnings.push_back("LibTorch was built without MKL or LAPACK: use the official wheel");
+  if (!at::hasMKL() && !at::hasLAPACK())
+    warnings.push_back("LibTorch was built without MKL or LAPACK: use the official wheel");
   return warnings;
 }
 

@@ -41,7 +41,8 @@ constexpr TypeName kTypes[] = {{at::kFloat, "F32", "float32"},
 const char* safetensors_name(at::ScalarType type) {
   for (const TypeName& known : kTypes)
     if (known.type == type) return known.safetensors;
-  throw Error(std::string("tensors of type ") + c10::toString(type) + " cannot be stored: float32, float64, int64, uint8 can");
+  throw Error(std::string("tensors of type ") + c10::toString(type) +
+              " cannot be stored: float32, float64, int64, uint8 can");
 }
 
 struct CloseFile {
@@ -111,8 +112,9 @@ at::ScalarType type_of(const std::string& path, const std::string& name, const s
 }
 
 Entry parse_entry(const std::string& path, const std::string& name, const Json& json, uint64_t data_bytes) {
-  Entry entry{name, type_of(path, name, json.at("dtype").get<std::string>()), json.at("shape").get<std::vector<int64_t>>(),
-              json.at("data_offsets").at(0).get<uint64_t>(), json.at("data_offsets").at(1).get<uint64_t>()};
+  Entry entry{name, type_of(path, name, json.at("dtype").get<std::string>()),
+              json.at("shape").get<std::vector<int64_t>>(), json.at("data_offsets").at(0).get<uint64_t>(),
+              json.at("data_offsets").at(1).get<uint64_t>()};
   uint64_t bytes = c10::elementSize(entry.type);
   for (int64_t size : entry.shape) {
     if (size < 0 || (size > 0 && bytes > data_bytes / static_cast<uint64_t>(size)))
@@ -120,14 +122,15 @@ Entry parse_entry(const std::string& path, const std::string& name, const Json& 
     bytes *= static_cast<uint64_t>(size);
   }
   if (entry.begin > entry.end || entry.end > data_bytes || entry.end - entry.begin != bytes)
-    damaged(path, fmt::format("the bytes of tensor '{}' ({}-{} of {}) do not fit its shape", name, entry.begin, entry.end,
-                              data_bytes));
+    damaged(path, fmt::format("the bytes of tensor '{}' ({}-{} of {}) do not fit its shape", name, entry.begin,
+                              entry.end, data_bytes));
   return entry;
 }
 
 /// Tensors must follow each other without gaps and fill the file.
 void check_layout(const std::string& path, std::vector<Entry>& entries, uint64_t data_bytes) {
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.begin < b.begin || (a.begin == b.begin && a.end < b.end); });
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry& a, const Entry& b) { return a.begin < b.begin || (a.begin == b.begin && a.end < b.end); });
   uint64_t offset = 0;
   for (const Entry& entry : entries) {
     if (entry.begin != offset) damaged(path, "tensor '" + entry.name + "' does not begin where the one before it ends");
@@ -204,16 +207,15 @@ TensorFile read_safetensors(const std::string& path) {
   try {
     const Json header = Json::parse(header_begin, header_begin + header_bytes);
     for (const auto& [name, json] : header.items()) {
-      if (name == "__metadata__")
-        file.metadata = json.get<std::map<std::string, std::string>>();
-      else
-        entries.push_back(parse_entry(path, name, json, data_bytes));
+      if (name == "__metadata__") file.metadata = json.get<std::map<std::string, std::string>>();
+      else entries.push_back(parse_entry(path, name, json, data_bytes));
     }
   } catch (const Json::exception& error) {
     damaged(path, std::string("its header cannot be read (") + error.what() + ")");
   }
   check_layout(path, entries, data_bytes);
-  for (const Entry& entry : entries) file.tensors.emplace_back(entry.name, tensor_of(entry, header_begin + header_bytes));
+  for (const Entry& entry : entries)
+    file.tensors.emplace_back(entry.name, tensor_of(entry, header_begin + header_bytes));
   std::sort(file.tensors.begin(), file.tensors.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   return file;
 }
@@ -240,7 +242,8 @@ void assign_tensors(const NamedTensors& into, const NamedTensors& from, const st
   if (!unknown.empty()) problems += "\n  unknown here: " + first_ten(unknown);
   if (!differing.empty()) problems += "\n  different: " + first_ten(differing);
   if (!problems.empty())
-    throw CheckpointError(source + " was made for another model (compare its config.ini, sections model and memory):" + problems);
+    throw CheckpointError(
+        source + " was made for another model (compare its config.ini, sections model and memory):" + problems);
   for (const auto& [name, target] : into) target.detach().copy_(given.at(name));
 }
 

@@ -56,16 +56,22 @@ class Trainer {
   TrainingStep step_;
   CheckpointFolder checkpoints_;
   TrainerState state_;
-  double row_seconds_ = 0;   // since the last log row
+  double row_seconds_ = 0;  // since the last log row
   int64_t row_tokens_ = 0;
-  std::string note_;         // last validation, for the status line
+  std::string note_;  // last validation, for the status line
 };
 
 Trainer::Trainer(const Config& config, const TrainerOptions& options, RunStore& store, Log& log)
-    : config_(config), options_(options), store_(store), log_(log), task_(make_task(config)),
+    : config_(config),
+      options_(options),
+      store_(store),
+      log_(log),
+      task_(make_task(config)),
       model_(make_model(config, model_shape(*task_))),
-      optimizer_(named_tensors(*model_), [this](const std::string& name) { return model_->decays(name); }, config.train),
-      step_(config, *task_, *model_, optimizer_), checkpoints_(store.checkpoint_folder(), config.train.keep) {}
+      optimizer_(
+          named_tensors(*model_), [this](const std::string& name) { return model_->decays(name); }, config.train),
+      step_(config, *task_, *model_, optimizer_),
+      checkpoints_(store.checkpoint_folder(), config.train.keep) {}
 
 void Trainer::run() {
   start();
@@ -90,8 +96,10 @@ void Trainer::start() {
   }
   TrainerState saved = checkpoints_.load(config_, *model_, optimizer_);
   if (saved.code_version != state_.code_version)
-    throw StoreError(fmt::format("{} was begun by code version {}, this is {}: delete the folder to train again, or finish it "
-                                 "with that version", store_.folder(), saved.code_version, state_.code_version));
+    throw StoreError(
+        fmt::format("{} was begun by code version {}, this is {}: delete the folder to train again, or finish it "
+                    "with that version",
+                    store_.folder(), saved.code_version, state_.code_version));
   saved.config_hash = state_.config_hash;
   state_ = std::move(saved);
   restore_generator(step_.dropout(), state_.generators);
@@ -111,7 +119,8 @@ void Trainer::train_step() {
   ++state_.loss_steps;
   row_seconds_ += seconds;
   row_tokens_ += result.tokens;
-  log_.progress({state_.step, config_.train.steps, result.loss, static_cast<double>(row_tokens_) / row_seconds_, note_});
+  log_.progress(
+      {state_.step, config_.train.steps, result.loss, static_cast<double>(row_tokens_) / row_seconds_, note_});
   if (due(config_.train.log_every) || state_.step == config_.train.steps) log_row(result);
 }
 
@@ -211,11 +220,14 @@ TrainerResult train(const Config& config, const TrainerOptions& options, Log& lo
   RunStore store(config.run.folder + "/" + run_id(config), run_info(config, options.command_line, threads));
   if (const std::string status = store.previous_status(); status == "done" || status == "diverged") {
     if (store.previous_code_version() != code_version())
-      throw StoreError(fmt::format("{} was finished ({}) by code version {}, this is {}: delete the folder to run it again, or "
-                                   "choose another run.folder", store.folder(), status, store.previous_code_version(), code_version()));
+      throw StoreError(
+          fmt::format("{} was finished ({}) by code version {}, this is {}: delete the folder to run it again, or "
+                      "choose another run.folder",
+                      store.folder(), status, store.previous_code_version(), code_version()));
     if (status == "diverged")
-      throw DivergedError(store.folder() + ": this run diverged before and would again; its results are in run.h5. Change "
-                                           "train.lr, or delete the folder to run it again");
+      throw DivergedError(store.folder() +
+                          ": this run diverged before and would again; its results are in run.h5. Change "
+                          "train.lr, or delete the folder to run it again");
     store.resume_at(INT64_MAX);
     return result_of(store, true);
   }

@@ -16,8 +16,8 @@ struct TrainerOptions {
 };
 
 struct TrainerResult {
-  std::string folder;              ///< the run folder
-  bool already_done = false;       ///< it was finished before by this code version; nothing was computed
+  std::string folder;                   ///< the run folder
+  bool already_done = false;            ///< it was finished before by this code version; nothing was computed
   std::vector<Evaluation> evaluations;  ///< of the last step: validation, test
   RunCost cost;
 };

@@ -14,7 +14,11 @@
 namespace mneme {
 
 TrainingStep::TrainingStep(const Config& config, const Task& task, SequenceModel& model, AdamW& optimizer)
-    : config_(config), task_(task), model_(model), optimizer_(optimizer), plan_(task, config.train, config.run.seed),
+    : config_(config),
+      task_(task),
+      model_(model),
+      optimizer_(optimizer),
+      plan_(task, config.train, config.run.seed),
       device_(model.parameters().front().device()) {
   if (config.model.dropout > 0) {
     dropout_ = at::globalContext().defaultGenerator(device_).clone();
@@ -24,7 +28,8 @@ TrainingStep::TrainingStep(const Config& config, const Task& task, SequenceModel
 
 StepResult TrainingStep::run(int64_t step) {
   const StepRows rows = plan_.at(step);
-  Batch batch = make_batch(task_, Split::train, static_cast<uint64_t>(config_.run.seed), rows.first, rows.rows, rows.setting);
+  Batch batch =
+      make_batch(task_, Split::train, static_cast<uint64_t>(config_.run.seed), rows.first, rows.rows, rows.setting);
   if (config_.task.loss == "all") score_every_token(batch);
   StepResult result;
   result.tokens = batch.rows() * batch.length();
@@ -35,8 +40,9 @@ StepResult TrainingStep::run(int64_t step) {
     if (!std::isfinite(result.loss)) throw DivergedError("the loss is not finite");
     result.grad_norm = optimizer_.step(result.lr);
   } catch (const DivergedError& error) {
-    throw DivergedError(fmt::format("diverged at step {} (learning rate {:.3g}): {}; a smaller train.lr or train.clip may help",
-                                    step + 1, result.lr, error.what()));
+    throw DivergedError(
+        fmt::format("diverged at step {} (learning rate {:.3g}): {}; a smaller train.lr or train.clip may help",
+                    step + 1, result.lr, error.what()));
   }
   optimizer_.zero_grad();
   return result;
@@ -50,12 +56,14 @@ double TrainingStep::accumulate_gradients(const Batch& batch) {
   double loss = 0;
   for (int64_t part = 0; part < parts; ++part) {
     const int64_t first = batch.rows() * part / parts, end = batch.rows() * (part + 1) / parts;
-    loss += micro_batch(tokens.narrow(0, first, end - first), targets.narrow(0, first, end - first), scored, tokens.numel());
+    loss += micro_batch(tokens.narrow(0, first, end - first), targets.narrow(0, first, end - first), scored,
+                        tokens.numel());
   }
   return loss;
 }
 
-double TrainingStep::micro_batch(const at::Tensor& tokens, const at::Tensor& targets, int64_t scored, int64_t all_tokens) {
+double TrainingStep::micro_batch(const at::Tensor& tokens, const at::Tensor& targets, int64_t scored,
+                                 int64_t all_tokens) {
   const int64_t length = tokens.size(1);
   const int64_t segment = config_.train.segment > 0 ? std::min(config_.train.segment, length) : length;
   double loss_sum = 0;
@@ -72,7 +80,8 @@ double TrainingStep::micro_batch(const at::Tensor& tokens, const at::Tensor& tar
     const Scored positions = scored_positions(targets.narrow(1, first, steps));
     at::Tensor loss;
     if (positions.count > 0) {
-      loss = cross_entropy_sum(model_.logits(select_scored(hidden, positions)), positions.targets) / static_cast<double>(scored);
+      loss = cross_entropy_sum(model_.logits(select_scored(hidden, positions)), positions.targets) /
+             static_cast<double>(scored);
       loss_sum += loss.item<double>();
     }
     if (context.penalty.defined()) {

@@ -19,18 +19,23 @@ TEST_CASE("each arm memorises a tiny set", "[integration]") {
   for (int64_t row = 0; row < kRows; ++row) {
     const auto list = [](int64_t unscored) {
       std::string text;
-      for (int64_t t = 0; t < kLength; ++t)
-        text += (t ? "," : "") + (t < unscored ? std::string("-1") : std::to_string(at::randint(0, 16, {1}).item<int64_t>()));
+      for (int64_t t = 0; t < kLength; ++t) {
+        if (t > 0) text += ',';
+        text += std::to_string(t < unscored ? -1 : at::randint(0, 16, {1}).item<int64_t>());
+      }
       return text;
     };
     lines += "{\"tokens\": [" + list(0) + "], \"targets\": [" + list(kLength - kScored) + "]}\n";
   }
   const std::string path = folder.path() + "/rows.jsonl";
   overwrite(path, lines);
-  const World world(tiny_config(arm(name) + std::vector<std::string>{
-      "task.kind=file", "task.file.train=" + path, "task.file.validation=" + path, "task.file.test=" + path, "task.file.vocab=16",
-      "model.width=32", "train.lr=0.01", "train.steps=150", "train.schedule=constant", "train.weight_decay=0"}));
-  AdamW adam(named_tensors(*world.model), [&](const std::string& p) { return world.model->decays(p); }, world.config.train);
+  const World world(
+      tiny_config(arm(name) + std::vector<std::string>{
+                                  "task.kind=file", "task.file.train=" + path, "task.file.validation=" + path,
+                                  "task.file.test=" + path, "task.file.vocab=16", "model.width=32", "train.lr=0.01",
+                                  "train.steps=150", "train.schedule=constant", "train.weight_decay=0"}));
+  AdamW adam(
+      named_tensors(*world.model), [&](const std::string& p) { return world.model->decays(p); }, world.config.train);
   TrainingStep step(world.config, *world.task, *world.model, adam);
   for (int64_t i = 0; i < world.config.train.steps; ++i) step.run(i);
   const Evaluation evaluation = evaluate(*world.model, *world.task, world.config, {});

@@ -25,9 +25,10 @@ namespace {
 constexpr const char* kFolder = "MNEME_TEST_RUN_FOLDER";
 
 Config run_config(const std::string& folder) {
-  return tiny_config(arm("mag") + std::vector<std::string>{"run.folder=" + folder, "model.dropout=0.1", "train.steps=120",
-                                                           "train.checkpoint_every=7", "eval.every=30", "train.log_every=5",
-                                                           "train.keep=2", "eval.samples=8"});
+  return tiny_config(arm("mag") + std::vector<std::string>{"run.folder=" + folder, "model.dropout=0.1",
+                                                           "train.steps=120", "train.checkpoint_every=7",
+                                                           "eval.every=30", "train.log_every=5", "train.keep=2",
+                                                           "eval.samples=8"});
 }
 
 TrainerResult run_here(const std::string& folder) {
@@ -48,7 +49,8 @@ pid_t start_child(const std::string& folder) {
 }
 
 void require_same(const std::string& a, const std::string& b) {
-  const std::string weights = "/checkpoint/step-120/model.safetensors", moments = "/checkpoint/step-120/optimizer.safetensors";
+  const std::string weights = "/checkpoint/step-120/model.safetensors",
+                    moments = "/checkpoint/step-120/optimizer.safetensors";
   CHECK(bytes_of(a + weights) == bytes_of(b + weights));
   CHECK(bytes_of(a + moments) == bytes_of(b + moments));
   const RunRecord left = read_run(a + "/run.h5"), right = read_run(b + "/run.h5");
@@ -91,7 +93,8 @@ TEST_CASE("kill -9 at random moments and resume: the same as never stopped", "[i
   int kills = 0;
   for (int attempt = 0; attempt < 60; ++attempt, longest_s *= 1.15) {
     const pid_t child = start_child(killed.path());
-    const auto wait = std::chrono::duration<double>(longest_s * (0.3 + 0.7 * std::generate_canonical<double, 32>(random)));
+    const auto wait =
+        std::chrono::duration<double>(longest_s * (0.3 + 0.7 * std::generate_canonical<double, 32>(random)));
     const auto end = std::chrono::steady_clock::now() + wait;
     int status = 0;
     pid_t ended = 0;
@@ -115,7 +118,8 @@ TEST_CASE("SIGTERM: the step is finished, a checkpoint saved, exit 75, and the r
   const std::string expected = run_here(whole.path()).folder;
   const std::string folder = stopped.path() + "/" + fs::path(expected).filename().string();
   const pid_t child = start_child(stopped.path());
-  while (!fs::exists(folder + "/checkpoint/latest") && kill(child, 0) == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  while (!fs::exists(folder + "/checkpoint/latest") && kill(child, 0) == 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   kill(child, SIGTERM);
   int status = 0;
   waitpid(child, &status, 0);
@@ -139,15 +143,18 @@ TEST_CASE("a finished run says so and computes nothing; another code version is 
   CHECK(again.evaluations[1].settings[0].sums == first.evaluations[1].settings[0].sums);
   CHECK(again.cost.parameters == first.cost.parameters);
   CHECK(bytes_of(first.folder + "/run.h5") == bytes);
-  python("import sys, h5py; f = h5py.File(sys.argv[1], \"r+\"); f.attrs[\"code_version\"] = \"0.0.1+old\"", {first.folder + "/run.h5"});
-  CHECK_THAT(message_of<StoreError>([&] { run_here(folder.path()); }), Contains("0.0.1+old") && Contains("delete the folder"));
+  python("import sys, h5py; f = h5py.File(sys.argv[1], \"r+\"); f.attrs[\"code_version\"] = \"0.0.1+old\"",
+         {first.folder + "/run.h5"});
+  CHECK_THAT(message_of<StoreError>([&] { run_here(folder.path()); }),
+             Contains("0.0.1+old") && Contains("delete the folder"));
 }
 
 TEST_CASE("a run that diverges keeps its results and says where", "[integration]") {
   TemporaryFolder folder;
   Log log(true);
-  const Config config = tiny_config(arm("full") + std::vector<std::string>{"run.folder=" + folder.path(), "train.lr=100", "train.warmup=0", "train.steps=60",
-                                                                           "train.weight_decay=1", "train.log_every=1"});
+  const Config config = tiny_config(
+      arm("full") + std::vector<std::string>{"run.folder=" + folder.path(), "train.lr=100", "train.warmup=0",
+                                             "train.steps=60", "train.weight_decay=1", "train.log_every=1"});
   const std::string message = message_of<DivergedError>([&] { train(config, {}, log); });
   CHECK_THAT(message, Contains("diverged at step"));
   const RunRecord record = read_run(folder.path() + "/" + run_id(config) + "/run.h5");

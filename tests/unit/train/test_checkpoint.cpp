@@ -15,7 +15,9 @@ namespace {
 /// A model with moments, and its checkpoints.
 struct Saved : World {
   explicit Saved(const Config& made, int64_t keep = 1)
-      : World(made), adam(named_tensors(*model), [](const std::string&) { return true; }, config.train),
+      : World(made),
+        adam(
+            named_tensors(*model), [](const std::string&) { return true; }, config.train),
         folder(temporary.path() + "/checkpoint", keep) {
     state.config_hash = config_hash(config);
     state.code_version = "test";
@@ -78,7 +80,8 @@ TEST_CASE("every damage is a clear error, and the earlier checkpoint can be used
   saved.move_and_save(1);
   const at::Tensor earlier = first_parameter(*saved.model);
   saved.move_and_save(2);
-  const std::string file = saved.path("step-2/") + GENERATE("model.safetensors", "optimizer.safetensors", "trainer.json");
+  const std::string file =
+      saved.path("step-2/") + GENERATE("model.safetensors", "optimizer.safetensors", "trainer.json");
   const std::string damage = GENERATE("cut", "flipped", "empty", "missing");
   std::string bytes = bytes_of(file);
   if (damage == "cut") bytes.resize(bytes.size() - 5);
@@ -100,8 +103,9 @@ TEST_CASE("a checkpoint of another model or config is refused", "[train]") {
   Saved saved(tiny_config());
   saved.move_and_save(1);
   const World wider(tiny_config({"model.width=32"}));
-  CHECK_THAT(message_of<CheckpointError>([&] { init_from(*wider.model, saved.path("step-1")); }),
-             Contains("made for another model") && Contains("embedding is float32 [64, 16] there and float32 [64, 32] here"));
+  CHECK_THAT(
+      message_of<CheckpointError>([&] { init_from(*wider.model, saved.path("step-1")); }),
+      Contains("made for another model") && Contains("embedding is float32 [64, 16] there and float32 [64, 32] here"));
   saved.config.train.lr *= 2;
   CHECK_THAT(saved.load_message(), Contains("another config") && Contains("no earlier checkpoint"));
 }
@@ -128,8 +132,10 @@ TEST_CASE("a model loads from its run folder, checkpoint folder or step folder",
     CHECK(loaded.config.eval.samples == 3);
     CHECK(first_parameter(*loaded.model).equal(first_parameter(*saved.model)));
   }
-  CHECK_THAT(message_of<ConfigError>([&] { load_model(saved.path("step-4"), {"model.width=8"}); }), Contains("leave this out"));
-  CHECK_THAT(message_of<CheckpointError>([&] { load_model(saved.temporary.path() + "/nowhere"); }), Contains("there is no checkpoint"));
+  CHECK_THAT(message_of<ConfigError>([&] { load_model(saved.path("step-4"), {"model.width=8"}); }),
+             Contains("leave this out"));
+  CHECK_THAT(message_of<CheckpointError>([&] { load_model(saved.temporary.path() + "/nowhere"); }),
+             Contains("there is no checkpoint"));
 }
 
 TEST_CASE("weights of a plain safetensors file start a model", "[train]") {

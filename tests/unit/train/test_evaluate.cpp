@@ -69,7 +69,8 @@ TEST_CASE("loss by position: the bins hold every scored token once", "[train]") 
   std::string text;
   for (int i = 0; i < 4000; ++i) text += "word " + std::to_string(i * i % 997) + ", ";
   overwrite(folder.path() + "/book.txt", text);
-  const World world(tiny_config({"task.kind=lm", "task.length=300", "task.lm.train_text=" + folder.path() + "/book.txt", "eval.samples=5"}));
+  const World world(tiny_config(
+      {"task.kind=lm", "task.length=300", "task.lm.train_text=" + folder.path() + "/book.txt", "eval.samples=5"}));
   const Evaluation evaluation = evaluate(*world.model, *world.task, world.config, {});
   CHECK(evaluation.position_edges == std::vector<int64_t>{0, 256, 1024});
   const EvalSetting& setting = evaluation.settings.at(0);

@@ -32,7 +32,8 @@ TEST_CASE("AdamW with clipping and decay on matrices only is torch::optim::AdamW
   NamedTensors own = two_parameters(options), theirs = two_parameters(options);
   AdamW adam(own, [](const std::string& name) { return name == "matrix"; }, train);
   const auto peer_options = [&](double decay) {
-    return std::make_unique<torch::optim::AdamWOptions>(torch::optim::AdamWOptions(1.0).betas({train.beta1, train.beta2}).weight_decay(decay));
+    return std::make_unique<torch::optim::AdamWOptions>(
+        torch::optim::AdamWOptions(1.0).betas({train.beta1, train.beta2}).weight_decay(decay));
   };
   torch::optim::AdamW peer({torch::optim::OptimizerParamGroup({theirs[0].second}, peer_options(0.3)),
                             torch::optim::OptimizerParamGroup({theirs[1].second}, peer_options(0))});

@@ -15,7 +15,8 @@ namespace {
 
 /// A saved model and an input of 5 rows of 50 tokens.
 struct Answers : World {
-  explicit Answers() : World(tiny_config(arm("mag") + std::vector<std::string>{"eval.segment=7", "eval.batch_tokens=14"})) {
+  explicit Answers()
+      : World(tiny_config(arm("mag") + std::vector<std::string>{"eval.segment=7", "eval.batch_tokens=14"})) {
     torch::manual_seed(5);
     tokens = at::randint(0, 64, {5, 50}, at::kLong);
     AdamW adam(named_tensors(*model), [](const std::string&) { return true; }, config.train);
@@ -71,7 +72,8 @@ TEST_CASE("bad rows leave no output behind, and an earlier one as it was", "[tra
   const std::string before = bytes_of(answers.options.output);
   answers.tokens[3][41] = 64;
   answers.write(answers.tokens);
-  CHECK_THAT(message_of<DataError>([&] { predict(answers.options); }), Contains("token 64 in row 3, column 41") && Contains("0 to 63"));
+  CHECK_THAT(message_of<DataError>([&] { predict(answers.options); }),
+             Contains("token 64 in row 3, column 41") && Contains("0 to 63"));
   answers.write(answers.tokens.flatten());
   CHECK_THAT(message_of<DataError>([&] { predict(answers.options); }), Contains("shape [rows, length]"));
   CHECK(bytes_of(answers.options.output) == before);

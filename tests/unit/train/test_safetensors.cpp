@@ -77,9 +77,11 @@ TEST_CASE("a header that lies about its data is refused", "[train]") {
     return message_of<CheckpointError>([&] { read_safetensors(path); });
   };
   CHECK_THAT(reason(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,8]}})", 8), Contains("do not fit its shape"));
-  CHECK_THAT(reason(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})", 12), Contains("does not begin where"));
+  CHECK_THAT(reason(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})", 12),
+             Contains("does not begin where"));
   CHECK_THAT(reason(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 12), Contains("12 bytes of data"));
-  CHECK_THAT(reason(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}})", 8), Contains("larger than the file"));
+  CHECK_THAT(reason(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}})", 8),
+             Contains("larger than the file"));
   CHECK_THAT(reason(R"({"a":{"dtype":"BF16","shape":[4],"data_offsets":[0,8]}})", 8), Contains("type BF16"));
   CHECK_THAT(reason(R"({"a":{"shape":[4],"data_offsets":[0,8]}})", 8), Contains("header cannot be read"));
   CHECK_THAT(reason("{not json", 8), Contains("header cannot be read"));
@@ -91,6 +93,8 @@ TEST_CASE("assigning names every difference and copies nothing", "[train]") {
       [&] { assign_tensors({{"a", a}, {"b", b}}, {{"a", at::ones({3, 2})}, {"c", at::ones({1})}}, "x.safetensors"); });
   CHECK_THAT(message, Contains("missing there: b") && Contains("unknown here: c") &&
                           Contains("a is float32 [3, 2] there and float32 [2, 3] here"));
-  CHECK_THROWS_AS(assign_tensors({{"a", a}, {"b", b}}, {{"a", at::ones({2, 3})}, {"b", at::ones({4}, at::kDouble)}}, "x"), CheckpointError);
+  CHECK_THROWS_AS(
+      assign_tensors({{"a", a}, {"b", b}}, {{"a", at::ones({2, 3})}, {"b", at::ones({4}, at::kDouble)}}, "x"),
+      CheckpointError);
   CHECK(a.sum().item<double>() == 0);
 }

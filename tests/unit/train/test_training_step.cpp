@@ -14,7 +14,9 @@ namespace {
 
 struct Steps : World {
   explicit Steps(const std::vector<std::string>& overrides)
-      : World(tiny_config(overrides)), adam(named_tensors(*model), [this](const std::string& name) { return model->decays(name); }, config.train),
+      : World(tiny_config(overrides)),
+        adam(
+            named_tensors(*model), [this](const std::string& name) { return model->decays(name); }, config.train),
         step(config, *task, *model, adam) {}
   double run(int64_t count) {
     double last = 0;
@@ -65,11 +67,13 @@ TEST_CASE("weights that are not finite end in an error that names the step", "[t
   Steps steps(arm("full"));
   steps.run(2);
   named_tensors(*steps.model)[0].second.detach().fill_(std::nan(""));
-  CHECK_THAT(message_of<DivergedError>([&] { steps.step.run(2); }), Contains("diverged at step 3") && Contains("not finite"));
+  CHECK_THAT(message_of<DivergedError>([&] { steps.step.run(2); }),
+             Contains("diverged at step 3") && Contains("not finite"));
 }
 
 TEST_CASE("dropout draws from its own stream, the same for the same seed", "[train]") {
-  Steps a(arm("full") + std::vector<std::string>{"model.dropout=0.2"}), b(arm("full") + std::vector<std::string>{"model.dropout=0.2"});
+  Steps a(arm("full") + std::vector<std::string>{"model.dropout=0.2"}),
+      b(arm("full") + std::vector<std::string>{"model.dropout=0.2"});
   torch::manual_seed(99);
   a.run(3);
   torch::manual_seed(1);

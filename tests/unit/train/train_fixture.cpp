@@ -62,7 +62,8 @@ segment = 24
 every = 10
 [runtime]
 threads = 1
-)", "tiny");
+)",
+                                          "tiny");
   for (const std::string& assignment : overrides) settings.override_with(assignment);
   Config config = resolve(settings);
   set_up_runtime(config.runtime);
@@ -78,14 +79,16 @@ std::vector<std::string> arm(const std::string& name) {
   if (name == "full") return {"model.kind=transformer"};
   if (name == "window") return {"model.kind=transformer", "model.attention=window", "model.window=8"};
   if (name == "lmm") return {"model.kind=lmm", "memory.kind=linear"};
-  const std::vector<std::string> mag{"model.kind=mag", "model.attention=window", "model.window=8", "model.persistent_tokens=2"};
+  const std::vector<std::string> mag{"model.kind=mag", "model.attention=window", "model.window=8",
+                                     "model.persistent_tokens=2"};
   if (name == "mag") return mag + std::vector<std::string>{"memory.kind=linear"};
   if (name == "mag_mlp") return mag + std::vector<std::string>{"memory.kind=neural_mlp", "memory.refresh=16"};
   if (name == "mag_off") return mag + std::vector<std::string>{"memory.kind=linear", "memory.off=true"};
   throw std::logic_error("no arm " + name);
 }
 
-World::World(const Config& made) : config(made), task(make_task(config)), model(make_model(config, model_shape(*task))) {}
+World::World(const Config& made)
+    : config(made), task(make_task(config)), model(make_model(config, model_shape(*task))) {}
 
 std::string bytes_of(const std::string& path) { return read_file(path); }
 

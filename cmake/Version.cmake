@@ -1,10 +1,11 @@
 # Writes the code version (release, commit, uncommitted changes) into a header, only when it changed.
-execute_process(COMMAND git -C ${SOURCE} rev-parse --short=12 HEAD OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE failed)
+# The last commit that touched what can change a result: a commit of prose keeps results comparable and resumable.
+set(code include src memory experiments/main CMakeLists.txt cmake)
+execute_process(COMMAND git -C ${SOURCE} log -1 --abbrev=12 --format=%h -- ${code} OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE failed)
 if(failed)
   set(commit "unknown")
 endif()
-# What can change a result: code and build files, not prose, results or scripts.
-execute_process(COMMAND git -C ${SOURCE} status --porcelain -- include src memory experiments/main CMakeLists.txt cmake OUTPUT_VARIABLE changes ERROR_QUIET)
+execute_process(COMMAND git -C ${SOURCE} status --porcelain -- ${code} OUTPUT_VARIABLE changes ERROR_QUIET)
 if(changes)
   set(dirty 1)
 else()

@@ -36,15 +36,16 @@ std::string devices() {
   return at::hasCUDA() ? fmt::format("cpu, cuda ({})", at::getNumGPUs()) : "cpu (this LibTorch has no CUDA device)";
 }
 
-std::string speed_table(int64_t threads) {
+std::string speed_table(const std::vector<GemmSpeed>& speeds) {
   std::vector<std::vector<std::string>> rows{{"threads", "1024×1024×1024", "256 of 64×64×64"}};
-  for (int64_t n : {int64_t{1}, threads}) {
-    if (n == 1 && threads == 1 && rows.size() > 1) break;
-    const GemmSpeed speed = measure_gemm(n);
-    rows.push_back({std::to_string(n), fmt::format("{:.0f}", speed.large_gflops), fmt::format("{:.0f}", speed.batched_gflops)});
-  }
+  for (const GemmSpeed& speed : speeds)
+    rows.push_back({std::to_string(speed.threads), fmt::format("{:.0f}", speed.large_gflops),
+                    fmt::format("{:.0f}", speed.batched_gflops)});
   return text_table(rows);
 }
+
+/// Threads that bring less than this are worth a warning.
+constexpr double kWorthwhile = 1.2;
 
 int doctor(const CommandLine& line) {
   line.refuse_names();
@@ -59,8 +60,13 @@ int doctor(const CommandLine& line) {
                                {"memory", memory_text()},
                                {"devices", devices()},
                                {"threads", std::to_string(threads)}}));
-  fmt::print("\nmatrix products, float32, GF/s measured now\n{}", speed_table(threads));
-  const std::vector<std::string> warnings = runtime_warnings(runtime);
+  std::vector<GemmSpeed> speeds{measure_gemm(1)};
+  if (threads > 1) speeds.push_back(measure_gemm(threads));
+  fmt::print("\nmatrix products, float32, GF/s measured now\n{}", speed_table(speeds));
+  std::vector<std::string> warnings = runtime_warnings(runtime);
+  if (speeds.back().large_gflops < kWorthwhile * speeds.front().large_gflops && threads > 1)
+    warnings.push_back(fmt::format("{} threads are hardly faster than one: other programs use the cores now, or they are "
+                                   "shared; measure again, or set runtime.threads = 1", threads));
   fmt::print("\n{}\n", warnings.empty() ? "nothing to warn about" : "warnings");
   for (const std::string& warning : warnings) fmt::print("  {}\n", warning);
   return 0;

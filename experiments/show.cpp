@@ -15,7 +15,7 @@
 namespace mneme {
 namespace {
 
-constexpr size_t kShownBefore = 120;  // tokens kept in front of an answer, and at the start and end of a row
+constexpr size_t kShownAround = 100;  // tokens kept at the ends of a long row and in front of an answer
 
 /// How an answer stands out: on a terminal in bold green, else in brackets.
 struct Marks {
@@ -39,45 +39,78 @@ Settings settings_of(const std::string& name, const std::vector<std::string>& ov
   return settings;
 }
 
-/// Tokens to print: all of a short row; of a long one the ends and what stands before an answer.
-std::vector<bool> visible(const Sample& sample, bool everything) {
-  const size_t length = sample.tokens.size();
-  std::vector<bool> result(length, everything || length <= 8 * kShownBefore);
-  if (everything || length <= 8 * kShownBefore) return result;
-  const size_t scored = static_cast<size_t>(std::count_if(sample.targets.begin(), sample.targets.end(),
-                                                          [](int64_t target) { return target >= 0; }));
-  for (size_t t = 0; t < length; ++t) {
-    const bool near_end = t < kShownBefore || t + kShownBefore >= length;
-    if (near_end) result[t] = true;
-    if (sample.targets[t] >= 0 && 2 * scored < length)
-      for (size_t back = 0; back <= std::min(t, kShownBefore); ++back) result[t - back] = true;
-  }
-  return result;
+void reveal(std::vector<bool>& shown, size_t first, size_t last) {
+  for (size_t t = first; t < std::min(last, shown.size()); ++t) shown[t] = true;
 }
+
+/// Tokens to print: all of a short row; of a long one its ends, what stands before each answer, and where the row says that
+/// answer.
+std::vector<bool> visible(const Sample& sample, bool everything) {
+  const auto& [tokens, targets, slice] = sample;
+  const size_t length = tokens.size();
+  const auto scored = static_cast<size_t>(std::count_if(targets.begin(), targets.end(), [](int64_t t) { return t >= 0; }));
+  std::vector<bool> shown(length, everything || length <= 8 * kShownAround);
+  reveal(shown, 0, kShownAround);
+  reveal(shown, length - std::min(length, kShownAround), length);
+  if (2 * scored >= length) return shown;  // every token is an answer, as in a language model
+  for (size_t t = 0; t < length; ++t) {
+    if (targets[t] < 0 || (t > 0 && targets[t - 1] >= 0)) continue;
+    const auto end = std::find_if(targets.begin() + static_cast<ptrdiff_t>(t), targets.end(), [](int64_t x) { return x < 0; });
+    reveal(shown, t - std::min(t, kShownAround), static_cast<size_t>(end - targets.begin()) + 1);
+    const auto before = tokens.begin() + static_cast<ptrdiff_t>(t) + 1;
+    const auto said = std::find_end(tokens.begin(), before, targets.begin() + static_cast<ptrdiff_t>(t), end);
+    if (said == before) continue;
+    const size_t at = static_cast<size_t>(said - tokens.begin());
+    reveal(shown, at - std::min(at, kShownAround), at + kShownAround / 2);
+  }
+  return shown;
+}
+
+/// Builds the text of a row; neighbouring answers share one mark.
+class RowWriter {
+ public:
+  explicit RowWriter(Marks marks) : marks_(std::move(marks)) {}
+  void plain(const std::string& text) { mark(false), text_ += text; }
+  void answer(const std::string& text) { mark(true), text_ += text; }
+  bool in_answer() const { return marked_; }
+  std::string finish() { return mark(false), text_; }
+
+ private:
+  void mark(bool on) {
+    if (on != marked_) text_ += on ? marks_.open : marks_.close;
+    marked_ = on;
+  }
+  Marks marks_;
+  std::string text_;
+  bool marked_ = false;
+};
 
 std::string row_text(const Task& task, const Sample& sample, bool everything, const Marks& marks) {
   const size_t length = sample.tokens.size();
   const bool all_scored = std::all_of(sample.targets.begin(), sample.targets.end() - 1, [](int64_t t) { return t >= 0; });
   const std::vector<bool> shown = visible(sample, everything);
-  std::string text;
+  RowWriter writer(marks);
   size_t hidden = 0;
-  bool marked = false;  // the next token is an answer that the row itself goes on with (teacher forcing)
+  bool answer = false;  // this token is the answer to those before it
   for (size_t t = 0; t < length; ++t) {
     if (!shown[t]) {
       ++hidden;
       continue;
     }
-    if (hidden) text += fmt::format(" … {} tokens … ", hidden), hidden = 0;
+    if (hidden > 0) writer.plain(fmt::format(" … {} tokens … ", hidden));
+    hidden = 0;
     const std::string token = task.token_text(sample.tokens[t]);
-    text += marked ? marks.open + token + marks.close : token;
-    marked = false;
+    answer ? writer.answer(token) : writer.plain(token);
     const int64_t target = sample.targets[t];
-    if (target < 0 || all_scored) continue;
-    marked = t + 1 < length && sample.tokens[t + 1] == target;
-    if (!marked) text += marks.open + "→" + trim(task.token_text(target)) + marks.close + " ";
+    answer = target >= 0 && !all_scored && t + 1 < length && sample.tokens[t + 1] == target;
+    if (target < 0 || all_scored || answer) continue;
+    // Asked for, but not what the row goes on with: an answer of its own, or the last token of one.
+    const std::string text = task.token_text(target);
+    const bool goes_on = writer.in_answer() && t + 1 == length;
+    goes_on ? writer.answer(text) : writer.answer("→" + trim(text));
+    writer.plain(goes_on ? "" : " ");
   }
-  if (hidden) text += fmt::format(" … {} tokens", hidden);
-  return all_scored ? text + "\n(every token is the answer to those before it)" : text;
+  return writer.finish() + (all_scored ? "\n(every token is the answer to those before it)" : "");
 }
 
 Split parse_split(const std::string& name) {

@@ -27,7 +27,7 @@ Tokens tokens_of(const Config& config) {
   const StepPlan steps(*task, config.train, config.run.seed);
   for (int64_t step = 0; step < config.train.steps; ++step) {
     const StepRows rows = steps.at(step);
-    tokens.training += rows.rows * task->length(rows.setting) * config.train.accumulate;
+    tokens.training += rows.rows * task->length(rows.setting);
   }
   for (const Setting& setting : task->test_settings())
     tokens.test += eval_rows(*task, config.eval, Split::test, setting) * task->length(setting);

@@ -121,7 +121,12 @@ class SweepRunner {
       const bool again = state.status == "failed";  // a diverged run would diverge again
       return keep(i, state.status + " in an earlier launch" + (again ? " (--retry-failed tries again)" : ""));
     }
-    start(i);
+    try {
+      start(i);
+    } catch (const StoreError& error) {  // a full disk: the others may still have room
+      settle(i, Kind::failed, error.what());
+      keep(i, std::string("not started: ") + error.what());
+    }
   }
 
   void start(size_t i) {

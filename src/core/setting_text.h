@@ -10,7 +10,10 @@ namespace mneme {
 /// {8, 2048} → "8x2048".
 inline std::string setting_text(const std::vector<int64_t>& setting) {
   std::string text;
-  for (const int64_t value : setting) text += (text.empty() ? "" : "x") + std::to_string(value);
+  for (const int64_t value : setting) {
+    if (!text.empty()) text += 'x';
+    text += std::to_string(value);
+  }
   return text;
 }
 

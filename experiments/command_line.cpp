@@ -24,7 +24,8 @@ bool is_override(const std::string& text) {
   if (equals == std::string::npos || equals == 0) return false;
   const std::string key = text.substr(0, equals);
   return key.find('.') != std::string::npos &&
-         key.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.") == std::string::npos &&
+         key.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.") ==
+             std::string::npos &&
          key.front() != '.';
 }
 
@@ -49,8 +50,9 @@ CommandLine::CommandLine(std::string command, const po::options_description& opt
   try {
     po::store(po::command_line_parser(arguments).options(all).positional(positional).style(strict).run(), values_);
   } catch (const po::unknown_option& error) {
-    throw UsageError(fmt::format("mneme {} has no option {}{} (mneme {} --help lists them)", command_, error.get_option_name(),
-                                 did_you_mean(error.get_option_name(), option_names(options)), command_));
+    throw UsageError(fmt::format("mneme {} has no option {}{} (mneme {} --help lists them)", command_,
+                                 error.get_option_name(), did_you_mean(error.get_option_name(), option_names(options)),
+                                 command_));
   } catch (const po::error& error) {
     throw UsageError(fmt::format("mneme {}: {}; see mneme {} --help", command_, error.what(), command_));
   }
@@ -66,8 +68,7 @@ std::string CommandLine::typed() const {
 }
 
 const std::string& CommandLine::text(const std::string& name) const {
-  if (!has(name))
-    throw UsageError(fmt::format("mneme {} needs --{}; see mneme {} --help", command_, name, command_));
+  if (!has(name)) throw UsageError(fmt::format("mneme {} needs --{}; see mneme {} --help", command_, name, command_));
   return values_[name].as<std::string>();
 }
 
@@ -108,7 +109,8 @@ void CommandLine::refuse_overrides() const {
 
 void CommandLine::refuse_names() const {
   if (!names_.empty())
-    throw UsageError(fmt::format("mneme {} takes no argument '{}'; see mneme {} --help", command_, names_.front(), command_));
+    throw UsageError(
+        fmt::format("mneme {} takes no argument '{}'; see mneme {} --help", command_, names_.front(), command_));
 }
 
 }  // namespace mneme

@@ -52,21 +52,24 @@ int doctor(const CommandLine& line) {
   line.refuse_overrides();
   RuntimeOptions runtime;
   const int64_t threads = set_up_runtime(runtime);
-  fmt::print("{}", text_table({{"program", "mneme " + code_version() + (code_dirty() ? " with uncommitted changes" : "")},
-                               {"LibTorch", libtorch_version()},
-                               {"BLAS", blas_description()},
-                               {"HDF5", hdf5_version()},
-                               {"processor", fmt::format("{}, {} usable cores", cpu_model(), usable_cores())},
-                               {"memory", memory_text()},
-                               {"devices", devices()},
-                               {"threads", std::to_string(threads)}}));
+  fmt::print("{}",
+             text_table({{"program", "mneme " + code_version() + (code_dirty() ? " with uncommitted changes" : "")},
+                         {"LibTorch", libtorch_version()},
+                         {"BLAS", blas_description()},
+                         {"HDF5", hdf5_version()},
+                         {"processor", fmt::format("{}, {} usable cores", cpu_model(), usable_cores())},
+                         {"memory", memory_text()},
+                         {"devices", devices()},
+                         {"threads", std::to_string(threads)}}));
   std::vector<GemmSpeed> speeds{measure_gemm(1)};
   if (threads > 1) speeds.push_back(measure_gemm(threads));
   fmt::print("\nmatrix products, float32, GF/s measured now\n{}", speed_table(speeds));
   std::vector<std::string> warnings = runtime_warnings(runtime);
   if (speeds.back().large_gflops < kWorthwhile * speeds.front().large_gflops && threads > 1)
-    warnings.push_back(fmt::format("{} threads are hardly faster than one: other programs use the cores now, or they are "
-                                   "shared; measure again, or set runtime.threads = 1", threads));
+    warnings.push_back(
+        fmt::format("{} threads are hardly faster than one: other programs use the cores now, or they are "
+                    "shared; measure again, or set runtime.threads = 1",
+                    threads));
   fmt::print("\n{}\n", warnings.empty() ? "nothing to warn about" : "warnings");
   for (const std::string& warning : warnings) fmt::print("  {}\n", warning);
   return 0;
@@ -79,8 +82,9 @@ Command doctor_command() {
   command.name = "doctor";
   command.summary = "versions, measured speed, and warnings about this machine";
   command.usage = "";
-  command.details = "Prints versions, BLAS, HDF5, processor and devices, measures matrix products on one and on all threads, "
-                    "and warns about what will make runs slow or different.";
+  command.details =
+      "Prints versions, BLAS, HDF5, processor and devices, measures matrix products on one and on all threads, "
+      "and warns about what will make runs slow or different.";
   command.example = "mneme doctor";
   command.run = doctor;
   return command;

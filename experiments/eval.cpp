@@ -40,8 +40,8 @@ Evaluation measure(LoadedModel& loaded, const Task& task, Split split, bool quie
 }
 
 /// As run.h5, so that tables and pages read it; costs are those of the training, where its run file is still there.
-void store(const std::string& path, const LoadedModel& loaded, const Evaluation& evaluation, const std::string& command_line,
-           int64_t threads) {
+void store(const std::string& path, const LoadedModel& loaded, const Evaluation& evaluation,
+           const std::string& command_line, int64_t threads) {
   RunRecord record;
   record.info = run_info(loaded.config, command_line, threads);
   record.status = "done";
@@ -83,11 +83,14 @@ Command eval_command() {
   command.name = "eval";
   command.summary = "evaluate a trained model on other lengths, settings or tasks";
   command.usage = "CHECKPOINT|RUN_FOLDER [key=value ...]";
-  command.details = "key=value changes task, eval and runtime options; model and memory options belong to the weights. Long "
-                    "rows are read in calls of eval.segment tokens with carried state, in bounded memory.";
-  command.example = "mneme eval results/runs/mqar-mag-1a2b3c4d task.mqar.test=512x64,2048x128 --output results/longer.h5";
+  command.details =
+      "key=value changes task, eval and runtime options; model and memory options belong to the weights. Long "
+      "rows are read in calls of eval.segment tokens with carried state, in bounded memory.";
+  command.example =
+      "mneme eval results/runs/mqar-mag-1a2b3c4d task.mqar.test=512x64,2048x128 --output results/longer.h5";
   command.options.add_options()("split", po::value<std::string>()->value_name("NAME"), "test or validation (test)")(
-      "output,o", po::value<std::string>()->value_name("FILE.h5"), "store the result; tables and pages read it as a run");
+      "output,o", po::value<std::string>()->value_name("FILE.h5"),
+      "store the result; tables and pages read it as a run");
   command.run = eval;
   return command;
 }

@@ -33,10 +33,10 @@ void print_run(const RunRecord& run) {
             {"machine", fmt::format("{}, {}, {} threads", info.cpu_model, info.device, info.threads)},
             {"parameters", with_separators(run.cost.parameters)},
             {"state bytes", with_separators(run.cost.state_bytes) + " per sequence at the training length"},
-            {"training", fmt::format("{} tokens, {} tokens/s, {:.0f} s, peak {:.0f} MiB",
-                                     with_separators(run.cost.training_tokens),
-                                     with_separators(static_cast<int64_t>(run.cost.tokens_per_s)), run.cost.wall_seconds,
-                                     run.cost.peak_mib)}};
+            {"training",
+             fmt::format("{} tokens, {} tokens/s, {:.0f} s, peak {:.0f} MiB", with_separators(run.cost.training_tokens),
+                         with_separators(static_cast<int64_t>(run.cost.tokens_per_s)), run.cost.wall_seconds,
+                         run.cost.peak_mib)}};
   if (!run.train.empty())
     rows.push_back({"last step", fmt::format("{}, loss {:.4f}", run.train.back().step, run.train.back().loss)});
   fmt::print("{}", text_table(rows));
@@ -63,7 +63,8 @@ void print_checkpoint(const std::string& path) {
     const bool spread = tensor.numel() > 1;
     rows.push_back({name, sizes.empty() ? "scalar" : join(sizes, "×"), with_separators(tensor.numel()),
                     fmt::format("{:.4f}", tensor.mean().item<double>()),
-                    spread ? fmt::format("{:.4f}", tensor.std().item<double>()) : "-", loaded.model->decays(name) ? "yes" : "no"});
+                    spread ? fmt::format("{:.4f}", tensor.std().item<double>()) : "-",
+                    loaded.model->decays(name) ? "yes" : "no"});
   }
   fmt::print("\n{}", text_table(rows));
 }
@@ -71,7 +72,8 @@ void print_checkpoint(const std::string& path) {
 int inspect(const CommandLine& line) {
   line.refuse_overrides();
   const std::string& path = line.only_name("run.h5, RUN_FOLDER or CHECKPOINT");
-  if (!fs::exists(path)) throw StoreError("there is no " + path + "; give a run.h5, a run folder or a checkpoint folder");
+  if (!fs::exists(path))
+    throw StoreError("there is no " + path + "; give a run.h5, a run folder or a checkpoint folder");
   const bool run_folder = fs::exists(path + "/run.h5");
   if (!run_folder && fs::is_directory(path)) {
     print_checkpoint(path);
@@ -94,8 +96,9 @@ Command inspect_command() {
   command.name = "inspect";
   command.summary = "what a run.h5, a table's .h5 or a checkpoint holds";
   command.usage = "FILE.h5|RUN_FOLDER|CHECKPOINT";
-  command.details = "A run: where it came from, its cost and its last evaluations. A checkpoint folder (RUN_FOLDER/checkpoint "
-                    "or a step folder in it): the table of its parameters.";
+  command.details =
+      "A run: where it came from, its cost and its last evaluations. A checkpoint folder (RUN_FOLDER/checkpoint "
+      "or a step folder in it): the table of its parameters.";
   command.example = "mneme inspect results/runs/mqar-transformer-1a2b3c4d/checkpoint";
   command.options.add_options()("config", "also the resolved config of a run");
   command.run = inspect;

@@ -1,8 +1,8 @@
 // Child processes of this program with a thread budget, a few at a time.
 //
-// Each child is the program itself with other arguments, in a process group of its own, so that a Ctrl-C on the terminal
-// reaches it once, through us. OpenMP reads its thread count before main, so the budget is in the environment that the
-// child starts with. If we die, however we die, the children get SIGTERM and stop at a checkpoint.
+// Each child is the program itself with other arguments, in a process group of its own, so that a Ctrl-C on the
+// terminal reaches it once, through us. OpenMP reads its thread count before main, so the budget is in the environment
+// that the child starts with. If we die, however we die, the children get SIGTERM and stop at a checkpoint.
 #pragma once
 
 #include <sys/types.h>
@@ -18,9 +18,9 @@ namespace mneme {
 class JobPool {
  public:
   struct Ended {
-    size_t job;        // as given to `start`
-    int exit_status;   // of the process, −1 when a signal ended it
-    int signal;        // that ended it, or 0
+    size_t job;       // as given to `start`
+    int exit_status;  // of the process, −1 when a signal ended it
+    int signal;       // that ended it, or 0
   };
 
   /// Blocks SIGINT, SIGTERM and SIGCHLD for its lifetime: `wait` receives them.

@@ -34,8 +34,9 @@ int predict_main(const CommandLine& line) {
   const InterruptGuard guard;
   const PredictSummary summary = predict(options);
   const double tokens = static_cast<double>(summary.rows * summary.length);
-  fmt::print("{}: {} rows of {} tokens, answers at {} positions each, step {}, {} tokens/s\n", options.output, summary.rows,
-             summary.length, summary.positions, summary.step, with_separators(static_cast<int64_t>(tokens / summary.seconds)));
+  fmt::print("{}: {} rows of {} tokens, answers at {} positions each, step {}, {} tokens/s\n", options.output,
+             summary.rows, summary.length, summary.positions, summary.step,
+             with_separators(static_cast<int64_t>(tokens / summary.seconds)));
   return 0;
 }
 
@@ -48,12 +49,13 @@ Command predict_command() {
   command.name = "predict";
   command.summary = "a trained model's answers on your own rows, from HDF5 to HDF5";
   command.usage = "CHECKPOINT|RUN_FOLDER --input x.h5 --output y.h5";
-  command.details = "Reads `tokens`, int64 [N,T]; writes `argmax`, int64 [N,T] and, with --logits, `logits`, float32 [N,T,V]: "
-                    "at each position what the model says next. Long rows and large files are read in bounded memory.";
+  command.details =
+      "Reads `tokens`, int64 [N,T]; writes `argmax`, int64 [N,T] and, with --logits, `logits`, float32 [N,T,V]: "
+      "at each position what the model says next. Long rows and large files are read in bounded memory.";
   command.example = "mneme predict results/runs/mqar-mag-1a2b3c4d --input rows.h5 --output answers.h5 --last 1";
-  command.options.add_options()("input,i", text("FILE.h5"), "rows to read")("output,o", text("FILE.h5"), "answers to write")(
-      "last", text("N"), "only the last N positions of each row")("logits", "also the logits")(
-      "threads", text("N"), "threads (all cores)");
+  command.options.add_options()("input,i", text("FILE.h5"), "rows to read")(
+      "output,o", text("FILE.h5"), "answers to write")("last", text("N"), "only the last N positions of each row")(
+      "logits", "also the logits")("threads", text("N"), "threads (all cores)");
   command.run = predict_main;
   return command;
 }

@@ -30,8 +30,8 @@ namespace {
 constexpr size_t kHelpWidth = 110;
 
 std::vector<Command> all_commands() {
-  return {run_command(),     eval_command(),  sweep_command(), table_command(),   report_command(), predict_command(),
-          show_command(),    list_command(),  options_command(), config_command(), inspect_command(), doctor_command()};
+  return {run_command(),  eval_command(), sweep_command(),   table_command(),  report_command(),  predict_command(),
+          show_command(), list_command(), options_command(), config_command(), inspect_command(), doctor_command()};
 }
 
 std::string program_help(const std::vector<Command>& commands) {
@@ -39,7 +39,8 @@ std::string program_help(const std::vector<Command>& commands) {
   for (const Command& command : commands) rows.push_back({"  " + command.name, command.summary});
   return "mneme: memory-augmented sequence models, measured fairly\n\nusage: mneme COMMAND [arguments]\n\n" +
          text_table(rows) +
-         "\nmneme COMMAND --help describes one of them. Exit status: 0 done, 1 failed, 2 wrong command line or config,\n"
+         "\nmneme COMMAND --help describes one of them. Exit status: 0 done, 1 failed, 2 wrong command line or "
+         "config,\n"
          "75 interrupted (the same command resumes).\n";
 }
 
@@ -69,7 +70,8 @@ int dispatch(const std::vector<std::string>& arguments) {
   for (const Command& command : commands) names.push_back(command.name);
   const auto found = std::find(names.begin(), names.end(), name);
   if (found == names.end())
-    throw UsageError(fmt::format("there is no command '{}'{} (mneme --help lists them)", name, did_you_mean(name, names)));
+    throw UsageError(
+        fmt::format("there is no command '{}'{} (mneme --help lists them)", name, did_you_mean(name, names)));
 
   Command& command = commands[static_cast<size_t>(found - names.begin())];
   command.options.add_options()("help,h", "this text")("quiet,q", "no progress on stderr");

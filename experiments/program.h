@@ -15,10 +15,10 @@ namespace mneme {
 
 struct Command {
   std::string name;
-  std::string summary;   ///< one line of `mneme --help`
-  std::string usage;     ///< arguments after "mneme NAME"
-  std::string details;   ///< paragraph of `mneme NAME --help`
-  std::string example;   ///< a command that works in the checkout
+  std::string summary;  ///< one line of `mneme --help`
+  std::string usage;    ///< arguments after "mneme NAME"
+  std::string details;  ///< paragraph of `mneme NAME --help`
+  std::string example;  ///< a command that works in the checkout
   boost::program_options::options_description options{"Options", 110};
   std::function<int(const CommandLine&)> run;
 };
@@ -37,7 +37,8 @@ Command config_command();
 Command inspect_command();
 Command doctor_command();
 
-/// Registers the plug-ins of the checkout, runs the subcommand, turns exceptions into messages. Returns the exit status.
+/// Registers the plug-ins of the checkout, runs the subcommand, turns exceptions into messages. Returns the exit
+/// status.
 int run_program(const std::vector<std::string>& arguments);
 
 }  // namespace mneme

@@ -23,7 +23,8 @@ void write_figures(const std::string& folder, const std::vector<RunRecord>& runs
   std::set<std::string> tasks;
   for (const RunRecord& run : runs) tasks.insert(run.value("task.kind"));
   for (const std::string& task : tasks)
-    for (const auto& [name, svg] : task_figures(runs, task, rows)) write_file(std::filesystem::path(folder) / (name + ".svg"), svg);
+    for (const auto& [name, svg] : task_figures(runs, task, rows))
+      write_file(std::filesystem::path(folder) / (name + ".svg"), svg);
 }
 
 int report(const CommandLine& line) {
@@ -48,14 +49,15 @@ Command report_command() {
   command.name = "report";
   command.summary = "one self-contained HTML page: tables, curves, costs, provenance";
   command.usage = "[RUN_FOLDER|FILE.h5|SWEEP.ini ...] [key=value ...]";
-  command.details = "Prints the path of the page it writes. Without names: everything in results/runs. key=value belongs to "
-                    "sweep files.";
+  command.details =
+      "Prints the path of the page it writes. Without names: everything in results/runs. key=value belongs to "
+      "sweep files.";
   command.example = "mneme report experiments/reproduce/quickstart/short.ini --output results/quickstart/index.html";
   command.options.add_options()("output,o", text("FILE"), "the page (results/report.html)")(
       "title", text("TEXT"), "heading (Mneme)")("introduction", text("TEXT"), "a paragraph below the heading")(
       "rows", text("KEY"), "what is compared: a label or config key (arm)")(
-      "figures", text("FOLDER"), "also every figure as an SVG file")(
-      "allow-mixed-versions", "runs of different code versions on one page");
+      "figures", text("FOLDER"), "also every figure as an SVG file")("allow-mixed-versions",
+                                                                     "runs of different code versions on one page");
   command.run = report;
   return command;
 }

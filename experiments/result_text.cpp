@@ -37,7 +37,8 @@ std::string evaluation_text(const Evaluation& evaluation) {
     rows.push_back(row);
   }
   return fmt::format("{} · {} split · step {} · metric {} · chance {}\n{}", evaluation.task, evaluation.split,
-                     evaluation.step, evaluation.metric, value_text(evaluation.metric, evaluation.chance), text_table(rows));
+                     evaluation.step, evaluation.metric, value_text(evaluation.metric, evaluation.chance),
+                     text_table(rows));
 }
 
 double mean_over_settings(const Evaluation& evaluation, const std::string& metric) {

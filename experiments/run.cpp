@@ -38,9 +38,10 @@ Command run_command() {
   command.name = "run";
   command.summary = "train and evaluate one config";
   command.usage = "CONFIG|RUN_FOLDER [key=value ...]";
-  command.details = "Trains, evaluates on the validation and test splits and writes the run folder, below run.folder. A run "
-                    "that was interrupted or killed goes on from its last checkpoint, bitwise as if it had never stopped; a "
-                    "finished one says so. Prints the run folder and the test results.";
+  command.details =
+      "Trains, evaluates on the validation and test splits and writes the run folder, below run.folder. A run "
+      "that was interrupted or killed goes on from its last checkpoint, bitwise as if it had never stopped; a "
+      "finished one says so. Prints the run folder and the test results.";
   command.example = "mneme run configs/smoke/mqar_mag.ini run.seed=2 train.steps=40";
   command.options.add_options()("init-from", po::value<std::string>()->value_name("PATH"),
                                 "start from the weights of a checkpoint, run folder or .safetensors file");

@@ -56,7 +56,8 @@ std::vector<RunRecord> named_runs(const CommandLine& line) {
   }
   if (line.names().empty()) {
     if (!fs::is_directory(kDefaultRuns))
-      throw StoreError(std::string("there is no ") + kDefaultRuns + "; name run folders, a table's .h5 or a sweep file");
+      throw StoreError(std::string("there is no ") + kDefaultRuns +
+                       "; name run folders, a table's .h5 or a sweep file");
     paths.push_back(kDefaultRuns);
   }
   if (!line.overrides().empty() && paths.size() == std::max<size_t>(1, line.names().size()))

@@ -9,9 +9,10 @@
 
 namespace mneme {
 
-/// Names on the command line: run folders, folders of them, run.h5 and table files, or sweep files (*.ini); without any,
-/// results/runs. A sweep file stands for its runs proper, with the command line's overrides; those not there yet come as
-/// records of status "missing", so that no table leaves them out silently. StoreError where there is no run at all.
+/// Names on the command line: run folders, folders of them, run.h5 and table files, or sweep files (*.ini); without
+/// any, results/runs. A sweep file stands for its runs proper, with the command line's overrides; those not there yet
+/// come as records of status "missing", so that no table leaves them out silently. StoreError where there is no run at
+/// all.
 std::vector<RunRecord> named_runs(const CommandLine& line);
 
 }  // namespace mneme

@@ -43,19 +43,21 @@ void reveal(std::vector<bool>& shown, size_t first, size_t last) {
   for (size_t t = first; t < std::min(last, shown.size()); ++t) shown[t] = true;
 }
 
-/// Tokens to print: all of a short row; of a long one its ends, what stands before each answer, and where the row says that
-/// answer.
+/// Tokens to print: all of a short row; of a long one its ends, what stands before each answer, and where the row says
+/// that answer.
 std::vector<bool> visible(const Sample& sample, bool everything) {
   const auto& [tokens, targets, slice] = sample;
   const size_t length = tokens.size();
-  const auto scored = static_cast<size_t>(std::count_if(targets.begin(), targets.end(), [](int64_t t) { return t >= 0; }));
+  const auto scored =
+      static_cast<size_t>(std::count_if(targets.begin(), targets.end(), [](int64_t t) { return t >= 0; }));
   std::vector<bool> shown(length, everything || length <= 8 * kShownAround);
   reveal(shown, 0, kShownAround);
   reveal(shown, length - std::min(length, kShownAround), length);
   if (2 * scored >= length) return shown;  // every token is an answer, as in a language model
   for (size_t t = 0; t < length; ++t) {
     if (targets[t] < 0 || (t > 0 && targets[t - 1] >= 0)) continue;
-    const auto end = std::find_if(targets.begin() + static_cast<ptrdiff_t>(t), targets.end(), [](int64_t x) { return x < 0; });
+    const auto end =
+        std::find_if(targets.begin() + static_cast<ptrdiff_t>(t), targets.end(), [](int64_t x) { return x < 0; });
     reveal(shown, t - std::min(t, kShownAround), static_cast<size_t>(end - targets.begin()) + 1);
     const auto before = tokens.begin() + static_cast<ptrdiff_t>(t) + 1;
     const auto said = std::find_end(tokens.begin(), before, targets.begin() + static_cast<ptrdiff_t>(t), end);
@@ -87,7 +89,8 @@ class RowWriter {
 
 std::string row_text(const Task& task, const Sample& sample, bool everything, const Marks& marks) {
   const size_t length = sample.tokens.size();
-  const bool all_scored = std::all_of(sample.targets.begin(), sample.targets.end() - 1, [](int64_t t) { return t >= 0; });
+  const bool all_scored =
+      std::all_of(sample.targets.begin(), sample.targets.end() - 1, [](int64_t t) { return t >= 0; });
   const std::vector<bool> shown = visible(sample, everything);
   RowWriter writer(marks);
   size_t hidden = 0;
@@ -122,7 +125,8 @@ Split parse_split(const std::string& name) {
 std::string describe_row(const Task& task, const Setting& setting, const Sample& sample, uint64_t index) {
   std::string text = fmt::format("row {}", index);
   for (size_t i = 0; i < setting.size(); ++i) text += fmt::format(" · {} {}", task.axes().at(i), setting[i]);
-  for (size_t i = 0; i < sample.slice.size(); ++i) text += fmt::format(" · {} {}", task.row_axes().at(i), sample.slice[i]);
+  for (size_t i = 0; i < sample.slice.size(); ++i)
+    text += fmt::format(" · {} {}", task.row_axes().at(i), sample.slice[i]);
   const auto scored = std::count_if(sample.targets.begin(), sample.targets.end(), [](int64_t t) { return t >= 0; });
   return text + fmt::format(" · {} tokens, {} scored", sample.tokens.size(), scored);
 }
@@ -135,7 +139,8 @@ int show(const CommandLine& line) {
   uint64_t rows = static_cast<uint64_t>(line.integer_or("rows", 3, 1, 1000));
   const uint64_t first = static_cast<uint64_t>(line.integer_or("first", 0, 0, INT64_MAX / 2));
   if (const uint64_t there = task->rows(split); there > 0) {
-    if (first >= there) throw UsageError(fmt::format("--first {}: the task has {} {} rows", first, there, to_string(split)));
+    if (first >= there)
+      throw UsageError(fmt::format("--first {}: the task has {} {} rows", first, there, to_string(split)));
     rows = std::min(rows, there - first);
   }
   const uint64_t seed = static_cast<uint64_t>(split == Split::test ? config.eval.seed : config.run.seed);
@@ -159,8 +164,9 @@ Command show_command() {
   command.name = "show";
   command.summary = "print sample rows of a task as a person reads them";
   command.usage = "TASK|CONFIG [key=value ...]";
-  command.details = "Prints rows exactly as a model gets them, the settings in turn. Answers are marked: bold on a terminal, "
-                    "[in brackets] otherwise; [→x] is an answer that is asked for but not in the row.";
+  command.details =
+      "Prints rows exactly as a model gets them, the settings in turn. Answers are marked: bold on a terminal, "
+      "[in brackets] otherwise; [→x] is an answer that is asked for but not in the row.";
   command.example = "mneme show mqar task.mqar.train=64x4 --rows 2";
   command.options.add_options()("rows,n", po::value<std::string>()->value_name("N"), "rows to print (3)")(
       "first", po::value<std::string>()->value_name("I"), "index of the first row (0)")(

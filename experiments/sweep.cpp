@@ -30,8 +30,8 @@ SweepOptions options_of(const CommandLine& line) {
 }
 
 size_t count(const std::vector<SweepOutcome>& outcomes, Kind kind) {
-  return static_cast<size_t>(
-      std::count_if(outcomes.begin(), outcomes.end(), [&](const SweepOutcome& outcome) { return outcome.kind == kind; }));
+  return static_cast<size_t>(std::count_if(outcomes.begin(), outcomes.end(),
+                                           [&](const SweepOutcome& outcome) { return outcome.kind == kind; }));
 }
 
 /// Prints what became of the runs; throws Interrupted when some are still to be run.
@@ -51,8 +51,8 @@ void conclude(const std::vector<SweepOutcome>& outcomes, const std::string& what
 /// Throws unless all runs are done.
 void require_all_done(const std::vector<SweepOutcome>& outcomes) {
   if (const size_t failed = count(outcomes, Kind::failed))
-    throw Error(fmt::format("{} of {} runs failed, see the list; once the cause is gone, --retry-failed tries again", failed,
-                            outcomes.size()));
+    throw Error(fmt::format("{} of {} runs failed, see the list; once the cause is gone, --retry-failed tries again",
+                            failed, outcomes.size()));
   if (const size_t elsewhere = count(outcomes, Kind::in_use))
     throw Error(fmt::format("{} of {} runs are still run by other processes", elsewhere, outcomes.size()));
 }
@@ -70,7 +70,8 @@ std::vector<LrChoice> tune(const Sweep& sweep, const SweepOptions& options) {
 }
 
 /// The runs proper. Combinations none of whose trials finished go to `hopeless` as failed; the others go on.
-std::vector<SweepRun> runs_of(const Sweep& sweep, const std::vector<LrChoice>& choices, std::vector<SweepOutcome>& hopeless) {
+std::vector<SweepRun> runs_of(const Sweep& sweep, const std::vector<LrChoice>& choices,
+                              std::vector<SweepOutcome>& hopeless) {
   std::vector<double> rates;
   for (const LrChoice& choice : choices) rates.push_back(choice.chosen > 0 ? choice.chosen : sweep.lr.front());
   std::vector<SweepRun> runs = sweep.runs(rates);
@@ -98,8 +99,10 @@ int run_index(const Sweep& sweep, size_t index, const SweepOptions& options) {
   if (index >= plan.runs.size())
     throw UsageError(fmt::format("--index {}: the sweep has runs 0 to {}", index, plan.runs.size() - 1));
   if (index >= plan.tuning && !plan.rates_known)
-    throw Error(fmt::format("--index {} needs the learning-rate trials, indices 0 to {}, to be finished first (mneme sweep "
-                            "FILE --list shows them)", index, plan.tuning - 1));
+    throw Error(
+        fmt::format("--index {} needs the learning-rate trials, indices 0 to {}, to be finished first (mneme sweep "
+                    "FILE --list shows them)",
+                    index, plan.tuning - 1));
   if (index >= plan.tuning && plan.tuning > 0) store_choice(sweep, choose_lr(sweep));
   const auto outcomes = run_all({plan.runs[index]}, options, "");
   conclude(outcomes, "run " + std::to_string(index));
@@ -136,11 +139,12 @@ Command sweep_command() {
   command.name = "sweep";
   command.summary = "run every combination of a sweep file, several at a time";
   command.usage = "FILE [key=value ...]";
-  command.details = "Runs are child processes, each in its run folder below run.folder. Finished runs are skipped and "
-                    "interrupted ones resumed, so launching again is resuming; several launches, also on other machines, may "
-                    "share the folder. A failing run is recorded and the others go on. key=value holds for every run; "
-                    "sweep.seeds=1,2 and sweep.lr= change the axes.";
-  command.example = "mneme sweep configs/sweeps/smoke.ini --jobs 2";
+  command.details =
+      "Runs are child processes, each in its run folder below run.folder. Finished runs are skipped and "
+      "interrupted ones resumed, so launching again is resuming; several launches, also on other machines, may "
+      "share the folder. A failing run is recorded and the others go on. key=value holds for every run; "
+      "sweep.seeds=1,2 and sweep.lr= change the axes.";
+  command.example = "mneme sweep experiments/reproduce/quickstart/short.ini --jobs 2";
   command.options.add_options()("jobs,j", po::value<std::string>()->value_name("N"),
                                 "runs at a time; each gets cores / N threads (one per core)")(
       "list", "print index, id, state and labels of every run")("index", po::value<std::string>()->value_name("I"),

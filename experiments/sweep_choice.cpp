@@ -25,8 +25,10 @@ LrTrial read_trial(const SweepRun& run, std::string& metric) {
   const RunRecord record = read_run(folder);
   const Evaluation* evaluation = record.last_evaluation(run.config.task.kind, "validation");
   if (!evaluation)
-    throw StoreError(fmt::format("{}/run.h5 has no evaluation on the validation split, by which the learning rate is chosen; "
-                                 "remove the folder and launch the sweep again", folder));
+    throw StoreError(
+        fmt::format("{}/run.h5 has no evaluation on the validation split, by which the learning rate is chosen; "
+                    "remove the folder and launch the sweep again",
+                    folder));
   metric = evaluation->metric;
   trial.value = mean_over_settings(*evaluation, metric);
   trial.loss = mean_over_settings(*evaluation, "loss");
@@ -88,15 +90,20 @@ std::string describe_choice(const std::vector<LrChoice>& choices) {
 }
 
 std::string store_choice(const Sweep& sweep, const std::vector<LrChoice>& choices) {
-  nlohmann::ordered_json json{{"sweep", sweep.name}, {"split", "validation"}, {"combinations", nlohmann::json::array()}};
+  nlohmann::ordered_json json{
+      {"sweep", sweep.name}, {"split", "validation"}, {"combinations", nlohmann::json::array()}};
   for (const LrChoice& choice : choices) {
-    nlohmann::ordered_json entry{{"labels", nlohmann::ordered_json::object()}, {"metric", choice.metric},
+    nlohmann::ordered_json entry{{"labels", nlohmann::ordered_json::object()},
+                                 {"metric", choice.metric},
                                  {"chosen", choice.chosen > 0 ? nlohmann::ordered_json(choice.chosen) : nullptr},
                                  {"trials", nlohmann::json::array()}};
     for (const auto& [axis, value] : choice.labels) entry["labels"][axis] = value;
     for (const LrTrial& trial : choice.trials)
-      entry["trials"].push_back({{"lr", trial.lr}, {"run_id", trial.run_id}, {"status", trial.status},
-                                 {"value", trial.value}, {"loss", trial.loss}});
+      entry["trials"].push_back({{"lr", trial.lr},
+                                 {"run_id", trial.run_id},
+                                 {"status", trial.status},
+                                 {"value", trial.value},
+                                 {"loss", trial.loss}});
     json["combinations"].push_back(entry);
   }
   const std::string folder = sweep.tuning.front().config.run.folder;

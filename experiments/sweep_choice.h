@@ -19,11 +19,11 @@ struct LrChoice {
   Labels labels;
   std::string metric;
   std::vector<LrTrial> trials;
-  double chosen = 0;           // 0 = no trial has finished, or some are still to be run
+  double chosen = 0;  // 0 = no trial has finished, or some are still to be run
 };
 
-/// From the results of the tuning runs: best metric on the validation split (lowest loss, highest accuracy), ties by the
-/// lower validation loss, then by the lower rate. A diverged or failed trial is never chosen.
+/// From the results of the tuning runs: best metric on the validation split (lowest loss, highest accuracy), ties by
+/// the lower validation loss, then by the lower rate. A diverged or failed trial is never chosen.
 std::vector<LrChoice> choose_lr(const Sweep& sweep);
 
 /// "task:needle arm:mag_linear"

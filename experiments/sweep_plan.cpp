@@ -72,7 +72,8 @@ std::string list_runs(const SweepPlan& plan) {
     const SweepRun& run = plan.runs[i];
     const bool known = plan.rates_known || run.tuning;
     const std::string status = known ? read_run_state(run_folder(run.config)).status : "";
-    rows.push_back({std::to_string(i), known ? run.id : "(after tuning)", status.empty() ? "-" : status, describe_run(run)});
+    rows.push_back(
+        {std::to_string(i), known ? run.id : "(after tuning)", status.empty() ? "-" : status, describe_run(run)});
   }
   return text_table(rows);
 }
@@ -90,8 +91,8 @@ std::string estimate(const SweepPlan& plan) {
   }
   std::string text = fmt::format("{} runs", plan.runs.size());
   if (plan.tuning > 0) text += fmt::format(" ({} of them learning-rate trials)", plan.tuning);
-  return text + fmt::format(", {} done\ntraining tokens about {}, test tokens about {}\n", done, millions(total.training),
-                            millions(total.test));
+  return text + fmt::format(", {} done\ntraining tokens about {}, test tokens about {}\n", done,
+                            millions(total.training), millions(total.test));
 }
 
 }  // namespace mneme

@@ -10,6 +10,7 @@
 #include "core/files.h"
 #include "core/log.h"
 #include "core/provenance.h"
+#include "core/text.h"
 #include "experiments/job_pool.h"
 #include "experiments/result_text.h"
 #include "experiments/run_state.h"
@@ -26,19 +27,25 @@ using Kind = SweepOutcome::Kind;
 constexpr int64_t kRefreshMs = 1000;
 constexpr int kResumable = 75;
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 /// One run of the sweep in this launch.
 struct Slot {
   std::string id, folder, output;  // output: stdout and stderr of the child, over all launches
+  std::string name;                // short, for the status line
   int64_t steps = 0;
   bool running = false, settled = false;
   Clock::time_point started;
-  int64_t first_step = 0;          // where a resumed run began
+  int64_t first_step = 0;  // where a resumed run began
   std::streamoff output_begin = 0;
 };
+
+/// "needle mag_linear seed 2": a status line has little room.
+std::string short_name(const SweepRun& run) {
+  std::string name;
+  for (const auto& [axis, value] : run.labels) name += value + " ";
+  return name + (run.tuning ? "lr " + format_number(run.config.train.lr) : fmt::format("seed {}", run.config.run.seed));
+}
 
 /// The last message "mneme: …" of this launch in the child's output, with the lines that follow it.
 std::string last_message(const Slot& slot) {
@@ -68,12 +75,20 @@ std::string failure_text(const Slot& slot, const JobPool::Ended& ended) {
 class SweepRunner {
  public:
   SweepRunner(const std::vector<SweepRun>& runs, const SweepOptions& options, std::string phase)
-      : runs_(runs), options_(options), phase_(std::move(phase)), status_(options.quiet),
-        pool_(options.jobs, options.threads_per_job), slots_(runs.size()), outcomes_(runs.size()) {
+      : runs_(runs),
+        options_(options),
+        phase_(std::move(phase)),
+        status_(options.quiet),
+        pool_(options.jobs, options.threads_per_job),
+        slots_(runs.size()),
+        outcomes_(runs.size()) {
     for (size_t i = 0; i < runs.size(); ++i) {
       const std::string folder = (fs::path(runs[i].config.run.folder) / runs[i].id).string();
-      slots_[i] = {runs[i].id, folder, folder + "/output.txt", runs[i].config.train.steps, false, false, {}, 0, 0};
-      outcomes_[i].id = runs[i].id;
+      slots_[i].id = outcomes_[i].id = runs[i].id;
+      slots_[i].folder = folder;
+      slots_[i].output = folder + "/output.txt";
+      slots_[i].name = short_name(runs[i]);
+      slots_[i].steps = runs[i].config.train.steps;
     }
   }
 
@@ -88,8 +103,10 @@ class SweepRunner {
     for (size_t i = 0; i < runs_.size(); ++i)
       if (!slots_[i].settled) settle(i, Kind::interrupted);
     if (other_version_ > 0)
-      status_.keep(fmt::format("note: {} of the finished runs were made by another code version than this one ({}); remove "
-                               "their folders to make them anew", other_version_, code_version()));
+      status_.keep(
+          fmt::format("note: {} of the finished runs were made by another code version than this one ({}); remove "
+                      "their folders to make them anew",
+                      other_version_, code_version()));
     return std::move(outcomes_);
   }
 
@@ -155,7 +172,8 @@ class SweepRunner {
       settle(i, Kind::done);
       return keep(i, "done in " + took + test_result(i));
     }
-    if (ended.exit_status == kResumable || (pool_.interrupted() && ended.signal != 0)) return settle(i, Kind::interrupted);
+    if (ended.exit_status == kResumable || (pool_.interrupted() && ended.signal != 0))
+      return settle(i, Kind::interrupted);
     if (ended.signal == 0 && run_folder_in_use(slot.folder)) return settle_in_use(i);
     const std::string error = failure_text(slot, ended);
     settle(i, Kind::failed, error);
@@ -174,16 +192,16 @@ class SweepRunner {
   }
 
   std::string status() const {
-    std::string text = fmt::format("{}[{}/{}]", phase_, settled_, runs_.size());
+    std::string text;
     int64_t steps_done = steps_done_;
     for (const Slot& slot : slots_) {
       if (!slot.running) continue;
       const RunProgress progress = read_run_progress(slot.folder);
       steps_done += std::max<int64_t>(0, progress.step - slot.first_step);
-      text += fmt::format(" · {} {}/{}", slot.id, progress.step, slot.steps);
+      text += fmt::format(" · {} {}/{}", slot.name, progress.step, slot.steps);
       if (progress.settings > 0) text += fmt::format(" {:.1f} %", 100 * progress.accuracy);
     }
-    return text + time_left(steps_done);
+    return fmt::format("{}[{}/{}]{}{}", phase_, settled_, runs_.size(), time_left(steps_done), text);
   }
 
   /// From the steps done in this launch; what was done before took none of its time.
@@ -193,7 +211,7 @@ class SweepRunner {
     for (const Slot& slot : slots_)
       if (!slot.settled) steps_left += slot.steps - slot.first_step;
     const double rate = static_cast<double>(steps_done) / seconds_since(begin_);
-    return fmt::format(" · about {} left", duration_text(static_cast<double>(std::max<int64_t>(0, steps_left)) / rate));
+    return fmt::format(" about {} left", duration_text(static_cast<double>(std::max<int64_t>(0, steps_left)) / rate));
   }
 
   const std::vector<SweepRun>& runs_;
@@ -211,7 +229,8 @@ class SweepRunner {
 
 }  // namespace
 
-std::vector<SweepOutcome> run_all(const std::vector<SweepRun>& runs, const SweepOptions& options, const std::string& phase) {
+std::vector<SweepOutcome> run_all(const std::vector<SweepRun>& runs, const SweepOptions& options,
+                                  const std::string& phase) {
   return SweepRunner(runs, options, phase).run();
 }
 

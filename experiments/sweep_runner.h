@@ -26,12 +26,13 @@ struct SweepOutcome {
   };
   std::string id;
   Kind kind = Kind::done;
-  std::string error;      // of a failed run
-  bool earlier = false;   // found like this, not run now
+  std::string error;     // of a failed run
+  bool earlier = false;  // found like this, not run now
 };
 
-/// Every run of `runs`, in order, `jobs` at a time; a failing run does not stop the others. A run is claimed by making its
-/// folder; one that was claimed before is resumed unless another process holds its lock.
-std::vector<SweepOutcome> run_all(const std::vector<SweepRun>& runs, const SweepOptions& options, const std::string& phase);
+/// Every run of `runs`, in order, `jobs` at a time; a failing run does not stop the others. A run is claimed by making
+/// its folder; one that was claimed before is resumed unless another process holds its lock.
+std::vector<SweepOutcome> run_all(const std::vector<SweepRun>& runs, const SweepOptions& options,
+                                  const std::string& phase);
 
 }  // namespace mneme

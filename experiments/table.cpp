@@ -81,18 +81,22 @@ int table(const CommandLine& line) {
 
 Command table_command() {
   const auto text = [](const char* name) { return po::value<std::string>()->value_name(name); };
-  const auto list = [](const char* name) { return po::value<std::vector<std::string>>()->value_name(name)->composing(); };
+  const auto list = [](const char* name) {
+    return po::value<std::vector<std::string>>()->value_name(name)->composing();
+  };
   Command command;
   command.name = "table";
   command.summary = "a comparison table out of run files, mean ± sd over seeds";
   command.usage = "[RUN_FOLDER|FILE.h5|SWEEP.ini ...] [key=value ...]";
-  command.details = "Pivots any config keys, labels of a sweep (arm, task) and axes of an evaluation (length, keys, writes, "
-                    "depth_percent, setting) against a metric. Runs that failed, diverged, still run or are missing are "
-                    "counted in their cell. Without names: everything in results/runs. key=value belongs to sweep files.";
-  command.example = "mneme table experiments/reproduce/quickstart/short.ini --rows arm --columns length "
-                    "--where task.kind=needle --output results/quickstart/needle";
-  command.options.add_options()("rows", list("KEY,..."), "what is compared (arm)")(
-      "columns", list("KEY,..."), "columns (setting)")(
+  command.details =
+      "Pivots any config keys, labels of a sweep (arm, task) and axes of an evaluation (length, keys, writes, "
+      "depth_percent, setting) against a metric. Runs that failed, diverged, still run or are missing are "
+      "counted in their cell. Without names: everything in results/runs. key=value belongs to sweep files.";
+  command.example =
+      "mneme table experiments/reproduce/quickstart/short.ini --rows arm --columns length "
+      "--where task.kind=needle --output results/quickstart/needle";
+  command.options.add_options()("rows", list("KEY,..."), "what is compared (arm)")("columns", list("KEY,..."),
+                                                                                   "columns (setting)")(
       "metric", list("NAME,..."), "accuracy, exact_match, loss or metric: the one the task is judged by (metric)")(
       "where", list("KEY=VALUE"), "only these runs; a|b are alternatives; may be repeated")(
       "split", text("NAME"), "test or validation (test)")("format", text("NAME"), "md, tex or csv (md)")(

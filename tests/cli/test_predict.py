@@ -42,7 +42,8 @@ class Predict(ProgramTest):
         self.rows("other.h5", dataset="text")
         self.rows("big.h5", top=200)
         (self.folder / "text.h5").write_text("not HDF5")
-        for name, why in [("nowhere.h5", "nowhere.h5"), ("other.h5", "tokens"), ("big.h5", "vocabulary (0 to 63)"), ("text.h5", "text.h5")]:
+        for name, why in [("nowhere.h5", "nowhere.h5"), ("other.h5", "tokens"), ("big.h5", "vocabulary (0 to 63)"),
+                          ("text.h5", "text.h5")]:
             with self.subTest(name):
                 result = self.mneme("predict", self.run, "--input", name, "--output", "y.h5", expect=FAILED)
                 self.assertIn(why, result.err)

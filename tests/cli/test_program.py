@@ -3,9 +3,9 @@ import re
 import subprocess
 import unittest
 
-from support import FAILED, SMOKE, USAGE, ProgramTest
+from support import FAILED, SMOKE, SOURCE, USAGE, ProgramTest
 
-COMMANDS = ["run", "eval", "sweep", "table", "report", "predict", "show", "list", "options", "config", "inspect", "doctor"]
+COMMANDS = "run eval sweep table report predict show list options config inspect doctor".split()
 CONFIG = SMOKE / "mqar_transformer.ini"
 
 
@@ -20,7 +20,9 @@ class Help(ProgramTest):
             with self.subTest(command):
                 out = self.mneme(command, "--help").out
                 self.assertIn(f"usage: mneme {command}", out)
-                self.assertRegex(out, rf"example:\n  mneme {command}")
+                example = re.search(rf"example:\n  (mneme {command}.*)", out)[1]
+                for path in re.findall(r"\S+\.ini", example):
+                    self.assertTrue((SOURCE / path).exists(), example)
 
     def test_mistyped_command_and_option_get_the_nearest_name(self):
         self.assertIn("did you mean 'sweep'", self.mneme("swep", expect=USAGE).err)
@@ -49,7 +51,7 @@ class Listings(ProgramTest):
 
     def test_list(self):
         out = self.mneme("list").out
-        for name in ["transformer", "lmm", "mag", "linear", "neural_mlp", "needle", "rewrite", "mqar", "induction", "lm", "file"]:
+        for name in "transformer lmm mag linear neural_mlp needle rewrite mqar induction lm file".split():
             self.assertRegex(out, rf"(?m)^  {name} ")
         self.assertNotIn("neural_mlp", self.mneme("list", "tasks").out)
         self.mneme("list", "thing", expect=USAGE)

@@ -2,12 +2,12 @@
 import json
 import random
 import re
-import shutil
 import signal
+import subprocess
 import time
 import unittest
 
-from support import FAILED, RESUMABLE, SMOKE, USAGE, ProgramTest, last_weights
+from support import FAILED, PROGRAM, RESUMABLE, SMOKE, USAGE, ProgramTest, last_weights
 
 CONFIG = SMOKE / "mqar_transformer.ini"
 MEMORY = SMOKE / "mqar_mag.ini"
@@ -23,7 +23,8 @@ def metrics(folder):
 
 
 def without_timing(rows):
-    return [{key: value for key, value in row.items() if key not in ("seconds", "tokens_per_s", "rss_mib")} for row in rows]
+    timing = ("seconds", "tokens_per_s", "rss_mib")
+    return [{key: value for key, value in row.items() if key not in timing} for row in rows]
 
 
 class Run(ProgramTest):
@@ -182,19 +183,18 @@ class Damage(ProgramTest):
             self.assertIn("run.h5", self.mneme(*command, expect=FAILED).err)
 
     def test_full_disk(self):
-        limit = "ulimit -f 16; exec \"$@\""  # 16 KiB a file: the weights do not fit
-        from support import PROGRAM
-        import subprocess
-        result = subprocess.run(["bash", "-c", f"trap '' XFSZ; {limit}", "bash", PROGRAM, "run", CONFIG, "model.width=64"],
-                                cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=60)
+        limit = "trap '' XFSZ; ulimit -f 16; exec \"$@\""  # 16 KiB a file: the weights do not fit
+        result = subprocess.run(["bash", "-c", limit, "bash", PROGRAM, "run", CONFIG, "model.width=64"], text=True,
+                                cwd=self.folder, env=self.environment(), capture_output=True, timeout=60)
         self.assertEqual(result.returncode, FAILED, result)
         self.assertRegex(result.stderr, r"(?m)^mneme: .*(File too large|No space)")
         self.assertEqual(list(self.folder.glob("results/runs/*/checkpoint/step-*")), [], "nothing half-written")
         self.mneme("run", CONFIG, "model.width=64")
 
     def test_impossible_configs(self):
-        for assignment, what in [("model.heads=3", "heads"), ("model.window=0", "window"), ("task.mqar.train=8x4", "8x4"),
-                                 ("memory.kind=lineer", "linear"), ("task.kind=mqra", "mqar"), ("train.lr=-1", "lr")]:
+        for assignment, what in [("model.heads=3", "heads"), ("model.window=0", "window"), ("train.lr=-1", "lr"),
+                                 ("task.mqar.train=8x4", "8x4"), ("memory.kind=lineer", "linear"),
+                                 ("task.kind=mqra", "mqar")]:
             with self.subTest(assignment):
                 self.assertIn(what, self.mneme("run", CONFIG, assignment, expect=USAGE).err)
         self.assertFalse((self.folder / "results").exists(), "nothing was made")

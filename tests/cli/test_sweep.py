@@ -1,4 +1,5 @@
-"""mneme sweep, table and report: several runs at a time, failures, interrupts, learning-rate choice, and what comes out."""
+"""mneme sweep, table and report: several runs at a time, failures, interrupts, learning rates, and what comes out."""
+import fcntl
 import json
 import re
 import signal
@@ -70,7 +71,8 @@ class Sweep(ProgramTest):
         self.write("good.jsonl", rows)
         self.write("bad.jsonl", rows + '\n{"tokens": [1, 2], "targets": [1]}')
         axes = "".join(f"[axis.data.{name}]\ntask.file.train = {name}.jsonl\n" for name in ("good", "bad"))
-        sweep = self.write("data.ini", f"extends = {SMOKE}/mqar_transformer.ini\n[sweep]\nname = data\naxes = data\nseeds = 1, 2\n"
+        sweep = self.write("data.ini", f"extends = {SMOKE}/mqar_transformer.ini\n"
+                           "[sweep]\nname = data\naxes = data\nseeds = 1, 2\n"
                            f"[task]\nkind = file\n[task.file]\nvalidation = good.jsonl\ntest = good.jsonl\n{axes}")
         result = self.mneme("sweep", sweep, "--jobs", 2, expect=FAILED)
         self.assertIn("2 of 4 done", result.out)
@@ -102,7 +104,6 @@ class Sweep(ProgramTest):
 
     @staticmethod
     def in_use(folder):
-        import fcntl
         with open(folder / "lock") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -115,7 +116,6 @@ class Sweep(ProgramTest):
         self.mneme("sweep", sweep, "--index", 0)
         run = self.runs()[0]
         (run / "run.h5").unlink()
-        import fcntl
         with open(run / "lock", "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             result = self.mneme("sweep", sweep, expect=FAILED)
@@ -133,7 +133,8 @@ class Sweep(ProgramTest):
             trials = sorted(entry["trials"], key=lambda trial: (-trial["value"], trial["loss"], trial["lr"]))
             self.assertEqual(entry["chosen"], trials[0]["lr"])
             name = f"tiny-{entry['labels']['arm']}"
-            configs = [path / "config.ini" for path in self.runs() if path.name.startswith(name) and "tuning" not in path.name]
+            configs = [path / "config.ini" for path in self.runs()
+                       if path.name.startswith(name) and "tuning" not in path.name]
             self.assertEqual(len(configs), 1)
             self.assertEqual(float(re.search(r"(?m)^lr = (.*)$", configs[0].read_text())[1]), entry["chosen"])
         self.assertIn("*", result.out)

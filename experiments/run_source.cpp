@@ -35,7 +35,7 @@ void add_sweep(const std::string& path, const CommandLine& line, std::vector<Run
   const SweepPlan plan = plan_sweep(read_sweep(path, line.overrides()));
   for (size_t i = plan.tuning; i < plan.runs.size(); ++i) {
     const std::string folder = run_folder(plan.runs[i].config);
-    if (plan.rates_known && fs::exists(folder + "/run.h5"))
+    if (plan.waiting[i].empty() && fs::exists(folder + "/run.h5"))
       records.push_back(read_run(folder));
     else
       missing.push_back(plan.runs[i]);

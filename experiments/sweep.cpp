@@ -98,11 +98,10 @@ int run_index(const Sweep& sweep, size_t index, const SweepOptions& options) {
   const SweepPlan plan = plan_sweep(sweep);
   if (index >= plan.runs.size())
     throw UsageError(fmt::format("--index {}: the sweep has runs 0 to {}", index, plan.runs.size() - 1));
-  if (index >= plan.tuning && !plan.rates_known)
-    throw Error(
-        fmt::format("--index {} needs the learning-rate trials, indices 0 to {}, to be finished first (mneme sweep "
-                    "FILE --list shows them)",
-                    index, plan.tuning - 1));
+  if (const std::string& waiting = plan.waiting[index]; !waiting.empty())
+    throw Error(fmt::format("--index {}: its learning rate is not known ({}); first its learning-rate trials, among the "
+                            "indices 0 to {}, must be done; --list shows them",
+                            index, waiting, plan.tuning - 1));
   if (index >= plan.tuning && plan.tuning > 0) store_choice(sweep, choose_lr(sweep));
   const auto outcomes = run_all({plan.runs[index]}, options, "");
   conclude(outcomes, "run " + std::to_string(index));

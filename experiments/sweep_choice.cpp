@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -40,14 +39,14 @@ std::tuple<double, double, double> order(const LrTrial& trial, const std::string
   return {metric == "loss" ? trial.value : -trial.value, trial.loss, trial.lr};
 }
 
-double choose(const LrChoice& choice) {
+void choose(LrChoice& choice) {
   const LrTrial* best = nullptr;
   for (const LrTrial& trial : choice.trials) {
-    if (trial.status == "" || trial.status == "running") return 0;
+    if (trial.status == "" || trial.status == "running") choice.pending = true;
     if (trial.status != "done" || !std::isfinite(trial.value)) continue;
     if (!best || order(trial, choice.metric) < order(*best, choice.metric)) best = &trial;
   }
-  return best ? best->lr : 0;
+  if (best && !choice.pending) choice.chosen = best->lr;
 }
 
 }  // namespace
@@ -59,14 +58,10 @@ std::vector<LrChoice> choose_lr(const Sweep& sweep) {
     choice.labels = sweep.combinations[i];
     for (const SweepRun& run : sweep.tuning)
       if (run.labels == choice.labels) choice.trials.push_back(read_trial(run, choice.metric));
-    choice.chosen = choose(choice);
+    choose(choice);
     result.push_back(std::move(choice));
   }
   return result;
-}
-
-bool all_chosen(const std::vector<LrChoice>& choices) {
-  return std::all_of(choices.begin(), choices.end(), [](const LrChoice& choice) { return choice.chosen > 0; });
 }
 
 std::string labels_text(const Labels& labels) {

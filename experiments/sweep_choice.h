@@ -19,7 +19,8 @@ struct LrChoice {
   Labels labels;
   std::string metric;
   std::vector<LrTrial> trials;
-  double chosen = 0;  // 0 = no trial has finished, or some are still to be run
+  bool pending = false;  // some trials are still to be run
+  double chosen = 0;     // 0 = pending, or no trial has finished
 };
 
 /// From the results of the tuning runs: best metric on the validation split (lowest loss, highest accuracy), ties by
@@ -28,8 +29,6 @@ std::vector<LrChoice> choose_lr(const Sweep& sweep);
 
 /// "task:needle arm:mag_linear"
 std::string labels_text(const Labels& labels);
-
-bool all_chosen(const std::vector<LrChoice>& choices);
 
 /// For people, one line a combination: every trial's value, the chosen one marked.
 std::string describe_choice(const std::vector<LrChoice>& choices);

@@ -56,13 +56,15 @@ SweepPlan plan_sweep(const Sweep& sweep) {
   SweepPlan plan;
   plan.runs = sweep.tuning;
   plan.tuning = sweep.tuning.size();
+  const std::vector<LrChoice> choices = sweep.lr.empty() ? std::vector<LrChoice>{} : choose_lr(sweep);
   std::vector<double> rates;
-  if (!sweep.lr.empty()) {
-    const std::vector<LrChoice> choices = choose_lr(sweep);
-    plan.rates_known = all_chosen(choices);
-    for (const LrChoice& choice : choices) rates.push_back(plan.rates_known ? choice.chosen : sweep.lr.front());
+  std::map<Labels, std::string> waiting;
+  for (const LrChoice& choice : choices) {
+    rates.push_back(choice.chosen > 0 ? choice.chosen : sweep.lr.front());
+    if (choice.chosen == 0) waiting[choice.labels] = choice.pending ? "after tuning" : "no trial finished";
   }
   for (SweepRun& run : sweep.runs(rates)) plan.runs.push_back(std::move(run));
+  for (const SweepRun& run : plan.runs) plan.waiting.push_back(run.tuning ? "" : waiting[run.labels]);
   return plan;
 }
 
@@ -70,10 +72,10 @@ std::string list_runs(const SweepPlan& plan) {
   std::vector<std::vector<std::string>> rows{{"index", "run id", "state", "labels"}};
   for (size_t i = 0; i < plan.runs.size(); ++i) {
     const SweepRun& run = plan.runs[i];
-    const bool known = plan.rates_known || run.tuning;
-    const std::string status = known ? read_run_state(run_folder(run.config)).status : "";
-    rows.push_back(
-        {std::to_string(i), known ? run.id : "(after tuning)", status.empty() ? "-" : status, describe_run(run)});
+    const std::string& waiting = plan.waiting[i];
+    const std::string status = waiting.empty() ? read_run_state(run_folder(run.config)).status : "";
+    rows.push_back({std::to_string(i), waiting.empty() ? run.id : "(" + waiting + ")", status.empty() ? "-" : status,
+                    describe_run(run)});
   }
   return text_table(rows);
 }
@@ -82,12 +84,13 @@ std::string estimate(const SweepPlan& plan) {
   std::map<std::string, Tokens> known;
   Tokens total;
   size_t done = 0;
-  for (const SweepRun& run : plan.runs) {
+  for (size_t i = 0; i < plan.runs.size(); ++i) {
+    const SweepRun& run = plan.runs[i];
     const std::string key = token_key(run.config);
     if (!known.count(key)) known[key] = tokens_of(run.config);
     total.training += known[key].training;
     total.test += known[key].test;
-    if ((plan.rates_known || run.tuning) && read_run_state(run_folder(run.config)).finished()) ++done;
+    if (plan.waiting[i].empty() && read_run_state(run_folder(run.config)).finished()) ++done;
   }
   std::string text = fmt::format("{} runs", plan.runs.size());
   if (plan.tuning > 0) text += fmt::format(" ({} of them learning-rate trials)", plan.tuning);

@@ -11,8 +11,9 @@ namespace mneme {
 /// The numbers of --index: learning-rate trials first, then the runs proper.
 struct SweepPlan {
   std::vector<SweepRun> runs;
-  size_t tuning = 0;        // so many of them are trials
-  bool rates_known = true;  // false: trials are missing, so the runs proper stand here with the axis' first rate
+  size_t tuning = 0;  // so many of them are trials
+  /// Per run: why its learning rate is not known; such a run stands here with the first rate of the axis. "" = it is known.
+  std::vector<std::string> waiting;
 };
 
 SweepPlan plan_sweep(const Sweep& sweep);

@@ -20,10 +20,10 @@ struct Layer {
   static at::Tensor rows(const at::Tensor& coefficient) { return coefficient.unsqueeze(2); }  // [N,C] → [N,C,1]
 
   // z · (the part of W_t that was there before the tile); `transposed`: z · W_tᵀ
-  at::Tensor base(const at::Tensor& z, const Rows& c, bool transposed = false) const {
+  at::Tensor base(const at::Tensor& z, const Rows& at_rows, bool transposed = false) const {
     auto of = [&](const at::Tensor& x) { return transposed ? x.transpose(1, 2) : x; };
-    at::Tensor y = rows(c.d) * at::bmm(z, of(w));
-    if (momentum.defined()) y = y + rows(c.m) * at::bmm(z, of(momentum));
+    at::Tensor y = rows(at_rows.d) * at::bmm(z, of(w));
+    if (momentum.defined()) y = y + rows(at_rows.m) * at::bmm(z, of(momentum));
     return initial.defined() ? at::baddbmm(y, z, of(initial)) : y;
   }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Training speed and peak memory of our transformer beside a PyTorch program of the same model, in one go, alternating.
 
-    compare.py PEER.py [--text FILE] [--threads 2] [--rounds 3] [--python .venv/bin/python]
+    .venv/bin/python compare.py PEER.py [--text FILE] [--threads 2] [--rounds 3] [--python .venv/bin/python]
 
 PEER.py takes --threads and --lengths and prints one JSON line per length with train_tok_s and peak_mib (above its start).
 Ours: medians of the rows in run.h5; peak above that of a run of a tiny model. Prints a table of ratios, ours to the peer's.
@@ -26,7 +26,7 @@ a = p.parse_args()
 def ours(folder, length, *overrides):
     env = dict(os.environ, OMP_NUM_THREADS=str(a.threads))
     text = pathlib.Path(folder) / "text.txt"
-    text.write_bytes((pathlib.Path(a.text).read_bytes() * (1 + 20 * length // os.path.getsize(a.text)))[:10_000_000])
+    text.write_bytes(pathlib.Path(a.text).read_bytes() * (1 + 4_000_000 // os.path.getsize(a.text)))
     config = ROOT / "experiments/reproduce/transformer_speed/transformer.ini"
     out = pathlib.Path(tempfile.mkdtemp(dir=folder))
     subprocess.run([a.program, "run", config, "--quiet", f"task.length={length}", f"eval.lengths={length}", f"run.folder={out}",

@@ -42,7 +42,7 @@ TEST_CASE("tensors and metadata come back as they were written", "[train]") {
   }
 }
 
-TEST_CASE("the Python library reads our files, and we read its", "[train]") {
+TEST_CASE("the Python library reads our files, and we read its", "[train][python]") {
   TemporaryFolder folder;
   const std::string ours = folder.path() + "/ours.safetensors", theirs = folder.path() + "/theirs.safetensors";
   write_safetensors(ours, samples(), {{"format", "pt"}});

@@ -36,12 +36,14 @@ class LinearMemory : public Memory {
 
   at::Tensor forward(const MemoryInput& input, State& state) override {
     const int64_t B = input.key.size(0), H = input.key.size(1), T = input.key.size(2);
-    const at::Tensor initial = weights_.unsqueeze(0).expand({B, H, key_width_, width_}).reshape({B * H, key_width_, width_});
+    if (!state.has("weights")) start(state, B);
+    const at::Tensor initial = weights_.unsqueeze(0).expand({B, -1, -1, -1}).reshape({B * H, key_width_, width_});
     auto rows = [&](const at::Tensor& x) { return x.reshape({B * H, T, x.size(3)}); };
     auto gate = [&](const at::Tensor& x) { return x.select(3, 0).reshape({B * H, T}); };
     LinearCall call{rows(features(input.query)), rows(features(input.key)), rows(input.value), gate(input.theta), gate(input.alpha),
                     options_.momentum ? gate(input.eta) : at::Tensor(), exact() ? 1 : options_.refresh, state.position, options_.tile};
-    LinearWeights w = start(state, initial);
+    auto held = [&](const char* name) { return state.has(name) ? state.tensor(name).reshape(initial.sizes()) : at::Tensor(); };
+    LinearWeights w{held("weights"), held("momentum"), held("refresh_point")};
     // Retention towards the initial weights is the same rule for W − W_init with targets v − k W_init.
     const bool to_init = options_.retention_target == "init";
     if (to_init) {
@@ -65,7 +67,16 @@ class LinearMemory : public Memory {
     return reads.view({B, H, T, width_});
   }
 
-  at::Tensor forward_off(const at::Tensor& query) override { return at::matmul(features(query), weights_); }
+  at::Tensor read(const at::Tensor& query, State& state) override {
+    return at::matmul(features(query), state.has("weights") ? state.tensor("weights") : weights_);
+  }
+
+  void start(State& state, int64_t rows) override {
+    const at::Tensor initial = weights_.unsqueeze(0).expand({rows, -1, -1, -1});
+    state.tensor("weights") = initial;
+    if (options_.momentum) state.tensor("momentum") = at::zeros_like(initial);
+    if (!exact()) state.tensor("refresh_point") = initial;
+  }
 
   double flops_per_token() const override {
     const double C = options_.tile, E = double(key_width_), D = double(width_), s = options_.momentum ? 2 : 1;
@@ -78,17 +89,6 @@ class LinearMemory : public Memory {
 
   at::Tensor features(const at::Tensor& x) const {
     return features_.defined() ? nn::l2_normalize(at::gelu(at::matmul(x, features_))) : x;
-  }
-
-  LinearWeights start(State& state, const at::Tensor& initial) const {
-    if (!state.has("weights")) {
-      LinearWeights w{initial, {}, {}};
-      if (options_.momentum) w.momentum = at::zeros_like(initial);
-      if (!exact()) w.refresh_point = initial;
-      return w;
-    }
-    auto held = [&](const char* name) { return state.has(name) ? state.tensor(name).reshape(initial.sizes()) : at::Tensor(); };
-    return {held("weights"), held("momentum"), held("refresh_point")};
   }
 
   MemoryOptions options_;

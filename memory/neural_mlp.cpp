@@ -43,7 +43,8 @@ class MlpMemory : public Memory {
     }
     const std::array<at::Tensor, 2> initial = per_row(B);
     if (options_.retention_target != "zero") call.initial = initial;
-    MlpWeights w = start(state, initial);
+    if (!state.has("weights_0")) start(state, B);
+    MlpWeights w = held(state, initial);
     const at::Tensor reads = options_.kernel == "reference" ? mlp_reference(call, w) : mlp_chunked(call, w);
     for (int l = 0; l < 2; ++l) {
       auto store = [&](const char* name, const at::Tensor& x) {
@@ -57,8 +58,19 @@ class MlpMemory : public Memory {
     return reads.view({B, H, T, width_});
   }
 
-  at::Tensor forward_off(const at::Tensor& query) override {
-    return query + at::matmul(memory::mlp_features(at::matmul(query, weights_[0])).unit, weights_[1]);
+  at::Tensor read(const at::Tensor& query, State& state) override {
+    auto w = [&](int l) { return state.has("weights_0") ? state.tensor("weights_" + std::to_string(l)) : weights_[l]; };
+    return query + at::matmul(memory::mlp_features(at::matmul(query, w(0))).unit, w(1));
+  }
+
+  void start(State& state, int64_t rows) override {
+    for (int l = 0; l < 2; ++l) {
+      const std::string layer = std::to_string(l);
+      const at::Tensor initial = weights_[l].unsqueeze(0).expand({rows, -1, -1, -1});
+      state.tensor("weights_" + layer) = initial;
+      if (options_.momentum) state.tensor("momentum_" + layer) = at::zeros_like(initial);
+      if (l == 0 || !exact_last()) state.tensor("refresh_point_" + layer) = initial;
+    }
   }
 
   double flops_per_token() const override {
@@ -76,19 +88,14 @@ class MlpMemory : public Memory {
     return {expand(weights_[0]), expand(weights_[1])};
   }
 
-  MlpWeights start(State& state, const std::array<at::Tensor, 2>& initial) const {
+  MlpWeights held(State& state, const std::array<at::Tensor, 2>& initial) const {
     MlpWeights w;
     for (int l = 0; l < 2; ++l) {
       auto held = [&](const char* name) {
         const std::string key = name + std::to_string(l);
         return state.has(key) ? state.tensor(key).reshape(initial[l].sizes()) : at::Tensor();
       };
-      if (state.has("weights_0")) {
-        w.weights[l] = held("weights_"), w.momentum[l] = held("momentum_"), w.refresh_point[l] = held("refresh_point_");
-      } else {
-        w.weights[l] = initial[l];
-        if (options_.momentum) w.momentum[l] = at::zeros_like(initial[l]);
-      }
+      w.weights[l] = held("weights_"), w.momentum[l] = held("momentum_"), w.refresh_point[l] = held("refresh_point_");
     }
     return w;
   }

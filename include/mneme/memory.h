@@ -15,6 +15,7 @@
 #include <torch/nn/module.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -30,6 +31,10 @@ struct MemoryInput {
   at::Tensor theta;              ///< [B,H,T,G] step size θ ≥ 0, momentum damping included
   at::Tensor alpha;              ///< [B,H,T,G] forgetting α in [0,1]
   at::Tensor eta;                ///< [B,H,T,G] momentum η in [0,1)
+  /// bool [B,T], undefined = all true. A token with false is no step: it reads, and neither decays nor moves anything.
+  at::Tensor step;
+  /// Where to put measurements ("guard_firings" → value); null = do not measure.
+  std::map<std::string, double>* probe = nullptr;
 };
 
 class Memory : public torch::nn::Module {
@@ -41,11 +46,15 @@ class Memory : public torch::nn::Module {
   /// from the learned initial weights. Differentiable with respect to the input, the state and the initial weights.
   virtual at::Tensor forward(const MemoryInput& input, State& state) = 0;
 
+  /// Reads [B,H,T,D] of the weights the state holds; nothing is written. A fresh state (all of a memory that is off) stands
+  /// for the initial weights.
+  virtual at::Tensor read(const at::Tensor& query, State& state) = 0;
+
+  /// Makes a fresh state of B rows explicit: what `forward` would start from. Resetting a row puts this in its place.
+  virtual void start(State& state, int64_t rows) = 0;
+
   /// Floating-point operations per token and head, forward (docs/maths.md).
   virtual double flops_per_token() const = 0;
-
-  /// The memory is switched off (ablation): reads come from the initial weights, no state, no writes.
-  virtual at::Tensor forward_off(const at::Tensor& query) = 0;
 };
 
 struct MemoryContext {

@@ -7,7 +7,7 @@
 namespace mneme {
 
 struct ModelOptions : Options {
-  std::string kind = "transformer";     // a registered block: transformer, lmm, mag
+  std::string kind = "transformer";     // a registered block: transformer, lmm, mac, mag, mal, titans_pytorch
   int64_t layers = 2;
   int64_t width = 64;
   int64_t heads = 1;
@@ -18,6 +18,7 @@ struct ModelOptions : Options {
   double rope_base = 10000;
   std::string attention = "full";       // full, window
   int64_t window = 64;
+  int64_t segment = 64;                 // of mac: tokens that attend to each other
   int64_t persistent_tokens = 0;
   int64_t conv_width = 0;               // 0 = no short convolution
   std::string conv_init = "random";     // random, identity, shift
@@ -33,29 +34,46 @@ struct MemoryOptions : Options {
   std::string kind = "linear";          // a registered memory: none, linear, neural_mlp
   int64_t heads = 1;
   int64_t head_width = 0;               // 0 = model.width / memory.heads
-  int64_t depth = 2;
-  int64_t expansion = 1;
-  std::string form = "feature";         // of neural_mlp
+  // the network M
+  int64_t depth = 2;                    // of neural_mlp: weight matrices
+  int64_t expansion = 1;                // of neural_mlp: hidden width / head width
+  std::string form = "feature";         // of neural_mlp: feature, plain, residual+norm
+  bool fast_gain = false;               // of residual+norm: the norm's gain learns at test time too
+  std::string activation = "gelu";      // of neural_mlp: gelu, gelu_sigmoid
   int64_t features = 0;                 // of linear: 0 = none, n = slow feature layer of n × head_width
-  int64_t refresh = 64;
-  int64_t group = 1;
+  std::string init = "zero";            // of linear: zero, random
+  // the rule
+  std::string inner_loss = "l2";        // l2, l2_mean, dot, huber
+  double huber_delta = 1;
   std::string gradient = "auto";        // auto, exact, refresh, exact_last, sweeps
+  std::string gradient_at = "previous"; // of exact: previous, decayed
+  int64_t refresh = 64;
   int64_t sweeps = 1;
+  int64_t group = 1;
+  std::string read = "after";           // after, before
   bool momentum = true;
   bool momentum_damping = true;
   bool forgetting = true;
+  std::string retention_target = "auto";  // auto, zero, init
+  double clip = 0;                      // of refresh: largest norm of a token's surprise; 0 = off
+  bool guard = true;                    // of refresh: bounds the steps of one interval in any direction
+  // queries, keys and gates
+  std::string qk_norm = "l2";           // l2, rms, none
+  int64_t keys_per_token = 1;
+  std::string gate_pooling = "mean";    // with group > 1: mean, attention
+  bool gate_per_layer = true;           // gates for each weight matrix of neural_mlp, or shared
+  bool gate_per_head = true;
   double theta_max = 0.5;
   double gate_scale = 5;
   double theta_bias = -2;
   double alpha_bias = -10;
   double eta_bias = 0;
-  std::string retention_target = "auto";  // auto, zero, init
-  std::string init = "zero";            // of linear: zero, random
-  std::string read = "after";           // after, before
   double write_penalty = 0.1;
-  std::string kernel = "auto";          // auto, reference, chunked
+  // how it is computed, and controls
+  std::string kernel = "auto";          // auto, reference, chunked, fused
   int64_t tile = 64;
   bool off = false;
+  bool frozen = false;                  // learns in training rows only: no writes in evaluation
   void describe(OptionVisitor& visitor) override;
   void check(const std::string& prefix, Problems& problems) const override;
 };

@@ -61,6 +61,10 @@ void MemoryOptions::check(const std::string& prefix, Problems& problems) const {
   constexpr const char* kMlpGradients = "auto | refresh | exact_last";
   if (group != 1) not_yet("group", "1");
   if (read != "after") not_yet("read", "after");
+  if (inner_loss != "l2") not_yet("inner_loss", "l2");
+  if (gradient_at != "previous") not_yet("gradient_at", "previous");
+  if (clip > 0) not_yet("clip", "0");
+  if (keys_per_token != 1) not_yet("keys_per_token", "1");
   if (gradient == "sweeps") not_yet("gradient", kind == "linear" ? kLinearGradients : kMlpGradients);
   if (kind == "linear" && gradient == "exact_last") of_other_kind("gradient", "neural_mlp", kLinearGradients);
   if (kind == "neural_mlp") {
@@ -68,6 +72,7 @@ void MemoryOptions::check(const std::string& prefix, Problems& problems) const {
     if (features != 0) of_other_kind("features", "linear", "0");
     if (depth != 2) not_yet("depth", "2");
     if (form != "feature") not_yet("form", "feature");
+    if (activation != "gelu") not_yet("activation", "gelu");
   }
 }
 

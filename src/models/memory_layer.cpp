@@ -52,12 +52,13 @@ at::Tensor MemoryLayer::run(const at::Tensor& x, State& state, ForwardContext* c
   const at::Tensor query = qk.narrow(1, 0, H);
   at::Tensor reads;
   if (options_.off) {
-    reads = memory_->forward_off(query);
+    State initial;
+    reads = memory_->read(query, initial);
   } else {
     const Gates g = gates(x, state, context);
     if (context && context->probe) measure(g, *context);
     const at::Tensor value = heads.narrow(2, 2 * H, H).transpose(1, 2);
-    reads = memory_->forward({query, qk.narrow(1, H, H), value, g.theta, g.alpha, g.eta}, state.child("memory"));
+    reads = memory_->forward({query, qk.narrow(1, H, H), value, g.theta, g.alpha, g.eta, {}, nullptr}, state.child("memory"));
   }
   const at::Tensor y = nn::rms_norm(reads.transpose(1, 2), norm_).reshape({B, T, H * D});
   return at::linear(y * at::silu(at::linear(x, out_gate_)), out_);

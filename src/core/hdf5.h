@@ -107,6 +107,9 @@ struct Column {
   std::variant<std::vector<int64_t>, std::vector<double>> values;
 };
 
+/// compressed: in one deflated chunk, where this HDF5 has zlib. Readers need not know.
+enum class Storage { plain, compressed };
+
 class Group : public Object {
  public:
   bool has(const std::string& path) const;
@@ -133,7 +136,7 @@ class Group : public Object {
   /// An extendable dataset of rows of shape `row`, at first without any; stored in chunks of about `chunk_rows` rows.
   template <class T>
   Dataset rows(const std::string& path, const Shape& row, int64_t chunk_rows = 64);
-  Dataset write_table(const std::string& path, const std::vector<Column>& columns);
+  Dataset write_table(const std::string& path, const std::vector<Column>& columns, Storage storage = Storage::plain);
   std::vector<Column> read_table(const std::string& path) const;
 
  protected:

@@ -193,8 +193,8 @@ template <class T>
 Dataset Group::write(const std::string& path, const Shape& shape, const std::vector<T>& values) {
   if (count_of(shape) != static_cast<int64_t>(values.size()))
     fail_write(inside(path), std::to_string(values.size()) + " values do not fill the shape " + shape_text(shape));
-  Handle space = space_of(shape), links = with_folders();
-  Handle handle = own(H5Dcreate2(id(), path.c_str(), native<T>(), space.get(), links.get(), H5P_DEFAULT, H5P_DEFAULT), H5Dclose);
+  Handle space = space_of(shape), links = with_folders(), list = without_times();
+  Handle handle = own(H5Dcreate2(id(), path.c_str(), native<T>(), space.get(), links.get(), list.get(), H5P_DEFAULT), H5Dclose);
   if (!handle.valid() ||
       (!values.empty() && H5Dwrite(handle.get(), native<T>(), H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()) < 0))
     fail_write(inside(path), "cannot write the dataset");
@@ -203,8 +203,8 @@ Dataset Group::write(const std::string& path, const Shape& shape, const std::vec
 
 template <class T>
 Dataset Group::make(const std::string& path, const Shape& shape) {
-  Handle space = space_of(shape), links = with_folders();
-  Handle handle = own(H5Dcreate2(id(), path.c_str(), native<T>(), space.get(), links.get(), H5P_DEFAULT, H5P_DEFAULT), H5Dclose);
+  Handle space = space_of(shape), links = with_folders(), list = without_times();
+  Handle handle = own(H5Dcreate2(id(), path.c_str(), native<T>(), space.get(), links.get(), list.get(), H5P_DEFAULT), H5Dclose);
   if (!handle.valid()) fail_write(inside(path), "cannot make the dataset");
   return Dataset(std::move(handle), inside(path));
 }
@@ -212,8 +212,8 @@ Dataset Group::make(const std::string& path, const Shape& shape) {
 Dataset Group::write_text(const std::string& path, const std::vector<std::string>& values) {
   std::vector<const char*> texts;
   for (const std::string& value : values) texts.push_back(value.c_str());
-  Handle space = space_of({static_cast<int64_t>(values.size())}), links = with_folders(), type = text_type();
-  Handle handle = own(H5Dcreate2(id(), path.c_str(), type.get(), space.get(), links.get(), H5P_DEFAULT, H5P_DEFAULT), H5Dclose);
+  Handle space = space_of({static_cast<int64_t>(values.size())}), links = with_folders(), list = without_times(), type = text_type();
+  Handle handle = own(H5Dcreate2(id(), path.c_str(), type.get(), space.get(), links.get(), list.get(), H5P_DEFAULT), H5Dclose);
   if (!handle.valid() || (!texts.empty() && H5Dwrite(handle.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, texts.data()) < 0))
     fail_write(inside(path), "cannot write the dataset");
   return Dataset(std::move(handle), inside(path));
@@ -226,7 +226,7 @@ Dataset Group::rows(const std::string& path, const Shape& row, int64_t chunk_row
   most.insert(most.begin(), H5S_UNLIMITED);
   chunk.insert(chunk.begin(), static_cast<hsize_t>(std::max<int64_t>(1, chunk_rows)));
   Handle space = own(H5Screate_simple(static_cast<int>(size.size()), size.data(), most.data()), H5Sclose);
-  Handle list = own(H5Pcreate(H5P_DATASET_CREATE), H5Pclose), links = with_folders();
+  Handle list = without_times(), links = with_folders();
   H5Pset_chunk(list.get(), static_cast<int>(chunk.size()), chunk.data());
   Handle handle = own(H5Dcreate2(id(), path.c_str(), native<T>(), space.get(), links.get(), list.get(), H5P_DEFAULT), H5Dclose);
   if (!handle.valid()) fail_write(inside(path), "cannot make the dataset");

@@ -38,6 +38,8 @@ inline hid_t native<float>() { return H5T_NATIVE_FLOAT; }
 Handle text_type();
 /// For H5Dcreate2: makes the groups on the way to a dataset.
 Handle with_folders();
+/// For H5Dcreate2: without the time of creation, so that equal content is equal bytes.
+Handle without_times();
 /// Turns HDF5's printing of errors off; called by whatever opens a file.
 void prepare();
 

@@ -89,6 +89,12 @@ Handle with_folders() {
   return links;
 }
 
+Handle without_times() {
+  Handle list = own(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+  H5Pset_obj_track_times(list.get(), false);
+  return list;
+}
+
 std::string Group::inside(const std::string& path) const {
   const std::string separator = where_.find(": /") == std::string::npos ? ": /" : "/";
   return where_ + separator + path.substr(path.starts_with('/') ? 1 : 0);

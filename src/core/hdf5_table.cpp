@@ -23,9 +23,21 @@ Handle type_of(const std::vector<Column>& columns) {
   return type;
 }
 
+/// How a table of `rows` rows is laid out; a table without rows has no chunk to compress.
+Handle layout_of(Storage storage, hsize_t rows) {
+  Handle list = without_times();
+  if (storage == Storage::compressed && rows > 0 && H5Zfilter_avail(H5Z_FILTER_DEFLATE) > 0) {
+    constexpr unsigned kBest = 9;
+    H5Pset_chunk(list.get(), 1, &rows);
+    H5Pset_shuffle(list.get());
+    H5Pset_deflate(list.get(), kBest);
+  }
+  return list;
+}
+
 }  // namespace
 
-Dataset Group::write_table(const std::string& path, const std::vector<Column>& columns) {
+Dataset Group::write_table(const std::string& path, const std::vector<Column>& columns, Storage storage) {
   const size_t rows = columns.empty() ? 0 : size_of(columns[0]), stride = kCell * columns.size();
   std::vector<char> cells(rows * stride);
   for (size_t i = 0; i < columns.size(); ++i) {
@@ -36,8 +48,8 @@ Dataset Group::write_table(const std::string& path, const std::vector<Column>& c
   }
   const hsize_t size = rows;
   Handle type = type_of(columns);
-  Handle space = own(H5Screate_simple(1, &size, nullptr), H5Sclose), links = with_folders();
-  Handle handle = own(H5Dcreate2(id(), path.c_str(), type.get(), space.get(), links.get(), H5P_DEFAULT, H5P_DEFAULT), H5Dclose);
+  Handle space = own(H5Screate_simple(1, &size, nullptr), H5Sclose), links = with_folders(), layout = layout_of(storage, size);
+  Handle handle = own(H5Dcreate2(id(), path.c_str(), type.get(), space.get(), links.get(), layout.get(), H5P_DEFAULT), H5Dclose);
   if (!handle.valid() || (rows > 0 && H5Dwrite(handle.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, cells.data()) < 0))
     fail_write(inside(path), "cannot write the table");
   return Dataset(std::move(handle), inside(path));

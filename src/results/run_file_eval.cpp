@@ -3,6 +3,7 @@
 #include <limits>
 #include <set>
 
+#include "results/run_fields.h"
 #include "results/run_file.h"
 
 namespace mneme {
@@ -62,15 +63,12 @@ void write_sums(h5::Group& group, const h5::Shape& shape, const std::vector<Eval
     h5::Dataset dataset = group.write(field.name, shape, values);
     describe(dataset, "1", field.description, scales, axes);
   }
-  const auto means = [&](const char* name, double (*mean)(const EvalSums&), const char* unit, const char* description) {
+  for (const MeanField& field : kMeanFields) {
     std::vector<double> values;
-    for (const EvalSums& entry : sums) values.push_back(mean(entry));
-    h5::Dataset dataset = group.write(name, shape, values);
-    describe(dataset, unit, description, scales, axes);
-  };
-  means("accuracy", accuracy, "1", "correct / scored");
-  means("exact_match", exact_match, "1", "exact / rows");
-  means("loss", mean_loss, "nat", "mean negative log likelihood of the scored positions");
+    for (const EvalSums& entry : sums) values.push_back(field.value(entry));
+    h5::Dataset dataset = group.write(field.name, shape, values);
+    describe(dataset, field.unit, field.description, scales, axes);
+  }
 }
 
 h5::Dataset write_scale(h5::Group& group, const std::string& name, const std::vector<int64_t>& values, const char* unit,

@@ -1,71 +1,43 @@
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <set>
+#include <type_traits>
 
 #include "core/text.h"
 #include "mneme/errors.h"
+#include "results/run_fields.h"
 #include "results/run_file.h"
+#include "results/runs_file.h"
 
 namespace mneme {
 
 namespace {
 
-template <class T>
-std::vector<T> values_of(const std::vector<h5::Column>& columns, const std::string& name, const std::string& where) {
-  for (const h5::Column& column : columns)
-    if (column.name == name)
-      if (const auto* values = std::get_if<std::vector<T>>(&column.values)) return *values;
-  throw StoreError(where + ": the table has no column '" + name + "' of the expected type");
-}
-
-template <class T>
-void fill(std::vector<TrainRow>& rows, T TrainRow::* member, const std::vector<h5::Column>& columns, const char* name,
-          const std::string& where) {
-  const std::vector<T> values = values_of<T>(columns, name, where);
-  rows.resize(values.size());
-  for (size_t i = 0; i < values.size(); ++i) rows[i].*member = values[i];
-}
-
 std::vector<TrainRow> read_train(const h5::Group& group) {
   const std::vector<h5::Column> columns = group.read_table("train");
-  const std::string where = group.where() + "/train";
   std::vector<TrainRow> rows;
-  fill(rows, &TrainRow::step, columns, "step", where);
-  fill(rows, &TrainRow::tokens, columns, "tokens", where);
-  fill(rows, &TrainRow::loss, columns, "loss", where);
-  fill(rows, &TrainRow::lr, columns, "lr", where);
-  fill(rows, &TrainRow::grad_norm, columns, "grad_norm", where);
-  fill(rows, &TrainRow::tokens_per_s, columns, "tokens_per_s", where);
-  fill(rows, &TrainRow::rss_mib, columns, "rss_mib", where);
+  each_train_field([&](const char* name, auto member, const char*) { fill(rows, member, columns, name, group.where() + "/train"); });
   return rows;
 }
 
 void read_root(const h5::Group& group, RunRecord& run) {
-  RunInfo& info = run.info;
-  info.run_id = group.text("run_id");
-  run.status = group.text("status");
-  run.error = group.text("error");
-  info.config_ini = group.text("config_ini");
-  info.config_hash = group.text("config_hash");
-  info.code_version = group.text("code_version");
-  info.code_dirty = group.integer("code_dirty") != 0;
-  info.command_line = group.text("command_line");
-  run.created_utc = group.text("created_utc");
-  run.finished_utc = group.text("finished_utc");
-  info.seed = group.integer("seed");
-  info.libtorch_version = group.text("libtorch_version");
-  info.blas = group.text("blas");
-  info.threads = group.integer("threads");
-  info.device = group.text("device");
-  info.cpu_model = group.text("cpu_model");
+  each_run_field(run, [&](const char* name, auto& value) {
+    if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::string>) value = group.text(name);
+    else value = group.integer(name);
+  });
   const h5::Group config = group.group("config");
-  for (const std::string& key : config.attributes()) info.values.emplace_back(key, config.text(key));
+  for (const std::string& key : config.attributes()) run.info.values.emplace_back(key, config.text(key));
 }
 
 RunCost read_cost(const h5::Group& group) {
   const h5::Group cost = group.group("cost");
-  return {cost.integer("parameters"), cost.integer("state_bytes"), cost.integer("training_tokens"),
-          cost.real("tokens_per_s"),  cost.real("peak_mib"),       cost.real("wall_seconds")};
+  RunCost result;
+  each_cost_field([&](const char* name, auto member, const char*) {
+    if constexpr (std::is_same_v<std::decay_t<decltype(result.*member)>, int64_t>) result.*member = cost.integer(name);
+    else result.*member = cost.real(name);
+  });
+  return result;
 }
 
 void read_probes(const h5::Group& group, const std::string& prefix, std::vector<ProbeSeries>& probes) {
@@ -81,20 +53,34 @@ void read_probes(const h5::Group& group, const std::string& prefix, std::vector<
   }
 }
 
-/// What kind of file this is: "mneme.run" or "mneme.runs". StoreError for anything else.
-std::string schema_of(const h5::Group& group) {
+struct Schema {
+  std::string name;  // "mneme.run" or "mneme.runs"
+  int64_t version;
+};
+
+/// What kind of file this is. StoreError for anything this program cannot read.
+Schema schema_of(const h5::Group& group) {
   if (!group.has_attribute("schema") || !group.has_attribute("schema_version"))
     throw StoreError(group.where() + ": is an HDF5 file but not one of Mneme's runs (no attributes schema, schema_version); "
                                      "give a run folder, its run.h5, or the .h5 file beside a table");
-  const std::string schema = group.text("schema");
-  const int64_t version = group.integer("schema_version");
-  if ((schema != "mneme.run" && schema != "mneme.runs") || version != kRunSchema) {
+  const Schema schema{group.text("schema"), group.integer("schema_version")};
+  const int64_t newest = schema.name == "mneme.run" ? kRunSchema : schema.name == "mneme.runs" ? kRunsSchema : 0;
+  if (schema.version < 1 || schema.version > newest) {
     const std::string writer = group.has_attribute("code_version") ? " (" + group.text("code_version") + ")" : "";
-    throw StoreError(group.where() + ": has schema " + schema + " version " + std::to_string(version) + "; this program reads " +
-                     "mneme.run and mneme.runs version " + std::to_string(kRunSchema) + "; read it with the version of Mneme " +
-                     "that wrote it" + writer);
+    throw StoreError(group.where() + ": has schema " + schema.name + " version " + std::to_string(schema.version) +
+                     "; this program reads mneme.run up to version " + std::to_string(kRunSchema) + " and mneme.runs up to version " +
+                     std::to_string(kRunsSchema) + "; read it with the version of Mneme that wrote it" + writer);
   }
   return schema;
+}
+
+/// A file of many runs of schema 1: each laid out as the root of a run.h5.
+std::vector<RunRecord> read_run_groups(const h5::Group& all) {
+  std::map<int64_t, std::string> in_order;
+  for (const std::string& id : all.names()) in_order.emplace(all.group(id).integer("index"), id);
+  std::vector<RunRecord> runs;
+  for (const auto& [index, id] : in_order) runs.push_back(read_record(all.group(id)));
+  return runs;
 }
 
 /// Opens a run file; every problem with it is a StoreError that says what to do.
@@ -126,16 +112,9 @@ std::vector<std::string> run_files_below(const std::string& folder) {
 
 std::vector<RunRecord> read_run_file(const std::string& path) {
   return with_run_file(path, [](const h5::File& file) {
-    std::vector<RunRecord> runs;
-    if (schema_of(file) == "mneme.run") {
-      runs.push_back(read_record(file));
-      return runs;
-    }
-    const h5::Group all = file.group("runs");
-    std::map<int64_t, std::string> in_order;
-    for (const std::string& id : all.names()) in_order.emplace(all.group(id).integer("index"), id);
-    for (const auto& [index, id] : in_order) runs.push_back(read_record(all.group(id)));
-    return runs;
+    const Schema schema = schema_of(file);
+    if (schema.name == "mneme.run") return std::vector<RunRecord>{read_record(file)};
+    return schema.version == 1 ? read_run_groups(file.group("runs")) : read_run_tables(file);
   });
 }
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "results/run_fields.h"
 #include "results/run_file.h"
 
 namespace mneme {

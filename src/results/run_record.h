@@ -8,7 +8,8 @@
 
 namespace mneme {
 
-constexpr int64_t kRunSchema = 1;
+constexpr int64_t kRunSchema = 1;   // run.h5
+constexpr int64_t kRunsSchema = 2;  // a file of many runs
 
 /// A named quantity over training, one value per evaluation.
 struct ProbeSeries {
@@ -41,7 +42,7 @@ RunRecord read_run(const std::string& path);
 /// StoreError where a path holds no run. Run folders without a run.h5 (nothing evaluated yet) are passed over.
 std::vector<RunRecord> read_runs(const std::vector<std::string>& paths);
 
-/// Many runs in one file: /runs/<run id>/ as in run.h5. Written whole, then renamed into place.
+/// Many runs in one file, as long tables (docs/file-formats.md, section "NAME.h5 beside a table"). Written whole, then renamed.
 void write_runs(const std::string& path, const std::vector<RunRecord>& runs);
 
 /// The bytes of a run.h5.

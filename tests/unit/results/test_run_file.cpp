@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -6,6 +7,7 @@
 #include "core/files.h"
 #include "core/hdf5.h"
 #include "mneme/errors.h"
+#include "results/run_file.h"
 #include "results/run_record.h"
 #include "tests/support/sample_run.h"
 #include "tests/support/temporary_folder.h"
@@ -20,6 +22,9 @@ std::string saved(const test::TemporaryFolder& folder, const RunRecord& run) {
   atomic_write(folder / "run.h5", run_file_bytes(run));
   return folder / "run.h5";
 }
+
+/// Whether two runs make the same run.h5, which holds everything there is of a run.
+bool same_bytes(const RunRecord& a, const RunRecord& b) { return run_file_bytes(a) == run_file_bytes(b); }
 
 }  // namespace
 
@@ -101,6 +106,10 @@ TEST_CASE("files that are not ours, damaged or of another schema are refused wit
   newer.set("code_version", "9.0.0+ffff");
   atomic_write(folder / "newer.h5", newer.image());
   refused("newer.h5", "version 2");
+  newer.set("schema", "mneme.runs");
+  newer.set("schema_version", int64_t{3});
+  atomic_write(folder / "newer_table.h5", newer.image());
+  refused("newer_table.h5", "version 3");
   refused("newer.h5", "9.0.0+ffff");
   const std::string whole = run_file_bytes(test::sample_run());
   atomic_write(folder / "cut.h5", whole.substr(0, whole.size() / 2));
@@ -121,11 +130,60 @@ TEST_CASE("runs are found in folders of run folders and in files of many", "[run
   const std::vector<RunRecord> runs = read_runs({folder.path(), folder / "demo-mag-1"});
   CHECK(runs.size() == 2);
   write_runs(folder / "table.h5", runs);
-  const std::vector<RunRecord> again = read_runs({folder / "table.h5"});
-  REQUIRE(again.size() == 2);
-  CHECK(again[1].info.run_id == "demo-mag-2");
-  CHECK(again[1].evaluations[0].settings[0].slices == runs[1].evaluations[0].settings[0].slices);
+  CHECK(read_runs({folder / "table.h5", folder.path()}).size() == 2);
   CHECK_THROWS_WITH(read_runs({folder / "started"}), Contains("holds a run.h5"));
+}
+
+TEST_CASE("every part of every run comes back from a file of many", "[run_file]") {
+  test::TemporaryFolder folder;
+  std::vector<RunRecord> runs{test::sample_run("mag", 2), test::sample_run("rope", 1, {7}), test::sample_run("none", 3)};
+  runs[0].evaluations.push_back(test::sample_evaluation(50, {10, 20}, "validation"));
+  runs[0].info.values.emplace_back("memory.kind", "linear");  // a key the others do not have
+  runs[1].status = "diverged";
+  runs[1].error = "loss > limit";
+  runs[1].probes.clear();
+  runs[1].evaluations[0].chance = 0.5;  // another chance level: tables of its own
+  runs[2].train.clear();
+  runs[2].evaluations.clear();
+  Evaluation& both = runs[0].evaluations[0];
+  both.row_axes = {"depth", "kind"};
+  both.position_edges = {0, 256, 1024};
+  for (EvalSetting& entry : both.settings) {
+    entry.slices = {{{0, 1}, test::sums(10, 10, 5, 5, 1)}, {{0, 2}, test::sums(20, 20, 7, 7, 2)}};
+    entry.positions = {test::sums(4, 40, 4, 0, 8), test::sums(4, 0, 0, 0, 0)};
+  }
+  write_runs(folder / "table.h5", runs);
+  const std::vector<RunRecord> read = read_runs({folder / "table.h5"});
+  REQUIRE(read.size() == 3);
+  for (size_t i = 0; i < runs.size(); ++i) {
+    RunRecord wanted = runs[i];
+    std::sort(wanted.evaluations.begin(), wanted.evaluations.end(), [](auto& a, auto& b) { return a.step < b.step; });
+    RunRecord got = read[i];
+    std::sort(wanted.info.values.begin(), wanted.info.values.end());
+    std::erase_if(got.info.values, [&](const auto& value) { return value.second.empty() && i > 0; });  // keys only run 0 has
+    INFO(got.info.run_id);
+    CHECK(same_bytes(got, wanted));
+  }
+}
+
+TEST_CASE("a file of many runs of the first schema still reads", "[run_file]") {
+  test::TemporaryFolder folder;
+  h5::File file = h5::File::in_memory("old.h5");
+  file.set("schema", "mneme.runs");
+  file.set("schema_version", int64_t{1});
+  for (int64_t index : {0, 1}) {
+    const RunRecord run = test::sample_run(index ? "a" : "z", index + 1);
+    h5::Group group = file.make_group("runs/" + run.info.run_id);
+    group.set("index", index);
+    write_record(group, run);
+  }
+  atomic_write(folder / "old.h5", file.image());
+  const std::vector<RunRecord> runs = read_runs({folder / "old.h5"});
+  REQUIRE(runs.size() == 2);
+  CHECK(runs[0].label("arm") == "z");
+  RunRecord wanted = test::sample_run("a", 2);
+  std::sort(wanted.info.values.begin(), wanted.info.values.end());
+  CHECK(same_bytes(runs[1], wanted));
 }
 
 TEST_CASE("h5py reads everything with the loader", "[run_file][python]") {
@@ -152,7 +210,15 @@ with h5py.File(sys.argv[1] + "/run.h5") as file:
     accuracy = file["eval/needle/test/accuracy"]
     assert [d.label for d in accuracy.dims] == ["evaluation", "setting"]
     assert accuracy.dims[1]["length"][:].tolist() == [256, 1024] and accuracy.dims[0]["step"][:].tolist() == [100]
-assert sorted(name for name in load(sys.argv[1] + "/many.h5") if name != "attributes") == ["demo-mag-1", "demo-mag-2"]
+many = load(sys.argv[1] + "/many.h5")
+test = many["eval"]["needle"]["test"]
+assert test["settings"]["run_id"].tolist() == ["demo-mag-1"] * 2 + ["demo-mag-2"] * 2
+assert test["settings"]["length"].tolist() == [256, 1024] * 2 and test["settings"]["exact_match"].tolist() == [1.0, 0.9] * 2
+assert test["slices"]["rows"].tolist() == [60, 40] * 4 and test["slices"]["depth_percent"].tolist() == [0, 50] * 4
+assert "loss: nat" in test["attributes"]["settings"]["units"] and test["attributes"]["metric"] == "exact_match"
+assert len(many["train"]["loss"]) == 20 and many["train"]["run_id"][-1] == "demo-mag-2"
+assert many["cost"]["parameters"].tolist() == [70000, 70000] and many["runs"]["seed"].tolist() == [1, 2]
+assert many["config"]["model.width"] == ["64", "64"] and many["config"]["run.seed"] == ["1", "2"]
 )";
   const std::string command = "PYTHONDONTWRITEBYTECODE=1 PYTHONPATH='" + std::string(MNEME_SOURCE_DIR) + "/experiments/scripts' '" +
                               python + "' '" + (folder / "check.py") + "' '" + folder.path() + "'";

@@ -1,0 +1,124 @@
+// Every stored field of a run, described once: the name in HDF5, the member, its unit. Files of one run and files of many
+// are written and read by these lists.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "core/hdf5.h"
+#include "mneme/errors.h"
+#include "results/run_record.h"
+
+namespace mneme {
+
+/// visit(name, pointer to member, unit) for every column of a training row.
+template <class Visit>
+void each_train_field(Visit visit) {
+  visit("step", &TrainRow::step, "1");
+  visit("tokens", &TrainRow::tokens, "1");
+  visit("loss", &TrainRow::loss, "nats per scored position");
+  visit("lr", &TrainRow::lr, "1");
+  visit("grad_norm", &TrainRow::grad_norm, "1 (before clipping)");
+  visit("tokens_per_s", &TrainRow::tokens_per_s, "1/s");
+  visit("rss_mib", &TrainRow::rss_mib, "MiB");
+}
+
+template <class Visit>
+void each_cost_field(Visit visit) {
+  visit("parameters", &RunCost::parameters, "1");
+  visit("state_bytes", &RunCost::state_bytes, "B per sequence at the training length");
+  visit("training_tokens", &RunCost::training_tokens, "1");
+  visit("tokens_per_s", &RunCost::tokens_per_s, "1/s");
+  visit("peak_mib", &RunCost::peak_mib, "MiB");
+  visit("wall_seconds", &RunCost::wall_seconds, "s");
+}
+
+/// visit(name, text or integer) for every fact about a run but its config's keys; `run` is const when it is written.
+template <class Run, class Visit>
+void each_run_field(Run& run, Visit visit) {
+  visit("run_id", run.info.run_id);
+  visit("status", run.status);
+  visit("error", run.error);
+  visit("config_ini", run.info.config_ini);
+  visit("config_hash", run.info.config_hash);
+  visit("code_version", run.info.code_version);
+  visit("code_dirty", run.info.code_dirty);
+  visit("command_line", run.info.command_line);
+  visit("created_utc", run.created_utc);
+  visit("finished_utc", run.finished_utc);
+  visit("seed", run.info.seed);
+  visit("libtorch_version", run.info.libtorch_version);
+  visit("blas", run.info.blas);
+  visit("threads", run.info.threads);
+  visit("device", run.info.device);
+  visit("cpu_model", run.info.cpu_model);
+}
+
+/// Every member of EvalSums that is stored as a count, by dataset name.
+struct CountField {
+  const char* name;
+  int64_t EvalSums::* member;
+  const char* description;
+};
+constexpr CountField kCountFields[] = {
+    {"rows", &EvalSums::rows, "sequences"},
+    {"scored", &EvalSums::scored, "scored positions"},
+    {"correct", &EvalSums::correct, "scored positions whose arg max is right"},
+    {"exact", &EvalSums::exact, "sequences with all scored positions right"},
+};
+
+/// Means made of the counts.
+struct MeanField {
+  const char* name;
+  double (*value)(const EvalSums&);
+  const char* unit;
+  const char* description;
+};
+constexpr MeanField kMeanFields[] = {
+    {"accuracy", accuracy, "1", "correct / scored"},
+    {"exact_match", exact_match, "1", "exact / rows"},
+    {"loss", mean_loss, "nat", "mean negative log likelihood of the scored positions"},
+};
+
+/// What is measured once per setting.
+struct MeasureField {
+  const char* name;
+  double EvalSetting::* member;
+  const char* unit;
+  const char* description;
+};
+constexpr MeasureField kMeasureFields[] = {
+    {"seconds", &EvalSetting::seconds, "s", "wall time of the setting"},
+    {"tokens_per_s", &EvalSetting::tokens_per_s, "1/s", "tokens read per second"},
+    {"rss_mib", &EvalSetting::rss_mib, "MiB", "resident memory after the setting"},
+    {"state_bytes", &EvalSetting::state_bytes, "B", "state of one sequence after its last token, fp32"},
+};
+
+/// A member of every row as a column.
+template <class Row, class T>
+h5::Column column_of(const char* name, const std::vector<Row>& rows, T Row::* member) {
+  std::vector<T> values;
+  for (const Row& row : rows) values.push_back(row.*member);
+  return {name, std::move(values)};
+}
+
+/// The column of that name. StoreError where there is none of that type.
+template <class T>
+const std::vector<T>& values_of(const std::vector<h5::Column>& columns, const std::string& name, const std::string& where) {
+  for (const h5::Column& column : columns)
+    if (column.name == name)
+      if (const auto* values = std::get_if<std::vector<T>>(&column.values)) return *values;
+  throw StoreError(where + ": the table has no column '" + name + "' of the expected type");
+}
+
+/// Sets a member of every row from its column; as many rows as the column has.
+template <class Row, class T>
+void fill(std::vector<Row>& rows, T Row::* member, const std::vector<h5::Column>& columns, const char* name,
+          const std::string& where) {
+  const std::vector<T>& values = values_of<T>(columns, name, where);
+  rows.resize(values.size());
+  for (size_t i = 0; i < values.size(); ++i) rows[i].*member = values[i];
+}
+
+}  // namespace mneme

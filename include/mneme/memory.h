@@ -53,6 +53,13 @@ class Memory : public torch::nn::Module {
   /// Makes a fresh state of B rows explicit: what `forward` would start from. Resetting a row puts this in its place.
   virtual void start(State& state, int64_t rows) = 0;
 
+  /// The part of a state that `read` needs: what a block keeps to read from frozen weights while the memory goes on.
+  virtual State readable(const State& state) const { return state; }
+
+  /// Steps after which a state's clocks mean the same again: refresh points, groups. Rows of different age then run together
+  /// where their clocks agree modulo this; 0 = only rows of one age.
+  virtual int64_t period() const { return 0; }
+
   /// Floating-point operations per token and head, forward (docs/maths.md).
   virtual double flops_per_token() const = 0;
 };

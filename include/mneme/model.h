@@ -9,12 +9,11 @@
 #include <torch/nn/module.h>
 
 #include <functional>
-#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "mneme/forward_context.h"
 #include "mneme/memory.h"
 #include "mneme/model_options.h"
 #include "mneme/registry.h"
@@ -22,20 +21,13 @@
 
 namespace mneme {
 
-/// Passed down one forward pass.
-struct ForwardContext {
-  /// Set for training with dropout; undefined = no dropout.
-  std::optional<at::Generator> dropout;
-  /// Sum of the blocks' penalties (memory.write_penalty), to be added to the training loss; undefined = none.
-  at::Tensor penalty;
-  /// Where to put measurements ("layer0/theta_mean" → value); null = do not measure.
-  std::map<std::string, double>* probe = nullptr;
-};
-
 class Block : public torch::nn::Module {
  public:
   /// x [B,T,C], normalised → [B,T,C]; the backbone adds the residual.
   virtual at::Tensor forward(const at::Tensor& x, State& state, ForwardContext& context) = 0;
+  /// The flagged rows (bool [B]) start again: what they hold becomes that of a fresh state, and their clock 0. `state` is not
+  /// empty. A block without it works wherever no document ends inside a batch of rows.
+  virtual void reset(State& state, const at::Tensor& rows);
 };
 
 struct BlockContext {
@@ -64,12 +56,16 @@ class SequenceModel : public torch::nn::Module {
   ~SequenceModel() override;
 
   /// tokens int64 [B,T] → hidden states [B,T,C], after the last norm; the state moves T tokens on.
+  /// UsageError: reset or mask of the context are not bool [B,T].
   at::Tensor hidden(const at::Tensor& tokens, State& state, ForwardContext& context);
   /// hidden [...,C] → logits [...,V].
   at::Tensor logits(const at::Tensor& hidden);
 
   /// hidden + logits, for callers that want every position.
   at::Tensor forward(const at::Tensor& tokens, State& state, ForwardContext& context);
+
+  /// The flagged rows (bool [B]) start a new document at their next token; see ForwardContext::reset.
+  void reset(State& state, const at::Tensor& rows);
 
   int64_t parameter_count() const;
   const Shape& shape() const { return shape_; }
@@ -80,6 +76,9 @@ class SequenceModel : public torch::nn::Module {
 
  private:
   struct Layer;
+  at::Tensor document(const at::Tensor& tokens, State& state, ForwardContext& context);
+  at::Tensor add_positions(const at::Tensor& x, const State& state) const;
+
   Shape shape_;
   ModelOptions options_;
   at::Tensor embedding_, positions_, head_, norm_;

@@ -135,7 +135,7 @@ class Resolver {
   }
 
   void check_memory(const ModelOptions& model, const MemoryOptions& memory) {
-    if (memory.kind == "none" && (model.kind == "lmm" || model.kind == "mag"))
+    if (memory.kind == "none" && model.kind != "transformer")
       problem("memory.kind",
               "model.kind = " + model.kind +
                   " is built on a memory; choose another memory.kind, or model.kind = transformer (for the "

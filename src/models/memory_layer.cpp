@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "models/clock_phases.h"
 #include "models/projections.h"
 #include "nn/init.h"
 #include "nn/row_norm.h"
@@ -30,10 +31,51 @@ MemoryLayer::MemoryLayer(const BlockContext& context)
 }
 
 at::Tensor MemoryLayer::forward(const at::Tensor& x, State& state, ForwardContext& context) {
-  if (persistent_.defined() && state.position == 0 && !options_.off)
-    run(persistent_.unsqueeze(0).expand({x.size(0), -1, -1}), state, nullptr);
-  state.position += x.size(1);
-  return run(x, state, &context);
+  return by_phase(x, state, context, period(), [&](const at::Tensor& rows, State& part, ForwardContext& inner) {
+    begin(part, rows.size(0));
+    part.advance(rows.size(1));
+    return run(rows, part, &inner);
+  });
+}
+
+void MemoryLayer::begin(State& state, int64_t rows) {
+  if (!writes() || !state.child("memory").empty()) return;
+  if (persistent_.defined())
+    run(persistent_.unsqueeze(0).expand({rows, -1, -1}), state, nullptr);
+  else
+    memory_->start(state.child("memory"), rows);
+}
+
+void MemoryLayer::reset(State& state, const at::Tensor& rows) {
+  State fresh;
+  begin(fresh, 1);
+  state = with_rows(state, rows, fresh, 1);
+}
+
+bool MemoryLayer::writes() const { return !options_.off; }
+
+int64_t MemoryLayer::period() const { return memory_->period(); }
+
+at::Tensor MemoryLayer::queries(const at::Tensor& x, at::Tensor& tail) const {
+  const int64_t inner = heads_ * head_width_;
+  at::Tensor q = at::linear(x, qkv_.narrow(0, 0, inner));
+  if (taps_.defined()) {
+    const at::Tensor next = nn::next_tail(q, tail, taps_.size(0));
+    q = nn::short_conv(q, taps_.narrow(1, 0, inner).contiguous(), tail, true);
+    tail = next;
+  } else {
+    q = at::silu(q);
+  }
+  return nn::l2_normalize(q.unflatten(2, at::IntArrayRef({heads_, head_width_}))).transpose(1, 2);
+}
+
+at::Tensor MemoryLayer::retrieve(const at::Tensor& queries, const at::Tensor& x, State& readable) {
+  return output(memory_->read(queries, readable), x);
+}
+
+at::Tensor MemoryLayer::output(const at::Tensor& reads, const at::Tensor& x) const {
+  const at::Tensor y = nn::rms_norm(reads.transpose(1, 2), norm_).reshape({x.size(0), x.size(1), heads_ * head_width_});
+  return at::linear(y * at::silu(at::linear(x, out_gate_)), out_);
 }
 
 at::Tensor MemoryLayer::run(const at::Tensor& x, State& state, ForwardContext* context) {
@@ -58,10 +100,9 @@ at::Tensor MemoryLayer::run(const at::Tensor& x, State& state, ForwardContext* c
     const Gates g = gates(x, state, context);
     if (context && context->probe) measure(g, *context);
     const at::Tensor value = heads.narrow(2, 2 * H, H).transpose(1, 2);
-    reads = memory_->forward({query, qk.narrow(1, H, H), value, g.theta, g.alpha, g.eta, {}, nullptr}, state.child("memory"));
+    reads = memory_->forward({query, qk.narrow(1, H, H), value, g.theta, g.alpha, g.eta, context ? context->mask : at::Tensor(), nullptr}, state.child("memory"));
   }
-  const at::Tensor y = nn::rms_norm(reads.transpose(1, 2), norm_).reshape({B, T, H * D});
-  return at::linear(y * at::silu(at::linear(x, out_gate_)), out_);
+  return output(reads, x);
 }
 
 MemoryLayer::Gates MemoryLayer::gates(const at::Tensor& x, State& state, ForwardContext* context) const {

@@ -18,12 +18,26 @@ class MemoryLayer : public torch::nn::Module {
   explicit MemoryLayer(const BlockContext& context);
   /// x [B,T,C] → [B,T,C]. Adds the write penalty mean(θ)/θ_max · write_penalty to the context.
   at::Tensor forward(const at::Tensor& x, State& state, ForwardContext& context);
+  /// The flagged rows (bool [B]) start again, persistent tokens written.
+  void reset(State& state, const at::Tensor& rows);
+
+  /// Makes a fresh state explicit, persistent tokens written; does nothing to another one, or where nothing is ever written.
+  void begin(State& state, int64_t rows);
+  /// Reading without writing, in two steps: queries [B,H,T,D] of x, with their convolution's tail, and what the weights of
+  /// `readable` say to them, through the layer's output gate and projection → [B,T,C].
+  at::Tensor queries(const at::Tensor& x, at::Tensor& tail) const;
+  at::Tensor retrieve(const at::Tensor& queries, const at::Tensor& x, State& readable);
+  State readable(State& state) const { return state.has_child("memory") ? memory_->readable(state.child("memory")) : State(); }
+  bool writes() const;
+  /// Tokens after which the state's clocks mean the same again; 0 = never.
+  int64_t period() const;
 
  private:
   struct Gates {
     at::Tensor theta, alpha, eta;  // [B,H,T,G]
   };
   at::Tensor run(const at::Tensor& x, State& state, ForwardContext* context);
+  at::Tensor output(const at::Tensor& reads, const at::Tensor& x) const;
   Gates gates(const at::Tensor& x, State& state, ForwardContext* context) const;
   void measure(const Gates& gates, ForwardContext& context) const;
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "mneme/errors.h"
 #include "mneme/model.h"
 #include "nn/feed_forward.h"
 #include "nn/init.h"
@@ -34,12 +35,12 @@ at::Tensor dropped(const at::Tensor& x, double rate, ForwardContext& context) {
   return x * at::empty_like(x).bernoulli_(1 - rate, context.dropout).mul_(1 / (1 - rate));
 }
 
-// Vaswani et al. 2017: sin and cos of position · 10000^(−2i/C), in fp64.
-at::Tensor sinusoids(int64_t first, int64_t steps, int64_t width, const at::TensorOptions& options) {
+// Vaswani et al. 2017: sin and cos of position · 10000^(−2i/C), in fp64. positions [B,T] → [B,T,C]
+at::Tensor sinusoids(const at::Tensor& positions, int64_t width, const at::TensorOptions& options) {
   const auto wide = at::TensorOptions().dtype(at::kDouble);
   const at::Tensor frequency = at::pow(10000.0, at::arange(0, width, 2, wide) * (-1.0 / double(width)));
-  const at::Tensor angle = at::arange(first, first + steps, wide).unsqueeze(1) * frequency;
-  return at::stack({angle.sin(), angle.cos()}, -1).flatten(1).narrow(1, 0, width).to(options);
+  const at::Tensor angle = positions.to(wide).unsqueeze(-1) * frequency;
+  return at::stack({angle.sin(), angle.cos()}, -1).flatten(2).narrow(2, 0, width).to(options);
 }
 
 }  // namespace
@@ -58,26 +59,68 @@ SequenceModel::SequenceModel(const ModelOptions& model, const MemoryOptions& mem
 
 SequenceModel::~SequenceModel() = default;
 
+void Block::reset(State&, const at::Tensor&) {
+  throw Error("this block cannot start a document inside a row: it has no Block::reset; give each document a row of its own");
+}
+
 at::Tensor SequenceModel::hidden(const at::Tensor& tokens, State& state, ForwardContext& context) {
-  const int64_t T = tokens.size(1), first = state.position;
-  at::Tensor x = at::embedding(embedding_, tokens);
-  if (positions_.defined()) {
-    if (first + T > positions_.size(0))
-      throw ConfigError("model.positions = learned has " + std::to_string(positions_.size(0)) + " positions, but a row reaches " +
-                        std::to_string(first + T) + ": use rope or none, or shorter rows");
-    x = x + positions_.narrow(0, first, T);
-  } else if (options_.positions == "sinusoidal") {
-    x = x + sinusoids(first, T, options_.width, x.options());
+  for (const at::Tensor& flags : {context.reset, context.mask})
+    if (flags.defined() && (flags.sizes() != tokens.sizes() || flags.scalar_type() != at::kBool))
+      throw UsageError("reset and mask of a ForwardContext are bool [rows, tokens], the shape of the call's tokens");
+  if (!context.reset.defined()) return document(tokens, state, context);
+  const int64_t T = tokens.size(1);
+  const at::Tensor any = context.reset.any(0).cpu();
+  std::vector<int64_t> cuts{0};
+  for (int64_t t = 1; t < T; ++t)
+    if (any.const_data_ptr<bool>()[t]) cuts.push_back(t);
+  cuts.push_back(T);
+  std::vector<at::Tensor> parts;
+  for (size_t i = 0; i + 1 < cuts.size(); ++i) {
+    const int64_t first = cuts[i], steps = cuts[i + 1] - first;
+    ForwardContext part = context.tokens(first, steps);
+    if (any.const_data_ptr<bool>()[first]) reset(state, context.reset.select(1, first));
+    parts.push_back(document(tokens.narrow(1, first, steps), state, part));
+    context.add_penalty(part, double(steps) / double(T));
   }
-  x = dropped(x, options_.dropout, context);
+  return parts.size() == 1 ? parts[0] : at::cat(parts, 1);
+}
+
+void SequenceModel::reset(State& state, const at::Tensor& rows) {
+  if (state.empty() || !rows.any().item<bool>()) return;
+  if (rows.all().item<bool>()) {
+    state = State();
+    return;
+  }
+  for (size_t i = 0; i < layers_.size(); ++i)
+    if (State& child = state.child("layers_" + std::to_string(i)); !child.empty()) layers_[i]->block->reset(child, rows);
+  state.set_clock(state.clock(rows.size(0)).masked_fill(rows.cpu(), 0));
+}
+
+at::Tensor SequenceModel::add_positions(const at::Tensor& x, const State& state) const {
+  if (!positions_.defined() && options_.positions != "sinusoidal") return x;
+  const int64_t T = x.size(1), last = state.position + T;
+  const at::Tensor clock = state.differing_clocks().defined() ? state.clock(x.size(0)) : at::full({1}, state.position, at::kLong);
+  const at::Tensor at_token = clock.unsqueeze(1) + at::arange(T);  // [B or 1,T]
+  if (!positions_.defined()) return x + sinusoids(at_token, options_.width, x.options());
+  if (last > positions_.size(0))
+    throw ConfigError("model.positions = learned has " + std::to_string(positions_.size(0)) + " positions, but a row reaches " +
+                      std::to_string(last) + ": use rope or none, or shorter rows");
+  return x + at::embedding(positions_, at_token.to(x.device()));
+}
+
+at::Tensor SequenceModel::document(const at::Tensor& tokens, State& state, ForwardContext& context) {
+  at::Tensor x = dropped(add_positions(at::embedding(embedding_, tokens), state), options_.dropout, context);
+  const at::Tensor padding = context.mask.defined() ? ~context.mask.unsqueeze(2) : at::Tensor();
   for (size_t i = 0; i < layers_.size(); ++i) {
     Layer& layer = *layers_[i];
-    const at::Tensor y = layer.block->forward(nn::rms_norm(x, layer.block_norm), state.child("layers_" + std::to_string(i)), context);
+    at::Tensor input = nn::rms_norm(x, layer.block_norm);
+    if (padding.defined()) input = input.masked_fill(padding, 0);
+    const at::Tensor y = layer.block->forward(input, state.child("layers_" + std::to_string(i)), context);
     x = x + dropped(y, options_.dropout, context);
     if (layer.feed_forward)
       x = x + dropped(layer.feed_forward->forward(nn::rms_norm(x, layer.feed_forward_norm)), options_.dropout, context);
   }
-  state.position += T;
+  state.advance(tokens.size(1));
   return nn::rms_norm(x, norm_);
 }
 

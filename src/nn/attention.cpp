@@ -26,8 +26,22 @@ at::Tensor additive_mask(int64_t queries, int64_t prefix, int64_t keys, int64_t 
   return prefix ? at::constant_pad_nd(mask, {prefix, 0}) : mask;
 }
 
-at::Tensor masked(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const at::Tensor& mask) {
-  return at::scaled_dot_product_attention(query, key, value, mask);
+// Which of the past and own keys may be seen, bool [B,S+T]; undefined where all may.
+at::Tensor visible_keys(const KeyValue& own, const KeyValue& past) {
+  if (!own.visible.defined() && !past.visible.defined()) return {};
+  auto of = [&](const KeyValue& kv) {
+    return kv.visible.defined() ? kv.visible : at::ones({own.key.size(0), kv.size()}, own.key.options().dtype(at::kBool));
+  };
+  return past.defined() ? at::cat({of(past), of(own)}, 1) : of(own);
+}
+
+// −∞ more for keys [B,1,1,S] that are not visible, except a query's own (key index t + offset) → [B,1,T,S].
+at::Tensor hide(const at::Tensor& mask, const at::Tensor& visible, int64_t prefix, int64_t offset) {
+  const int64_t queries = mask.size(0), keys = visible.size(1);
+  const auto integers = mask.options().dtype(at::kLong);
+  const at::Tensor self = at::arange(queries, integers).unsqueeze(1) + offset == at::arange(keys, integers).unsqueeze(0);
+  const at::Tensor seen = at::constant_pad_nd(visible.unsqueeze(1) | self, {prefix, 0}, 1);
+  return mask.masked_fill(~seen, -std::numeric_limits<double>::infinity()).unsqueeze(1);
 }
 
 bool needs_grad(const at::Tensor& query, const KeyValue& own, const KeyValue& past, const KeyValue& prefix) {
@@ -52,6 +66,11 @@ at::Tensor merged_attention(const at::Tensor& query, const KeyValue& own, const 
 }  // namespace
 
 at::Tensor full_attention(const at::Tensor& query, const KeyValue& own, const KeyValue& past, const KeyValue& prefix) {
+  if (const at::Tensor visible = visible_keys(own, past); visible.defined()) {
+    const at::Tensor causal = additive_mask(query.size(2), prefix.size(), visible.size(1), past.size(), 0, query.options());
+    return at::scaled_dot_product_attention(query, join({prefix.key, past.key, own.key}), join({prefix.value, past.value, own.value}),
+                                            hide(causal, visible, prefix.size(), past.size()));
+  }
   if (!past.defined() && !prefix.defined()) return at::scaled_dot_product_attention(query, own.key, own.value, {}, 0.0, true);
   if (query.device().is_cpu() && !needs_grad(query, own, past, prefix)) return merged_attention(query, own, past, prefix);
   if (!past.defined()) {  // dummy queries in front let the causal form see the prefix
@@ -79,20 +98,24 @@ at::Tensor window_attention(const at::Tensor& query, const KeyValue& own, const 
   const at::Tensor k = tiled(past.key, own.key, prefix.key), v = tiled(past.value, own.value, prefix.value);
   const at::Tensor q = (padding ? at::constant_pad_nd(query, {0, 0, 0, padding}) : query).reshape({batch * heads, tiles, tile, d});
   at::Tensor mask = additive_mask(tile, prefix.size(), keys, window - 1, window, query.options());
-  if (missing > 0) {  // the start of the sequence: nothing before it
+  if (const at::Tensor visible = visible_keys(own, past); visible.defined()) {
+    const at::Tensor seen = at::constant_pad_nd(visible, {missing, padding}).unfold(1, keys, tile).reshape({batch * tiles, keys});
+    mask = hide(mask, seen, prefix.size(), window - 1).view({batch, 1, tiles, tile, -1});
+    mask = mask.expand({-1, heads, -1, -1, -1}).reshape({batch * heads, tiles, tile, prefix.size() + keys});
+  } else if (missing > 0) {  // the start of the sequence: nothing before it
     mask = mask.expand({tiles, -1, -1}).clone();
     for (int64_t i = 0; i < tiles && i * tile < missing; ++i)
       mask[i].narrow(1, prefix.size(), std::min(keys, missing - i * tile)).fill_(-std::numeric_limits<double>::infinity());
     mask = mask.unsqueeze(0);
   }
-  const at::Tensor y = masked(q, k, v, mask).reshape({batch, heads, tiles * tile, d});
+  const at::Tensor y = at::scaled_dot_product_attention(q, k, v, mask).reshape({batch, heads, tiles * tile, d});
   return padding ? y.narrow(2, 0, steps) : y;
 }
 
 at::Tensor attention_reference(const at::Tensor& query, const KeyValue& own, const KeyValue& past, const KeyValue& prefix, int64_t window) {
   const at::Tensor k = join({prefix.key, past.key, own.key}), v = join({prefix.value, past.value, own.value});
-  const at::Tensor mask =
-      additive_mask(query.size(2), prefix.size(), past.size() + own.size(), past.size(), window, query.options());
+  at::Tensor mask = additive_mask(query.size(2), prefix.size(), past.size() + own.size(), past.size(), window, query.options());
+  if (const at::Tensor visible = visible_keys(own, past); visible.defined()) mask = hide(mask, visible, prefix.size(), past.size());
   const at::Tensor scores = at::matmul(query, k.transpose(2, 3)) * (1 / std::sqrt(double(query.size(3)))) + mask;
   return at::matmul(at::softmax(scores, -1), v);
 }

@@ -38,6 +38,7 @@ void rotate_kernel(const double* x, const double* row, double* y, int64_t heads,
 
 at::Tensor apply_rotation(const at::Tensor& x, const at::Tensor& rows, double sign) {
   const int64_t batch = x.size(0), steps = x.size(1), heads = x.size(2), d = x.size(3);
+  const int64_t row_steps = rows.dim() == 3 ? batch * steps : steps;  // after which rows repeat
   at::Tensor y = at::empty({batch, steps, heads, d}, x.options());
   dispatch_real(x, [&](auto zero) {
     using T = decltype(zero);
@@ -46,7 +47,7 @@ at::Tensor apply_rotation(const at::Tensor& x, const at::Tensor& rows, double si
     const int64_t sb = x.stride(0), st = x.stride(1), sh = x.stride(2);
     at::parallel_for(0, batch * steps, grain(heads * d), [&](int64_t a, int64_t b) {
       for (int64_t i = a; i < b; ++i)
-        rotate_kernel(xp + (i / steps) * sb + (i % steps) * st, rp + (i % steps) * d, yp + i * heads * d, heads, sh, d, T(sign));
+        rotate_kernel(xp + (i / steps) * sb + (i % steps) * st, rp + (i % row_steps) * d, yp + i * heads * d, heads, sh, d, T(sign));
     });
   });
   return y;
@@ -70,13 +71,17 @@ at::Tensor RotaryTable::rows(int64_t first, int64_t steps, const at::TensorOptio
                     first + steps <= first_ + table_.size(0);
   if (!held) {
     at::NoGradGuard no_grad;
-    const auto wide = at::TensorOptions().dtype(at::kDouble);
-    const at::Tensor frequency = at::pow(base_, at::arange(0, head_width_, 2, wide) * (-1.0 / double(head_width_)));
-    const at::Tensor angle = at::arange(first, first + steps, wide).unsqueeze(1) * frequency;
-    table_ = at::cat({angle.cos(), angle.sin()}, 1).to(options.dtype()).to(options.device());
+    table_ = rows(at::arange(first, first + steps), options);
     first_ = first;
   }
   return table_.narrow(0, first - first_, steps);
+}
+
+at::Tensor RotaryTable::rows(const at::Tensor& positions, const at::TensorOptions& options) const {
+  const auto wide = at::TensorOptions().dtype(at::kDouble);
+  const at::Tensor frequency = at::pow(base_, at::arange(0, head_width_, 2, wide) * (-1.0 / double(head_width_)));
+  const at::Tensor angle = positions.to(wide).unsqueeze(-1) * frequency;
+  return at::cat({angle.cos(), angle.sin()}, -1).to(options.dtype()).to(options.device());
 }
 
 at::Tensor rope(const at::Tensor& x, const at::Tensor& rows) {
@@ -86,7 +91,7 @@ at::Tensor rope(const at::Tensor& x, const at::Tensor& rows) {
 
 at::Tensor rope_reference(const at::Tensor& x, const at::Tensor& rows) {
   const int64_t half = x.size(-1) / 2;
-  const at::Tensor c = rows.narrow(1, 0, half).unsqueeze(1), s = rows.narrow(1, half, half).unsqueeze(1);
+  const at::Tensor c = rows.narrow(-1, 0, half).unsqueeze(-2), s = rows.narrow(-1, half, half).unsqueeze(-2);
   const at::Tensor pairs = x.unflatten(-1, at::IntArrayRef({half, 2}));
   const at::Tensor a = pairs.select(-1, 0), b = pairs.select(-1, 1);
   return at::stack({a * c - b * s, a * s + b * c}, -1).flatten(-2);

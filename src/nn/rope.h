@@ -12,6 +12,8 @@ class RotaryTable {
   RotaryTable(int64_t head_width, double base) : head_width_(head_width), base_(base) {}
   /// [steps, D] of the asked dtype: D/2 cosines then D/2 sines a row.
   at::Tensor rows(int64_t first, int64_t steps, const at::TensorOptions& options);
+  /// The same for positions of their own in each row: int64 [B,steps] → [B,steps,D].
+  at::Tensor rows(const at::Tensor& positions, const at::TensorOptions& options) const;
 
  private:
   int64_t head_width_;
@@ -20,7 +22,7 @@ class RotaryTable {
   at::Tensor table_;
 };
 
-/// x [B,T,H,D] (any strides with a dense last dimension) rotated by the rows [T,D] of the table → [B,T,H,D].
+/// x [B,T,H,D] (any strides with a dense last dimension) rotated by the rows [T,D] or [B,T,D] of the table → [B,T,H,D].
 at::Tensor rope(const at::Tensor& x, const at::Tensor& rows);
 at::Tensor rope_reference(const at::Tensor& x, const at::Tensor& rows);
 

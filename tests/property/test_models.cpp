@@ -23,7 +23,7 @@ struct Variant {
 ModelOptions small(const std::string& kind) {
   ModelOptions m;
   m.kind = kind;
-  m.layers = 2, m.width = 24, m.heads = 2, m.window = 9, m.conv_width = 4, m.conv_init = "shift", m.ffn_width = 40;
+  m.layers = 2, m.width = 24, m.heads = 2, m.window = 9, m.segment = 7, m.conv_width = 4, m.conv_init = "shift", m.ffn_width = 40;
   return m;
 }
 
@@ -59,10 +59,11 @@ std::vector<Variant> variants() {
 
 std::shared_ptr<SequenceModel> make(const Variant& v, at::ScalarType dtype) {
   auto model = std::make_shared<SequenceModel>(v.model, v.memory, SequenceModel::Shape{32, 256}, 5);
-  // Large weights, so that gates, reads and later layers all matter.
+  // Larger weights, so that gates, reads and later layers all matter; beyond about 0.2 the recurrence of MAC amplifies the last
+  // bit of an input a million times, and nothing could be said of 1e-12.
   at::NoGradGuard no_grad;
   auto generator = at::make_generator<at::CPUGeneratorImpl>(9);
-  for (auto& p : model->parameters()) p.add_(at::empty_like(p).normal_(0, 0.3, generator));
+  for (auto& p : model->parameters()) p.add_(at::empty_like(p).normal_(0, 0.15, generator));
   model->to(dtype);
   return model;
 }
@@ -111,11 +112,11 @@ TEST_CASE("models: any split into calls gives the same logits and the same state
     const at::Tensor x = tokens(3, 65);
     State one, split, decoded;
     const at::Tensor whole = run(*model, x, one);
-    REQUIRE(relative_error(run_split(*model, x, {1, 2, 9, 25, 33, 64, 65}, split), whole) < 1e-11);
-    require_same_state(split, one, 1e-11);
+    REQUIRE(relative_error(run_split(*model, x, {1, 2, 9, 25, 33, 64, 65}, split), whole) < kExact);
+    require_same_state(split, one, kExact);
     std::vector<int64_t> each(65);
     for (int i = 0; i < 65; ++i) each[i] = i + 1;
-    REQUIRE(relative_error(run_split(*model, x, each, decoded), whole) < 1e-11);
+    REQUIRE(relative_error(run_split(*model, x, each, decoded), whole) < kExact);
     const auto single = make(v, at::kFloat);
     State s;
     REQUIRE(relative_error(run_split(*single, x, {7, 40, 65}, s), run(*single, x)) < 10 * kSingle);
@@ -205,13 +206,10 @@ TEST_CASE("models: a state survives a file, can be picked by row, and does not g
     REQUIRE(at::equal(run(*model, x.narrow(1, 30, 30), copy), rest));
     const at::Tensor two = run(*model, x.index_select(0, at::tensor({2, 0}, at::kLong)).narrow(1, 30, 30), picked);
     REQUIRE(relative_error(two, rest.index_select(0, at::tensor({2, 0}, at::kLong))) < kExact);
-    const bool grows = v.model.attention == "full" && v.model.kind != "lmm";
+    if (v.model.attention == "full") continue;  // which keeps all keys
     const int64_t before = state.bytes_per_row();
     run(*model, x, state);
-    if (grows)
-      REQUIRE(state.bytes_per_row() > before);
-    else
-      REQUIRE(state.bytes_per_row() == before);
+    REQUIRE(state.bytes_per_row() == before);
   }
 }
 
@@ -236,6 +234,6 @@ TEST_CASE("models: chunked and reference kernels agree", "[models][property]") {
     INFO(v.name);
     const at::Tensor x = tokens(2, 50), chunked = run(*make(v, at::kDouble), x);
     v.memory.kernel = "reference";
-    REQUIRE(relative_error(run(*make(v, at::kDouble), x), chunked) < 1e-11);
+    REQUIRE(relative_error(run(*make(v, at::kDouble), x), chunked) < kExact);
   }
 }

@@ -17,7 +17,11 @@ class LmmBlock : public Block {
       attention_ = register_module("attention", std::make_shared<AttentionLayer>(context));
   }
   at::Tensor forward(const at::Tensor& x, State& state, ForwardContext& context) override {
-    return memory_ ? memory_->forward(x, state.child("memory"), context) : attention_->forward(x, state.child("attention"));
+    return memory_ ? memory_->forward(x, state.child("memory"), context) : attention_->forward(x, state.child("attention"), context);
+  }
+  void reset(State& state, const at::Tensor& rows) override {
+    if (memory_) return memory_->reset(state.child("memory"), rows);
+    attention_->reset(state.child("attention"), rows);
   }
 
  private:

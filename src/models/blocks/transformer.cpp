@@ -10,9 +10,10 @@ class TransformerBlock : public Block {
   explicit TransformerBlock(const BlockContext& context) {
     attention_ = register_module("attention", std::make_shared<AttentionLayer>(context));
   }
-  at::Tensor forward(const at::Tensor& x, State& state, ForwardContext&) override {
-    return attention_->forward(x, state.child("attention"));
+  at::Tensor forward(const at::Tensor& x, State& state, ForwardContext& context) override {
+    return attention_->forward(x, state.child("attention"), context);
   }
+  void reset(State& state, const at::Tensor& rows) override { attention_->reset(state.child("attention"), rows); }
 
  private:
   std::shared_ptr<AttentionLayer> attention_;

@@ -1,0 +1,37 @@
+// What goes down one forward pass beside the tokens: documents and padding inside rows, dropout, penalties, measurements.
+#pragma once
+
+#include <ATen/core/Generator.h>
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+namespace mneme {
+
+struct ForwardContext {
+  /// bool [B,T], undefined = nowhere. True: a new document starts at this token; it sees nothing of what came before in its
+  /// row, and everything from here on is as if the document stood alone (positions, segments and refresh points included).
+  /// The call is cut at these tokens, so rows that share their document boundaries cost least.
+  at::Tensor reset;
+  /// bool [B,T], undefined = all true. False: padding. The token is no step of any memory and no key of any attention, and
+  /// its content leaves no trace in other outputs or in the state; its own output means nothing. Clocks count it: positions,
+  /// segments and refresh points do not move together over padding.
+  at::Tensor mask;
+  /// Set for training with dropout; undefined = no dropout.
+  std::optional<at::Generator> dropout;
+  /// Sum of the blocks' penalties (memory.write_penalty), to be added to the training loss; undefined = none.
+  at::Tensor penalty;
+  /// Where to put measurements ("layer0/theta_mean" → value); null = do not measure.
+  std::map<std::string, double>* probe = nullptr;
+
+  /// For a pass over some tokens, or some rows (int64 [n]), of this one. No reset, no penalty yet.
+  ForwardContext tokens(int64_t first, int64_t steps) const;
+  ForwardContext rows(const at::Tensor& index) const;
+  /// Takes over the penalty of a pass over this share of the tokens.
+  void add_penalty(const ForwardContext& part, double share);
+};
+
+}  // namespace mneme

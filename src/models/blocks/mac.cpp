@@ -1,0 +1,124 @@
+// MAC, memory as a context (Titans, section 4.1), strictly causal. A row is cut into segments of model.segment tokens:
+//
+//   h_i = M*(q_i)                             read from the memory that earlier segments left (no write)
+//   y_i = attention([persistent ‖ h_≤i ‖ x_≤i])       inside the segment (src/models/segment_attention.h)
+//   o_i = norm(y_i) ⊗ norm(M_i(norm(y_i)))    M_i: the memory after norm(y_1) … norm(y_i) were written, token by token
+//
+// (or the gated sum, src/models/combination.h). As printed in the paper, h and y of the whole segment reach each of its
+// tokens; j ≤ i is what a language model needs. Persistent tokens stand in the attention's context only. With the memory
+// off, h is read from the initial weights. Layers outside model.memory_layers are attention inside segments.
+//
+// h of a segment needs the memory after the one before, which read y of that one, so segments follow one another; all
+// projections of x run once for the whole call, and without writes all whole segments run as one batch.
+// State per row: those of attention and memory, `frozen` (what reads of the running segment need), the tail of h's query.
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "models/clock_phases.h"
+#include "models/combination.h"
+#include "models/memory_layer.h"
+#include "models/memory_placement.h"
+#include "models/segment_attention.h"
+#include "mneme/model.h"
+
+namespace mneme {
+namespace {
+
+ModelOptions without_persistent(ModelOptions options) {
+  options.persistent_tokens = 0;
+  return options;
+}
+
+class MacBlock : public Block {
+ public:
+  explicit MacBlock(const BlockContext& context) : segment_(context.model.segment), period_(segment_) {
+    attention_ = register_module("attention", std::make_shared<SegmentAttention>(context));
+    if (!has_memory(context)) return;
+    const ModelOptions model = without_persistent(context.model);
+    memory_ = register_module("memory", std::make_shared<MemoryLayer>(BlockContext{model, context.memory, context.layer, context.generator}));
+    combination_ = Combination(*this, context);
+    period_ = memory_->period() > 0 ? std::lcm(segment_, memory_->period()) : 0;
+  }
+
+  at::Tensor forward(const at::Tensor& x, State& state, ForwardContext& context) override {
+    return by_phase(x, state, context, period_, [&](const at::Tensor& rows, State& part, ForwardContext& inner) {
+      const at::Tensor y = memory_ ? with_memory(rows, part, inner) : attention_alone(rows, part, inner);
+      part.advance(rows.size(1));
+      return y;
+    });
+  }
+
+  void reset(State& state, const at::Tensor& rows) override {
+    SegmentAttention::reset(state.child("attention"), rows);
+    const int64_t B = rows.size(0);
+    if (memory_) {
+      memory_->reset(state.child("memory"), rows);
+      state.child("frozen") = with_rows(state.child("frozen"), rows, memory_->readable(state.child("memory")), B);
+      if (state.has("retrieval_tail")) state.tensor("retrieval_tail") = state.tensor("retrieval_tail").masked_fill(rows.view({-1, 1, 1}), 0);
+    }
+    state.set_clock(state.clock(B).masked_fill(rows.cpu(), 0));
+  }
+
+ private:
+  /// Tokens from `first` on that can run at once: the rest of the running segment, or whole segments where none writes.
+  int64_t stretch(int64_t phase, int64_t left, bool writes) const {
+    if (phase == 0 && !writes && left >= segment_) return left / segment_ * segment_;
+    return std::min(segment_ - phase, left);
+  }
+
+  static AttentionProjection::Projected narrowed(const AttentionProjection::Projected& all, int64_t first, int64_t steps) {
+    auto part = [&](const at::Tensor& x, int64_t dimension) { return x.defined() ? x.narrow(dimension, first, steps) : x; };
+    return {part(all.query, 2), {part(all.own.key, 2), part(all.own.value, 2), part(all.own.visible, 1)}};
+  }
+
+  at::Tensor with_memory(const at::Tensor& x, State& state, ForwardContext& context) {
+    const int64_t T = x.size(1);
+    State &attention = state.child("attention"), &memory = state.child("memory"), &frozen = state.child("frozen");
+    memory_->begin(memory, x.size(0));
+    const auto tokens = attention_->project(x, state.position % segment_, attention, context);
+    const at::Tensor queries = memory_->queries(x, state.tensor("retrieval_tail"));
+    std::vector<at::Tensor> near, far;
+    for (int64_t first = 0, steps; first < T; first += steps) {
+      const int64_t phase = (state.position + first) % segment_;
+      steps = stretch(phase, T - first, memory_->writes());
+      if (phase == 0) frozen = memory_->readable(memory);
+      const at::Tensor h = memory_->retrieve(queries.narrow(2, first, steps), x.narrow(1, first, steps), frozen);
+      at::Tensor y = combination_.near(attention_->forward(narrowed(tokens, first, steps), h, phase, attention));
+      ForwardContext part = context.tokens(first, steps);
+      if (part.mask.defined()) y = y.masked_fill(~part.mask.unsqueeze(2), 0);
+      near.push_back(y);
+      far.push_back(memory_->forward(y, memory, part));
+      context.add_penalty(part, double(steps) / double(T));
+    }
+    return combination_.join(x, at::cat(near, 1), at::cat(far, 1));
+  }
+
+  at::Tensor attention_alone(const at::Tensor& x, State& state, ForwardContext& context) {
+    const int64_t T = x.size(1);
+    State& attention = state.child("attention");
+    const auto tokens = attention_->project(x, state.position % segment_, attention, context);
+    std::vector<at::Tensor> near;
+    for (int64_t first = 0, steps; first < T; first += steps) {
+      const int64_t phase = (state.position + first) % segment_;
+      steps = stretch(phase, T - first, false);
+      near.push_back(attention_->forward(narrowed(tokens, first, steps), {}, phase, attention));
+    }
+    return at::cat(near, 1);
+  }
+
+  int64_t segment_, period_;
+  std::shared_ptr<SegmentAttention> attention_;
+  std::shared_ptr<MemoryLayer> memory_;
+  Combination combination_;
+};
+
+}  // namespace
+
+void register_block_mac(BlockRegistry& registry) {
+  registry.add({"mac", "memory as a context: attention in segments, over what the memory says and the tokens",
+                [](const BlockContext& context) { return std::make_shared<MacBlock>(context); }});
+}
+
+}  // namespace mneme

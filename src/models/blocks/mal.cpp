@@ -1,0 +1,52 @@
+// MAL, memory as a layer: the memory over [persistent ‖ x], then attention, usually over a window, on its normalised output
+// (Titans, section 4.3). The attention's persistent tokens are its own learned ones: what the memory says at its persistent
+// tokens depends on no input either. Layers outside model.memory_layers are attention.
+//
+//   o = attention([persistent ‖ norm(memory([persistent ‖ x]))])
+#include <ATen/ATen.h>
+
+#include "models/attention_layer.h"
+#include "models/memory_layer.h"
+#include "models/memory_placement.h"
+#include "mneme/model.h"
+#include "nn/row_norm.h"
+
+namespace mneme {
+namespace {
+
+class MalBlock : public Block {
+ public:
+  explicit MalBlock(const BlockContext& context) {
+    if (has_memory(context)) {
+      memory_ = register_module("memory", std::make_shared<MemoryLayer>(context));
+      memory_norm_ = register_parameter("memory_norm", at::ones({context.model.width}, at::kFloat));
+    }
+    attention_ = register_module("attention", std::make_shared<AttentionLayer>(context));
+  }
+
+  at::Tensor forward(const at::Tensor& x, State& state, ForwardContext& context) override {
+    at::Tensor y = x;
+    if (memory_) y = nn::rms_norm(memory_->forward(x, state.child("memory"), context), memory_norm_);
+    if (memory_ && context.mask.defined()) y = y.masked_fill(~context.mask.unsqueeze(2), 0);
+    return attention_->forward(y, state.child("attention"), context);
+  }
+
+  void reset(State& state, const at::Tensor& rows) override {
+    if (memory_) memory_->reset(state.child("memory"), rows);
+    attention_->reset(state.child("attention"), rows);
+  }
+
+ private:
+  std::shared_ptr<MemoryLayer> memory_;
+  std::shared_ptr<AttentionLayer> attention_;
+  at::Tensor memory_norm_;
+};
+
+}  // namespace
+
+void register_block_mal(BlockRegistry& registry) {
+  registry.add({"mal", "memory as a layer: window attention on what the memory says",
+                [](const BlockContext& context) { return std::make_shared<MalBlock>(context); }});
+}
+
+}  // namespace mneme

@@ -1,0 +1,25 @@
+// How attention and memory become one output:
+//
+//   product   o = norm(a) ⊗ norm(m)                          both normalised by learned vectors, as published
+//   sum       o = g ⊙ norm(a) + (1 − g) ⊙ norm(m),           g = σ(x W)
+#pragma once
+
+#include "mneme/model.h"
+
+namespace mneme {
+
+class Combination {
+ public:
+  Combination() = default;
+  /// Registers `attention_norm`, `memory_norm` and, for the sum, `mix` as parameters of the block.
+  Combination(Block& block, const BlockContext& context);
+
+  at::Tensor near(const at::Tensor& attention) const;
+  /// All [B,T,C]; x: the block's input, near: normalised already.
+  at::Tensor join(const at::Tensor& x, const at::Tensor& near, const at::Tensor& memory) const;
+
+ private:
+  at::Tensor attention_norm_, memory_norm_, mix_;
+};
+
+}  // namespace mneme

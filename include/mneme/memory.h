@@ -28,8 +28,8 @@ namespace mneme {
 /// What a memory reads per call. Queries and keys come as the layer normalised them (L2 by default).
 struct MemoryInput {
   at::Tensor query, key, value;  ///< [B,H,T,D]
-  at::Tensor theta;              ///< [B,H,T,G] step size θ ≥ 0, momentum damping included
-  at::Tensor alpha;              ///< [B,H,T,G] forgetting α in [0,1]
+  at::Tensor theta;              ///< [B,H,T,G] step size θ ≥ 0; momentum damping included, where a group is one token
+  at::Tensor alpha;              ///< [B,H,T,G] forgetting α in [0,1]; those of a group stand at its last token, as does η
   at::Tensor eta;                ///< [B,H,T,G] momentum η in [0,1)
   /// bool [B,T], undefined = all true. A token with false is no step: it reads, and neither decays nor moves anything.
   at::Tensor step;

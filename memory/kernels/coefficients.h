@@ -6,7 +6,9 @@
 //
 //   W_t = d_t W_0 + m_t S_0 + Σ_{i≤t} K[t,i] A_iᵀ Δ_i        S_C = p_C S_0 + Σ_i L_i A_iᵀ Δ_i,   L = −P_C ⊙ θ
 //
-// A stable recurrence of products ≤ 1, no logarithms: α = 1 and η = 0 are fine.
+// A stable recurrence of products ≤ 1, no logarithms: α = 1 and η = 0 are fine. A token with step 0 leaves P, Q, d, m, p as
+// they are, and its column of K is 0. A group of g tokens is one step, with α and η of its last token: the rows of M_t are those
+// after ⌊(t+1)/g⌋ groups, the rows before the token's step those after ⌊t/g⌋.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -27,8 +29,11 @@ struct Coefficients {
   at::Tensor L;  ///< [N,C] weight in S_C of token i's write
 };
 
-/// theta, alpha, eta [N,C]. Differentiable.
-Coefficients coefficients(const at::Tensor& theta, const at::Tensor& alpha, const at::Tensor& eta);
-Coefficients coefficients_reference(const at::Tensor& theta, const at::Tensor& alpha, const at::Tensor& eta);
+/// theta, alpha, eta [N,C]; step [N,C] of 0 and 1, undefined = all 1. C starts at a group's first token; tokens of a last,
+/// incomplete group have no effect. Differentiable, except by step.
+Coefficients coefficients(const at::Tensor& theta, const at::Tensor& alpha, const at::Tensor& eta, const at::Tensor& step = {},
+                          int64_t group = 1);
+/// The same by a loop over tokens, for groups of one token.
+Coefficients coefficients_reference(const at::Tensor& theta, const at::Tensor& alpha, const at::Tensor& eta, const at::Tensor& step = {});
 
 }  // namespace mneme::memory

@@ -1,8 +1,8 @@
-// Dual form of the linear memory. Inside a tile no weights are built: with Δ_i = −2 u_i, u_i the error of token i at its
+// Dual form of the linear memory. Inside a tile no weights are built: with Δ_i = −c u_i, u_i the error of token i at its
 // gradient point, every W_t is d_t W_0 + m_t S_0 + Σ K[t,i] k_iᵀ Δ_i. The gradient point of token t lies `done_t` tokens
 // into the tile (done_t = t for exact gradients), or before the tile, where its weights R come with the state:
 //
-//   (I − 2 tril(K[done_t − 1, i] ⊙ k kᵀ, −1)) U = v − d' ⊙ (k W_0) − m' ⊙ (k S_0)      or  v − k R  for those tokens
+//   (I − c tril(K[done_t − 1, i] ⊙ k kᵀ, −1)) U = v − d' ⊙ (k W_0) − m' ⊙ (k S_0)      or  v − k R  for those tokens
 //
 // Both sides are linear in W_0, S_0, R and v, so the systems of all tiles are solved in one batch; only two small products
 // a tile remain in the loop that carries the state.
@@ -35,7 +35,8 @@ Tiles make_tiles(const LinearCall& call, int64_t first, int64_t count, int64_t s
   const int64_t rows = call.key.size(0);
   auto gate = [&](const at::Tensor& g) { return g.narrow(1, first, count * size).reshape({rows * count, size}); };
   const at::Tensor theta = gate(call.theta);
-  Coefficients c = coefficients(theta, gate(call.alpha), call.eta.defined() ? gate(call.eta) : at::zeros_like(theta));
+  Coefficients c = coefficients(theta, gate(call.alpha), call.eta.defined() ? gate(call.eta) : at::zeros_like(theta),
+                                call.step.defined() ? gate(call.step) : at::Tensor(), call.group);
   return {tiled(call.query, first, count, size), tiled(call.key, first, count, size), tiled(call.value, first, count, size),
           std::move(c), rows, count, size, call.position + first};
 }
@@ -57,13 +58,25 @@ GradientPoints gradient_points(const Tiles& x, int64_t refresh) {
 }
 
 // Rows of K, d, m at the gradient points: row `done` of the tables that start with the state before the tile.
-Rows at_points(const Tiles& x, const GradientPoints& points) {
-  if (points.exact) return x.c.before;
+Rows at_points(const Tiles& x, const GradientPoints& points, const at::Tensor& keep) {
+  if (points.exact && !keep.defined()) return x.c.before;
+  if (points.exact) return {x.c.before.K * keep.unsqueeze(2), x.c.before.d * keep, x.c.before.m * keep};
   const int64_t n = x.size;
   const at::Tensor index = points.done.expand({x.rows, x.count, n}).reshape({x.rows * x.count, n});
   auto rows = [&](const at::Tensor& t, double first) { return at::constant_pad_nd(t, {1, 0}, first).gather(1, index); };
   const at::Tensor K = at::constant_pad_nd(x.c.now.K, {0, 0, 1, 0}).gather(1, index.unsqueeze(2).expand({-1, -1, n}));
   return {K, rows(x.c.now.d, 1), rows(x.c.now.m, 0)};
+}
+
+// 1 − α of each token's group, [N·count,size], where gradients are taken after forgetting.
+at::Tensor kept(const LinearCall& call, int64_t first, int64_t count, int64_t size) {
+  if (!call.decayed) return {};
+  at::Tensor keep = 1 - call.alpha.narrow(1, first, count * size);
+  if (call.group > 1) {
+    const at::Tensor token = at::arange(count * size, keep.options().dtype(at::kLong));
+    keep = keep.index_select(1, (token.div(call.group, "floor") * call.group + call.group - 1).clamp_max(count * size - 1));
+  }
+  return keep.reshape({-1, size});
 }
 
 // All of the call that fills whole tiles of one size.
@@ -72,7 +85,7 @@ at::Tensor run_tiles(const LinearCall& call, LinearWeights& state, int64_t first
   const bool momentum = call.eta.defined();
   const int64_t N = x.rows, E = x.key.size(3), D = x.value.size(3);
   const GradientPoints points = gradient_points(x, call.refresh);
-  const Rows point = at_points(x, points);
+  const Rows point = at_points(x, points, kept(call, first, count, size));
   auto flat = [&](const at::Tensor& t) { return t.reshape({N * count, size, t.size(3)}); };
   auto by_tile = [&](const at::Tensor& t) { return t.reshape({N, count, t.size(1), t.size(2)}); };
   const at::Tensor q = flat(x.query), k = flat(x.key), v = flat(x.value);
@@ -90,7 +103,7 @@ at::Tensor run_tiles(const LinearCall& call, LinearWeights& state, int64_t first
     sides.push_back(d.unsqueeze(2) * k);
     if (momentum) sides.push_back(m.unsqueeze(2) * k);
   }
-  const at::Tensor system = point.K * at::bmm(k * -2, k.transpose(1, 2));  // K at the points is strictly lower
+  const at::Tensor system = point.K * at::bmm(k * -call.factor, k.transpose(1, 2));  // K at the points is strictly lower
   const at::Tensor solved = by_tile(solve_unit_lower(system, at::cat(sides, 2)));
   const at::Tensor U_v = solved.narrow(3, 0, D), U_state = solved.narrow(3, D, solved.size(3) - D);
 
@@ -109,7 +122,7 @@ at::Tensor run_tiles(const LinearCall& call, LinearWeights& state, int64_t first
     at::Tensor held = momentum ? at::cat({W, S}, 1) : W;  // [N,E or 2E,D]
     starts.push_back(held);
     if (points.any_older) held = at::cat({held, R}, 1);
-    const at::Tensor delta = at::baddbmm(U_v.select(1, j), U_state.select(1, j), held, -2, 2);
+    const at::Tensor delta = at::baddbmm(U_v.select(1, j), U_state.select(1, j), held, -call.factor, call.factor);
     deltas.push_back(delta);
     if (!points.exact) {  // a refresh point strictly inside the tile: its weights are needed later
       const int64_t done = (start + size) / call.refresh * call.refresh - start;
@@ -134,17 +147,18 @@ at::Tensor run_tiles(const LinearCall& call, LinearWeights& state, int64_t first
   if (!points.exact) state.refresh_point = R;
 
   // Reads of all tiles at once.
-  at::Tensor lead = x.c.now.d.unsqueeze(2) * q;
-  if (momentum) lead = at::cat({lead, x.c.now.m.unsqueeze(2) * q}, 2);
+  const Rows& read = call.read_before ? x.c.before : x.c.now;
+  at::Tensor lead = read.d.unsqueeze(2) * q;
+  if (momentum) lead = at::cat({lead, read.m.unsqueeze(2) * q}, 2);
   const at::Tensor base = at::bmm(lead, at::stack(starts, 1).reshape({N * count, lead.size(2), D}));
-  const at::Tensor inside = x.c.now.K * at::bmm(q, k.transpose(1, 2));
+  const at::Tensor inside = read.K * at::bmm(q, k.transpose(1, 2));
   return at::baddbmm(base, inside, at::stack(deltas, 1).reshape({N * count, size, D})).reshape({N, count * size, D});
 }
 
 }  // namespace
 
 at::Tensor linear_chunked(const LinearCall& call, LinearWeights& state) {
-  const int64_t steps = call.key.size(1), size = std::min(call.tile, steps), count = steps / size, rest = steps - count * size;
+  const int64_t steps = call.key.size(1), size = std::min(std::max(call.tile / call.group, int64_t(1)) * call.group, steps), count = steps / size, rest = steps - count * size;
   const at::Tensor whole = run_tiles(call, state, 0, count, size);
   return rest ? at::cat({whole, run_tiles(call, state, count * size, 1, rest)}, 1) : whole;
 }

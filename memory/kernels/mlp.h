@@ -1,46 +1,64 @@
-// The two-layer MLP memory in `feature` form as one call over T tokens, in two forms with the same results.
+// A memory network (network.h) learning over T tokens in one call, in two forms with the same results.
 //
-//   M(k) = k + a(k) W_2,     a(k) = s/‖s‖,  s = gelu(k W_1)              the target of the last layer is v − k
+//   reference  a loop over tokens, any dtype and device: the definition
+//   chunked    tiles of tokens in dual form (docs/maths.md): no weights per token
 //
-// Gradients: `refresh` takes both layers' at the refresh point's weights; `exact_last` takes the features a at the
-// refresh point's W_1, the last layer exactly at each token's own W_2, and sends the error back through that W_2
-// (docs/maths.md, exact-last mode). The lower layer's error rows are clipped to length 1.
+// Gradients: `refresh` takes all layers' at the refresh point's weights; `exact_last` takes the features at the refresh point's
+// lower weights, the last layer exactly at each token's own weights, and sends the error back through those; `sweeps` repeats
+// that with each token's own lower weights, which converges to the exact recurrence. The loop over tokens knows only `refresh`
+// and `exact_last`: what sweeps converge to is `refresh` 1. Sweep n of a token sees what sweep n − 1 made of the interval's earlier
+// tokens, wherever tiles and calls are cut.
 //
-// Shapes: N = batch rows × heads, T tokens, D head width, E hidden width.
+// A group of g tokens is one step: gradients before it, α and η of its last token, reads see completed groups only. A call starts
+// at a group's first token, and writes completed groups only: the caller keeps the tokens of an unfinished one (memory/pending.h).
+//
+// Shapes: N = batch rows × heads, T tokens, D head width; matrices [N,·,·], a fast gain [N,1,D] comes after them.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
-#include <array>
+#include <vector>
+
+#include "memory/kernels/network.h"
 
 namespace mneme::memory {
 
+enum class Gradient { refresh, exact_last, sweeps };
+
 struct MlpCall {
-  at::Tensor query, key, value;                 ///< [N,T,D]
-  std::array<at::Tensor, 2> theta, alpha, eta;  ///< [N,T] per layer; eta undefined = no momentum
-  std::array<at::Tensor, 2> initial;            ///< [N,D,E], [N,E,D]: forgetting leads here; undefined = towards zero
-  bool exact_last = true;
+  Network net;
+  at::Tensor query, key, value;               ///< [N,T,D]
+  std::vector<at::Tensor> theta, alpha, eta;  ///< [N,T] per fast weight; eta empty = no momentum
+  std::vector<at::Tensor> initial;            ///< forgetting leads here; empty = towards zero
+  at::Tensor gain;                            ///< [N,1,D] slow gain of residual+norm; undefined = none, or fast
+  at::Tensor step;                            ///< [N,T] 1, or 0 where a token is no step; undefined = all 1
+  Gradient gradient = Gradient::exact_last;
+  int64_t sweeps = 1;
   int64_t refresh = 64;
-  int64_t position = 0;
-  int64_t tile = 64;
+  int64_t group = 1;                          ///< divides refresh
+  int64_t position = 0;                       ///< tokens read before this call
+  int64_t tile = 64;                          ///< of the chunked form; never changes results
+  bool read_before = false;
+  bool decayed = false;                       ///< last layer's gradient at (1 − α_t) M_{t−1}; of exact_last
+  double clip = 0;                            ///< of refresh: largest ‖u_t‖ over all layers
+  bool guard = false;                         ///< of refresh: guard.h
+
+  bool momentum() const { return !eta.empty(); }
+  bool fast_gain() const { return int64_t(theta.size()) > net.depth; }
 };
 
 struct MlpWeights {
-  std::array<at::Tensor, 2> weights;        ///< [N,D,E], [N,E,D]
-  std::array<at::Tensor, 2> momentum;       ///< undefined without momentum
-  std::array<at::Tensor, 2> refresh_point;  ///< the second is undefined with exact_last
+  std::vector<at::Tensor> weights;        ///< [N,D,E] … [N,E,D], gain
+  std::vector<at::Tensor> momentum;       ///< empty without momentum
+  std::vector<at::Tensor> refresh_point;  ///< with exact_last and sweeps all but the last matrix
+  std::vector<at::Tensor> load;           ///< of the guard, per matrix: what the interval has written so far, [N,·,·]
+  /// With sweeps: weights and momentum of the running interval as each earlier sweep sees them.
+  std::vector<std::vector<at::Tensor>> sweep_weights, sweep_momentum;
+  at::Tensor firings;                     ///< steps the guard shortened in this call, for measurements
 };
 
-/// Reads [N,T,D]; `state` moves T tokens on.
+/// Reads [N,T,D]; `state` moves on.
 at::Tensor mlp_reference(const MlpCall& call, MlpWeights& state);
 at::Tensor mlp_chunked(const MlpCall& call, MlpWeights& state);
-
-/// Features of hidden pre-activations and the way back through them.
-struct Features {
-  at::Tensor pre, inverse_norm, unit;  // h, 1/‖gelu(h)‖, a
-};
-Features mlp_features(const at::Tensor& pre);
-/// J_φᵀ g at these features, clipped to length 1 per token.
-at::Tensor mlp_feature_gradient(const Features& features, const at::Tensor& gradient);
 
 }  // namespace mneme::memory

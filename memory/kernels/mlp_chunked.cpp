@@ -1,102 +1,203 @@
-// Dual form of the MLP memory, tile by tile. A tile never crosses a refresh point, since its features belong to one.
+// Dual form of a memory network, tile by tile. A tile never crosses a refresh point, since its features belong to one, and ends
+// with a group.
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
-#include "memory/kernels/coefficients.h"
+#include "memory/kernels/fast_weight.h"
+#include "memory/kernels/guard.h"
+#include "memory/kernels/inner_gradient.h"
 #include "memory/kernels/mlp.h"
 #include "memory/kernels/unit_lower.h"
 
 namespace mneme::memory {
 namespace {
 
-// One weight matrix inside a tile: rows z meet W_t = d_t w + m_t S (+ initial) + Σ K[t,i] A_iᵀ Δ_i, where w = W − initial
-// if forgetting leads to the initial weights.
-struct Layer {
-  at::Tensor w, momentum, initial;
-  Coefficients c;
-
-  static at::Tensor rows(const at::Tensor& coefficient) { return coefficient.unsqueeze(2); }  // [N,C] → [N,C,1]
-
-  // z · (the part of W_t that was there before the tile); `transposed`: z · W_tᵀ
-  at::Tensor base(const at::Tensor& z, const Rows& at_rows, bool transposed = false) const {
-    auto of = [&](const at::Tensor& x) { return transposed ? x.transpose(1, 2) : x; };
-    at::Tensor y = rows(at_rows.d) * at::bmm(z, of(w));
-    if (momentum.defined()) y = y + rows(at_rows.m) * at::bmm(z, of(momentum));
-    return initial.defined() ? at::baddbmm(y, z, of(initial)) : y;
+class Tile {
+ public:
+  Tile(const MlpCall& call, MlpWeights& state, int64_t first, int64_t size)
+      : call_(call), net_(call.net), s_(state), first_(first), size_(size), last_(call.net.depth - 1),
+        query_(part(call.query)), key_(part(call.key)), value_(part(call.value)), step_(call.step.defined() ? part(call.step) : at::Tensor()) {
+    for (const at::Tensor& theta : call.theta) theta_.push_back(part(theta));
   }
 
-  at::Tensor read(const at::Tensor& z, const at::Tensor& written, const at::Tensor& delta) const {
-    return at::baddbmm(base(z, c.now), c.now.K * at::bmm(z, written.transpose(1, 2)), delta);
-  }
-
-  void write(const at::Tensor& input, const at::Tensor& delta) {
-    const int64_t last = c.now.d.size(1) - 1;
-    auto end = [&](const at::Tensor& coefficient) { return coefficient.select(1, last).view({-1, 1, 1}); };
-    at::Tensor next = end(c.now.d) * w + at::bmm((rows(c.now.K.select(1, last)) * input).transpose(1, 2), delta);
-    if (momentum.defined()) {
-      next = next + end(c.now.m) * momentum;
-      momentum = c.p.view({-1, 1, 1}) * momentum + at::bmm((rows(c.L) * input).transpose(1, 2), delta);
+  at::Tensor run() {
+    InnerGradient g = key_features(net_, key_, s_.refresh_point);
+    if (call_.gradient == Gradient::refresh) {
+      error_rows(net_, key_, value_, s_.refresh_point, gain_point(), call_.fast_gain(), g);
+      shorten_steps(g);
+      make_coefficients();
+      std::vector<FastMatrix> fast = matrices(s_.weights, s_.momentum);
+      const at::Tensor reads = read(fast, g);
+      write(fast, g, s_.weights, s_.momentum);
+      return reads;
     }
-    w = next;
+    make_coefficients();
+    const int64_t sweeps = call_.gradient == Gradient::sweeps ? call_.sweeps : 0;
+    std::optional<std::vector<FastMatrix>> before;  // as the sweep before this one saw them
+    for (int64_t n = 0;; ++n) {
+      const bool final = n == sweeps;
+      std::vector<FastMatrix> fast = final ? matrices(s_.weights, s_.momentum) : matrices(s_.sweep_weights[n], s_.sweep_momentum[n]);
+      if (n > 0) own_features(*before, g);
+      solve_last(fast[last_], g);
+      const at::Tensor back = fast[last_].apply_transposed(g.deltas[last_], point_[last_], g.inputs[last_], g.deltas[last_]);
+      if (n == 0)
+        lower_error_rows(net_, back, s_.refresh_point, g);
+      else
+        own_lower_error_rows(*before, back, g);
+      if (final) {
+        const at::Tensor reads = read(fast, g);
+        write(fast, g, s_.weights, s_.momentum);
+        return reads;
+      }
+      before = fast;
+      previous_ = g;
+      write(fast, g, s_.sweep_weights[n], s_.sweep_momentum[n]);
+    }
   }
 
-  at::Tensor weights() const { return initial.defined() ? w + initial : w; }
+ private:
+  at::Tensor part(const at::Tensor& x) const { return x.narrow(1, first_, size_); }
+  at::Tensor gain_point() const { return call_.fast_gain() ? s_.refresh_point[net_.depth] : call_.gain; }
+  at::Tensor eta(size_t l) const { return call_.momentum() ? part(call_.eta[l]) : at::zeros_like(theta_[l]); }
+
+  // Clip and guard know a token's surprise before its step is taken, since all gradients are the refresh point's.
+  void shorten_steps(const InnerGradient& g) {
+    if (call_.clip > 0) {
+      const at::Tensor shrink = (squared_surprise(g) + 1e-24).rsqrt().mul(call_.clip).clamp_max(1);
+      for (at::Tensor& theta : theta_) theta = theta * shrink;
+    }
+    if (!call_.guard) return;
+    for (int64_t l = 0; l < net_.depth; ++l) {
+      const at::Tensor theta = step_.defined() ? theta_[l] * step_ : theta_[l];
+      const Guarded guarded = guard(g.inputs[l], theta, call_.momentum() ? part(call_.eta[l]) : at::Tensor(), s_.load[l],
+                                    loss_factor(net_, value_.size(2)) / 2);
+      s_.load[l] = guarded.load;
+      theta_[l] = theta * guarded.factor;
+      const at::Tensor fired = (guarded.factor.detach() < 1).sum();
+      s_.firings = s_.firings.defined() ? s_.firings + fired : fired;
+    }
+  }
+
+  void make_coefficients() {
+    for (size_t l = 0; l < theta_.size(); ++l) {
+      c_.push_back(coefficients(theta_[l], part(call_.alpha[l]), eta(l), step_, call_.group));
+      point_.push_back(c_[l].before);
+    }
+    if (call_.decayed) point_[last_] = decayed(c_[last_].before);
+  }
+
+  Rows decayed(const Rows& before) const {
+    at::Tensor alpha = part(call_.alpha[last_]);
+    if (call_.group > 1) {  // of the group's last token; an incomplete group is not written
+      const at::Tensor token = at::arange(size_, alpha.options().dtype(at::kLong));
+      alpha = alpha.index_select(1, (token.div(call_.group, "floor") * call_.group + call_.group - 1).clamp_max(size_ - 1));
+    }
+    const at::Tensor keep = 1 - alpha;
+    return {before.K * as_rows(keep), before.d * keep, before.m * keep};
+  }
+
+  std::vector<FastMatrix> matrices(const std::vector<at::Tensor>& weights, const std::vector<at::Tensor>& momentum) const {
+    std::vector<FastMatrix> fast;
+    for (size_t l = 0; l < weights.size(); ++l)
+      fast.emplace_back(weights[l], momentum.empty() ? at::Tensor() : momentum[l], call_.initial.empty() ? at::Tensor() : call_.initial[l]);
+    return fast;
+  }
+
+  // Features of each token through the lower matrices it would see: M_{t−1} as the sweep before left it.
+  void own_features(const std::vector<FastMatrix>& fast, InnerGradient& g) const {
+    for (int64_t l = 0; l < last_; ++l) {
+      const at::Tensor z = g.inputs[l];
+      const at::Tensor inside = point_[l].K * at::bmm(z, previous_.inputs[l].transpose(1, 2));
+      g.hidden[l] = hidden_rows(net_, at::baddbmm(fast[l].base(z, point_[l]), inside, previous_.deltas[l]));
+      g.inputs[l + 1] = g.hidden[l].out;
+    }
+  }
+
+  void own_lower_error_rows(const std::vector<FastMatrix>& fast, const at::Tensor& back, InnerGradient& g) const {
+    at::Tensor rows = back;
+    for (int64_t l = last_ - 1; l >= 0; --l) {
+      g.deltas[l] = hidden_gradient(net_, g.hidden[l], rows);
+      if (l == 0) return;
+      const at::Tensor inside = point_[l].K * at::bmm(g.deltas[l], previous_.deltas[l].transpose(1, 2));
+      rows = at::baddbmm(fast[l].base(g.deltas[l], point_[l], true), inside, previous_.inputs[l]);
+    }
+  }
+
+  // The last matrix exactly: Δ_t = c (a_t W_{t−1} − target), where W_{t−1} holds the tile's earlier Δ.
+  void solve_last(const FastMatrix& matrix, InnerGradient& g) const {
+    g.deltas.resize(net_.depth);
+    const at::Tensor& a = g.inputs[last_];
+    if (net_.loss == InnerLoss::dot) {
+      g.deltas[last_] = -value_;
+      return;
+    }
+    const double c = loss_factor(net_, value_.size(2));
+    const at::Tensor target = net_.form == Form::feature ? value_ - key_ : value_;
+    const at::Tensor seen = point_[last_].K * at::bmm(a * -c, a.transpose(1, 2));
+    g.deltas[last_] = solve_unit_lower(seen, (matrix.base(a, point_[last_]) - target) * c);
+  }
+
+  at::Tensor read(const std::vector<FastMatrix>& fast, const InnerGradient& g) const {
+    auto rows = [&](int64_t l) -> const Rows& { return call_.read_before ? c_[l].before : c_[l].now; };
+    at::Tensor z = query_;
+    for (int64_t l = 0; l < net_.depth; ++l) {
+      z = fast[l].apply(z, rows(l), g.inputs[l], g.deltas[l]);
+      if (l < last_) z = hidden_rows(net_, z).out;
+    }
+    at::Tensor gain = call_.gain;
+    if (call_.fast_gain()) {
+      const at::Tensor& gradient = g.deltas[net_.depth];
+      gain = fast[net_.depth].base(one(), rows(net_.depth)) + at::bmm(rows(net_.depth).K, gradient);
+    }
+    return network_output(net_, query_, z, gain);
+  }
+
+  // A gain is a matrix whose input row is 1.
+  at::Tensor one() const { return at::ones({key_.size(0), size_, 1}, key_.options()); }
+
+  void write(std::vector<FastMatrix> fast, const InnerGradient& g, std::vector<at::Tensor>& weights, std::vector<at::Tensor>& momentum) const {
+    for (size_t l = 0; l < fast.size(); ++l) {
+      fast[l].write(c_[l], int64_t(l) < net_.depth ? g.inputs[l] : one(), g.deltas[l]);
+      weights[l] = fast[l].weights();
+      if (!momentum.empty()) momentum[l] = fast[l].momentum();
+    }
+  }
+
+  const MlpCall& call_;
+  const Network& net_;
+  MlpWeights& s_;
+  const int64_t first_, size_, last_;
+  const at::Tensor query_, key_, value_, step_;
+  std::vector<at::Tensor> theta_;
+  std::vector<Coefficients> c_;
+  std::vector<Rows> point_;  // where each matrix's gradient is taken, exactly
+  InnerGradient previous_;   // of the sweep before
 };
 
-Layer layer_of(const MlpCall& call, const MlpWeights& state, int l, int64_t first, int64_t size) {
-  auto gate = [&](const at::Tensor& g) { return g.narrow(1, first, size); };
-  const at::Tensor theta = gate(call.theta[l]);
-  Layer layer;
-  layer.c = coefficients(theta, gate(call.alpha[l]), call.eta[l].defined() ? gate(call.eta[l]) : at::zeros_like(theta));
-  layer.initial = call.initial[l];
-  layer.momentum = state.momentum[l];
-  layer.w = layer.initial.defined() ? state.weights[l] - layer.initial : state.weights[l];
-  return layer;
-}
-
-at::Tensor run_tile(const MlpCall& call, MlpWeights& state, int64_t first, int64_t size) {
-  const at::Tensor q = call.query.narrow(1, first, size), k = call.key.narrow(1, first, size), v = call.value.narrow(1, first, size);
-  Layer one = layer_of(call, state, 0, first, size), two = layer_of(call, state, 1, first, size);
-  const Features f = mlp_features(at::bmm(k, state.refresh_point[0]));
-  const at::Tensor &a = f.unit, target = v - k;
-
-  at::Tensor delta_2, back;
-  if (call.exact_last) {
-    const at::Tensor seen = two.c.before.K * at::bmm(a * -2, a.transpose(1, 2));
-    delta_2 = solve_unit_lower(seen, (two.base(a, two.c.before) - target) * 2);
-    back = two.base(delta_2, two.c.before, true);
-    back = at::baddbmm(back, two.c.before.K * at::bmm(delta_2, delta_2.transpose(1, 2)), a);
-  } else {
-    delta_2 = (at::bmm(a, state.refresh_point[1]) - target) * 2;
-    back = at::bmm(delta_2, state.refresh_point[1].transpose(1, 2));
-  }
-  const at::Tensor delta_1 = mlp_feature_gradient(f, back);
-
-  const at::Tensor read_features = mlp_features(one.read(q, k, delta_1)).unit;
-  const at::Tensor reads = q + two.read(read_features, a, delta_2);
-  one.write(k, delta_1);
-  two.write(a, delta_2);
-  state.weights = {one.weights(), two.weights()};
-  state.momentum = {one.momentum, two.momentum};
-  return reads;
+void refresh(const MlpCall& call, MlpWeights& s) {
+  s.refresh_point = s.weights;
+  if (call.gradient != Gradient::refresh) s.refresh_point.resize(call.net.depth - 1);
+  for (at::Tensor& load : s.load) load = at::zeros_like(load);
+  for (auto& weights : s.sweep_weights) weights = s.weights;
+  for (auto& momentum : s.sweep_momentum) momentum = s.momentum;
 }
 
 }  // namespace
 
 at::Tensor mlp_chunked(const MlpCall& call, MlpWeights& state) {
-  const int64_t steps = call.key.size(1);
+  const int64_t steps = call.key.size(1), tile = std::max(call.tile / call.group, int64_t(1)) * call.group;
   std::vector<at::Tensor> reads;
-  auto refresh = [&] { state.refresh_point = {state.weights[0], call.exact_last ? at::Tensor() : state.weights[1]}; };
   for (int64_t first = 0; first < steps;) {
     const int64_t done = (call.position + first) % call.refresh;
-    if (done == 0) refresh();
-    const int64_t size = std::min({call.tile, call.refresh - done, steps - first});
-    reads.push_back(run_tile(call, state, first, size));
+    if (done == 0) refresh(call, state);
+    const int64_t size = std::min({tile, call.refresh - done, steps - first});
+    reads.push_back(Tile(call, state, first, size).run());
     first += size;
   }
-  if ((call.position + steps) % call.refresh == 0) refresh();
+  if ((call.position + steps) % call.refresh == 0) refresh(call, state);
   return reads.size() == 1 ? reads[0] : at::cat(reads, 1);
 }
 

@@ -2,49 +2,111 @@
 
 #include <vector>
 
+#include "memory/kernels/guard.h"
+#include "memory/kernels/inner_gradient.h"
 #include "memory/kernels/mlp.h"
 
 namespace mneme::memory {
+namespace {
 
-Features mlp_features(const at::Tensor& pre) {
-  const at::Tensor s = at::gelu(pre);
-  const at::Tensor inverse_norm = (s * s).sum(-1, true).add(1e-6).rsqrt();
-  return {pre, inverse_norm, s * inverse_norm};
-}
+// One pass over the tokens; every member is at the current token.
+class Loop {
+ public:
+  Loop(const MlpCall& call, MlpWeights& state) : call_(call), s_(state), tokens_(call.key.size(1)) {}
 
-at::Tensor mlp_feature_gradient(const Features& f, const at::Tensor& gradient) {
-  const at::Tensor through_norm = (gradient - f.unit * (f.unit * gradient).sum(-1, true)) * f.inverse_norm;
-  const at::Tensor delta = at::gelu_backward(through_norm, f.pre);
-  return delta * (delta * delta).sum(-1, true).add(1e-12).rsqrt().clamp_max(1);
-}
-
-at::Tensor mlp_reference(const MlpCall& call, MlpWeights& state) {
-  const int64_t steps = call.key.size(1);
-  const bool momentum = call.eta[0].defined();
-  std::array<at::Tensor, 2> W = state.weights, S = state.momentum, R = state.refresh_point;
-  std::vector<at::Tensor> reads;
-  auto column = [](const at::Tensor& x, int64_t t) { return x.narrow(1, t, 1).unsqueeze(2); };
-  for (int64_t t = 0; t < steps; ++t) {
-    if ((call.position + t) % call.refresh == 0) R = W;
-    const at::Tensor q = call.query.narrow(1, t, 1), k = call.key.narrow(1, t, 1), v = call.value.narrow(1, t, 1);  // [N,1,D]
-    const at::Tensor& last = call.exact_last ? W[1] : R[1];
-    const Features f = mlp_features(at::bmm(k, R[0]));
-    const at::Tensor delta_2 = 2 * (k + at::bmm(f.unit, last) - v);
-    const at::Tensor delta_1 = mlp_feature_gradient(f, at::bmm(delta_2, last.transpose(1, 2)));
-    const std::array<at::Tensor, 2> surprise{at::bmm(k.transpose(1, 2), delta_1), at::bmm(f.unit.transpose(1, 2), delta_2)};
-    for (int l = 0; l < 2; ++l) {
-      const at::Tensor step = -column(call.theta[l], t) * surprise[l], forget = column(call.alpha[l], t);
-      S[l] = momentum ? column(call.eta[l], t) * S[l] + step : step;
-      W[l] = (1 - forget) * W[l] + S[l];
-      if (call.initial[l].defined()) W[l] = W[l] + forget * call.initial[l];
+  at::Tensor run() {
+    std::vector<at::Tensor> reads;
+    for (int64_t t = 0; t < tokens_; ++t) {
+      if ((call_.position + t) % call_.refresh == 0) refresh();
+      if (t % call_.group == 0) sums_.clear();
+      const at::Tensor before = call_.read_before ? read(t) : at::Tensor();
+      add_surprise(t);
+      if ((t + 1) % call_.group == 0) write(t);
+      reads.push_back(call_.read_before ? before : read(t));
     }
-    reads.push_back(q + at::bmm(mlp_features(at::bmm(q, W[0])).unit, W[1]));
+    if ((call_.position + tokens_) % call_.refresh == 0) refresh();
+    return at::cat(reads, 1);
   }
-  if ((call.position + steps) % call.refresh == 0) R = W;
-  state.weights = W;
-  if (momentum) state.momentum = S;
-  state.refresh_point = {R[0], call.exact_last ? at::Tensor() : R[1]};
-  return at::cat(reads, 1);
-}
+
+ private:
+  int64_t last() const { return call_.net.depth - 1; }
+  static at::Tensor token(const at::Tensor& rows, int64_t t) { return rows.narrow(1, t, 1); }               // [N,1,·]
+  static at::Tensor gate(const at::Tensor& gates, int64_t t) { return gates.narrow(1, t, 1).unsqueeze(2); }  // [N,1,1]
+  const at::Tensor& gain(const std::vector<at::Tensor>& w) const { return call_.fast_gain() ? w[call_.net.depth] : call_.gain; }
+
+  void refresh() {
+    s_.refresh_point = s_.weights;
+    if (call_.gradient != Gradient::refresh) s_.refresh_point.resize(last());
+    for (at::Tensor& load : s_.load) load = at::zeros_like(load);
+  }
+
+  at::Tensor read(int64_t t) const {
+    const std::vector<at::Tensor> matrices(s_.weights.begin(), s_.weights.begin() + call_.net.depth);
+    return network_apply(call_.net, token(call_.query, t), matrices, gain(s_.weights));
+  }
+
+  // The last matrix at which token t takes its gradient.
+  at::Tensor own_last(int64_t t) const {
+    const at::Tensor& W = s_.weights[last()];
+    const int64_t end = t / call_.group * call_.group + call_.group - 1;
+    if (!call_.decayed || end >= tokens_) return W;
+    const at::Tensor forget = gate(call_.alpha[last()], end);
+    return call_.initial.empty() ? (1 - forget) * W : (1 - forget) * W + forget * call_.initial[last()];
+  }
+
+  void add_surprise(int64_t t) {
+    const at::Tensor k = token(call_.key, t), v = token(call_.value, t);
+    InnerGradient g = key_features(call_.net, k, s_.refresh_point);
+    if (call_.gradient == Gradient::refresh) {
+      error_rows(call_.net, k, v, s_.refresh_point, gain(s_.refresh_point), call_.fast_gain(), g);
+    } else {
+      std::vector<at::Tensor> weights = s_.refresh_point;
+      weights.push_back(own_last(t));
+      error_rows(call_.net, k, v, weights, gain(s_.weights), call_.fast_gain(), g);
+    }
+    const at::Tensor shrink = call_.clip > 0 ? (squared_surprise(g) + 1e-24).rsqrt().mul(call_.clip).clamp_max(1) : at::Tensor();
+    for (size_t l = 0; l < g.deltas.size(); ++l) {
+      const bool matrix = int64_t(l) < call_.net.depth;
+      at::Tensor theta = token(call_.theta[l], t);
+      if (call_.step.defined()) theta = theta * token(call_.step, t);
+      if (shrink.defined()) theta = theta * shrink;
+      if (call_.guard && matrix) {
+        const Guarded guarded = guard(g.inputs[l], theta, call_.momentum() ? token(call_.eta[l], t) : at::Tensor(), s_.load[l],
+                                      loss_factor(call_.net, v.size(2)) / 2);
+        s_.load[l] = guarded.load;
+        theta = theta * guarded.factor;
+      }
+      const at::Tensor u = matrix ? at::bmm(g.inputs[l].transpose(1, 2), g.deltas[l]) : g.deltas[l];
+      const at::Tensor step = theta.unsqueeze(2) * u;
+      if (sums_.size() <= l)
+        sums_.push_back(step);
+      else
+        sums_[l] = sums_[l] + step;
+    }
+  }
+
+  void write(int64_t t) {
+    at::Tensor moves;  // [N,1,1] whether any token of the group is a step
+    if (call_.step.defined()) moves = std::get<0>(call_.step.narrow(1, t + 1 - call_.group, call_.group).max(1)).view({-1, 1, 1});
+    for (size_t l = 0; l < sums_.size(); ++l) {
+      const at::Tensor forget = gate(call_.alpha[l], t);
+      const at::Tensor S = call_.momentum() ? gate(call_.eta[l], t) * s_.momentum[l] - sums_[l] : -sums_[l];
+      at::Tensor W = (1 - forget) * s_.weights[l] + S;
+      if (!call_.initial.empty()) W = W + forget * call_.initial[l];
+      auto moved = [&](const at::Tensor& next, const at::Tensor& held) { return moves.defined() ? at::where(moves > 0, next, held) : next; };
+      s_.weights[l] = moved(W, s_.weights[l]);
+      if (call_.momentum()) s_.momentum[l] = moved(S, s_.momentum[l]);
+    }
+  }
+
+  const MlpCall& call_;
+  MlpWeights& s_;
+  const int64_t tokens_;
+  std::vector<at::Tensor> sums_;  // Σ θ u of the running group, per fast weight
+};
+
+}  // namespace
+
+at::Tensor mlp_reference(const MlpCall& call, MlpWeights& state) { return Loop(call, state).run(); }
 
 }  // namespace mneme::memory

@@ -49,30 +49,51 @@ void ModelOptions::check(const std::string& prefix, Problems& problems) const {
   }
 }
 
-void MemoryOptions::check(const std::string& prefix, Problems& problems) const {
-  const auto not_yet = [&](const char* name, const char* allowed) {
-    problems.add(prefix + name, fmt::format("is not supported yet; allowed: {}", allowed));
+namespace {
+
+// Where the gradient of the last matrix is exact, one linear system gives it: the error must be linear in that matrix.
+void check_solvable(const MemoryOptions& o, const std::string& prefix, Problems& problems) {
+  const auto needs_refresh = [&](const char* name, const char* why) {
+    problems.add(prefix + name, fmt::format("{}; set {}gradient = refresh", why, prefix));
   };
+  if (o.gradient == "refresh") return;
+  const bool chosen = o.gradient != "auto";
+  if (o.inner_loss == "huber" && (chosen || o.kind == "linear")) needs_refresh("inner_loss", "leaves no linear system for exact gradients");
+  if (o.kind == "neural_mlp" && o.form == "residual+norm" && chosen) needs_refresh("form", "has a norm behind the last matrix");
+  const bool refresh_by_default = o.kind == "neural_mlp" && (o.form == "residual+norm" || o.inner_loss == "huber");
+  if (o.clip > 0 && (chosen || !refresh_by_default)) needs_refresh("clip", "needs every surprise before the first step is taken");
+}
+
+void check_group(const MemoryOptions& o, const std::string& prefix, Problems& problems) {
+  const bool exact_matrix = o.kind == "linear" && o.gradient != "refresh";
+  if (o.group > 1 && !exact_matrix && o.refresh % o.group != 0)
+    problems.add(prefix + "group", fmt::format("does not divide {}refresh = {}; allowed: {}", prefix, o.refresh, divisors(o.refresh)));
+}
+
+}  // namespace
+
+void MemoryOptions::check(const std::string& prefix, Problems& problems) const {
   const auto of_other_kind = [&](const char* name, const char* other, const char* allowed) {
     problems.add(prefix + name,
                  fmt::format("is for {0}kind = {1}; {0}kind = {2} takes {3}", prefix, other, kind, allowed));
   };
-  constexpr const char* kLinearGradients = "auto | exact | refresh";
-  constexpr const char* kMlpGradients = "auto | refresh | exact_last";
-  if (group != 1) not_yet("group", "1");
-  if (read != "after") not_yet("read", "after");
-  if (inner_loss != "l2") not_yet("inner_loss", "l2");
-  if (gradient_at != "previous") not_yet("gradient_at", "previous");
-  if (clip > 0) not_yet("clip", "0");
-  if (keys_per_token != 1) not_yet("keys_per_token", "1");
-  if (gradient == "sweeps") not_yet("gradient", kind == "linear" ? kLinearGradients : kMlpGradients);
-  if (kind == "linear" && gradient == "exact_last") of_other_kind("gradient", "neural_mlp", kLinearGradients);
+  if (kind == "linear") {
+    if (gradient == "exact_last" || gradient == "sweeps") of_other_kind("gradient", "neural_mlp", "auto | exact | refresh");
+    if (fast_gain) of_other_kind("fast_gain", "neural_mlp", "false");
+  }
   if (kind == "neural_mlp") {
-    if (gradient == "exact") of_other_kind("gradient", "linear", kMlpGradients);
+    if (gradient == "exact") of_other_kind("gradient", "linear", "auto | refresh | exact_last | sweeps; gradient = refresh with refresh = 1 is exact");
     if (features != 0) of_other_kind("features", "linear", "0");
-    if (depth != 2) not_yet("depth", "2");
-    if (form != "feature") not_yet("form", "feature");
-    if (activation != "gelu") not_yet("activation", "gelu");
+    if (fast_gain && form != "residual+norm")
+      problems.add(prefix + "fast_gain", fmt::format("needs a norm; set {0}form = residual+norm or {0}fast_gain = false", prefix));
+    if (gradient == "sweeps" && kernel == "reference")
+      problems.add(prefix + "kernel", fmt::format("has no sweeps: what they converge to is {0}gradient = refresh, {0}refresh = 1", prefix));
+  }
+  if (gradient_at == "decayed" && gradient == "refresh")
+    problems.add(prefix + "gradient_at", fmt::format("is for exact gradients; set {0}gradient_at = previous", prefix));
+  if (kind == "linear" || kind == "neural_mlp") {
+    check_solvable(*this, prefix, problems);
+    check_group(*this, prefix, problems);
   }
 }
 

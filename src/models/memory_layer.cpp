@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
+
 #include "models/clock_phases.h"
 #include "models/projections.h"
 #include "nn/init.h"
@@ -11,18 +13,24 @@
 namespace mneme {
 
 MemoryLayer::MemoryLayer(const BlockContext& context)
-    : model_(context.model), options_(context.memory), layer_(context.layer), heads_(options_.heads) {
+    : model_(context.model), options_(context.memory), layer_(context.layer), heads_(options_.heads), pairs_(options_.keys_per_token) {
   const int64_t C = model_.width;
   head_width_ = options_.head_width ? options_.head_width : C / heads_;
   const int64_t inner = heads_ * head_width_;
-  memory_ = MemoryRegistry::instance().get(options_.kind).make({options_, heads_, head_width_, context.generator});
+  MemoryOptions per_step = options_;  // the memory counts steps
+  per_step.refresh *= pairs_;
+  if (options_.group > 1) per_step.group *= pairs_;
+  memory_ = MemoryRegistry::instance().get(options_.kind).make({per_step, heads_, head_width_, context.generator});
   if (!memory_) throw ConfigError("memory.kind = none: model.kind = " + model_.kind + " needs a memory; choose linear or neural_mlp");
   register_module("memory", memory_);
-  gate_layers_ = memory_->gate_layers();
   at::Generator g = context.generator;
-  qkv_ = register_parameter("qkv", qkv_weight(C, inner, inner, model_.conv_width > 0 && model_.conv_init == "shift", g));
-  if (model_.conv_width > 0) taps_ = register_parameter("conv", qkv_taps(model_, inner, inner, g));
-  gate_ = register_parameter("gate", at::empty({3 * heads_ * gate_layers_, 2 * C}, at::kFloat).normal_(0, 0.02, g));
+  qkv_ = register_parameter("qkv", qkv_weight(C, inner, pairs_ * inner, model_.conv_width > 0 && model_.conv_init == "shift", g));
+  if (model_.conv_width > 0) taps_ = register_parameter("conv", qkv_taps(model_, inner, pairs_ * inner, g));
+  gates_ = register_module("gates", std::make_shared<MemoryGates>(context, memory_->gate_layers()));
+  if (options_.qk_norm == "rms") {
+    query_gain_ = register_parameter("query_gain", at::ones({heads_, 1, head_width_}, at::kFloat));
+    key_gain_ = register_parameter("key_gain", at::ones({heads_, 1, head_width_}, at::kFloat));
+  }
   if (model_.persistent_tokens > 0)
     persistent_ = register_parameter("persistent", at::empty({model_.persistent_tokens, C}, at::kFloat).normal_(0, 1, g));
   norm_ = register_parameter("norm", at::ones({head_width_}, at::kFloat));
@@ -52,9 +60,9 @@ void MemoryLayer::reset(State& state, const at::Tensor& rows) {
   state = with_rows(state, rows, fresh, 1);
 }
 
-bool MemoryLayer::writes() const { return !options_.off; }
+bool MemoryLayer::writes() const { return !options_.off && (!options_.frozen || is_training()); }
 
-int64_t MemoryLayer::period() const { return memory_->period(); }
+int64_t MemoryLayer::period() const { return memory_->period() % pairs_ == 0 ? memory_->period() / pairs_ : memory_->period(); }
 
 at::Tensor MemoryLayer::queries(const at::Tensor& x, at::Tensor& tail) const {
   const int64_t inner = heads_ * head_width_;
@@ -66,7 +74,7 @@ at::Tensor MemoryLayer::queries(const at::Tensor& x, at::Tensor& tail) const {
   } else {
     q = at::silu(q);
   }
-  return nn::l2_normalize(q.unflatten(2, at::IntArrayRef({heads_, head_width_}))).transpose(1, 2);
+  return normalized(q.unflatten(2, at::IntArrayRef({heads_, head_width_})), query_gain_);
 }
 
 at::Tensor MemoryLayer::retrieve(const at::Tensor& queries, const at::Tensor& x, State& readable) {
@@ -89,50 +97,42 @@ at::Tensor MemoryLayer::run(const at::Tensor& x, State& state, ForwardContext* c
   } else {
     qkv = at::silu(qkv);
   }
-  const at::Tensor heads = qkv.view({B, T, 3 * H, D});
-  const at::Tensor qk = nn::l2_normalize(heads.narrow(2, 0, 2 * H)).transpose(1, 2);  // [B,2H,T,D]
-  const at::Tensor query = qk.narrow(1, 0, H);
+  const at::Tensor heads = qkv.view({B, T, (1 + 2 * pairs_) * H, D});
+  const at::Tensor query = normalized(heads.narrow(2, 0, H), query_gain_);
   at::Tensor reads;
-  if (options_.off) {
+  if (!writes()) {
     State initial;
     reads = memory_->read(query, initial);
   } else {
-    const Gates g = gates(x, state, context);
-    if (context && context->probe) measure(g, *context);
-    const at::Tensor value = heads.narrow(2, 2 * H, H).transpose(1, 2);
-    reads = memory_->forward({query, qk.narrow(1, H, H), value, g.theta, g.alpha, g.eta, context ? context->mask : at::Tensor(), nullptr}, state.child("memory"));
+    // [B,T,n H,D] → [B,H,T·n,D]
+    auto steps = [&](int64_t first) { return heads.narrow(2, first, pairs_ * H).reshape({B, T * pairs_, H, D}); };
+    auto per_step = [&](const at::Tensor& x) { return pairs_ == 1 ? x : x.repeat_interleave(pairs_, 2); };
+    const at::Tensor step = context ? context->mask : at::Tensor();
+    const GateValues g = gates_->forward(x, step, state.child("gates"), context);
+    std::map<std::string, double> measured;
+    const bool probe = context && context->probe;
+    reads = memory_->forward({per_step(query), normalized(steps(H), key_gain_), steps((1 + pairs_) * H).transpose(1, 2), g.theta, g.alpha,
+                              g.eta, step.defined() && pairs_ > 1 ? step.repeat_interleave(pairs_, 1) : step, probe ? &measured : nullptr},
+                             state.child("memory"));
+    if (pairs_ > 1) reads = reads.slice(2, options_.read == "before" ? 0 : pairs_ - 1, c10::nullopt, pairs_);
+    if (probe) measure(g, measured, *context);
   }
   return output(reads, x);
 }
 
-MemoryLayer::Gates MemoryLayer::gates(const at::Tensor& x, State& state, ForwardContext* context) const {
-  const int64_t B = x.size(0), T = x.size(1), H = heads_, G = gate_layers_, C = x.size(2);
-  const at::Tensor now = at::linear(x, gate_.narrow(1, 0, C)), shifted = at::linear(x, gate_.narrow(1, C, C));
-  at::Tensor& tail = state.tensor("gate_tail");  // [B,1,3HG]
-  const at::Tensor first = tail.defined() ? tail : at::zeros({B, 1, now.size(2)}, now.options());
-  const at::Tensor logits = (now + at::cat({first, shifted.narrow(1, 0, T - 1)}, 1)) * options_.gate_scale;
-  tail = shifted.narrow(1, T - 1, 1).clone();
-  auto gate = [&](int64_t which, double bias) {  // [B,T,H,G] → [B,H,T,G]
-    return (logits.narrow(2, which * H * G, H * G) + bias).sigmoid().view({B, T, H, G}).transpose(1, 2);
-  };
-  const at::Tensor write = gate(0, options_.theta_bias);
-  if (context && options_.write_penalty > 0 && at::GradMode::is_enabled()) {
-    const at::Tensor penalty = write.mean() * options_.write_penalty;
-    context->penalty = context->penalty.defined() ? context->penalty + penalty : penalty;
-  }
-  Gates g;
-  g.theta = write * options_.theta_max;
-  g.alpha = options_.forgetting ? gate(1, options_.alpha_bias) : at::zeros_like(write);
-  g.eta = options_.momentum ? gate(2, options_.eta_bias) : at::zeros_like(write);
-  if (options_.momentum && options_.momentum_damping) g.theta = g.theta * (1 - g.eta);
-  return g;
+// [B,T,H,D] → [B,H,T,D]
+at::Tensor MemoryLayer::normalized(const at::Tensor& heads, const at::Tensor& gain) const {
+  if (options_.qk_norm == "none") return heads.transpose(1, 2);
+  const at::Tensor unit = nn::l2_normalize(heads).transpose(1, 2);
+  return gain.defined() ? unit * (gain * std::sqrt(double(head_width_))) : unit;
 }
 
-void MemoryLayer::measure(const Gates& g, ForwardContext& context) const {
+void MemoryLayer::measure(const GateValues& g, const std::map<std::string, double>& of_memory, ForwardContext& context) const {
   const std::string layer = "layer" + std::to_string(layer_) + "/";
   (*context.probe)[layer + "theta_mean"] = g.theta.mean().item<double>();
   (*context.probe)[layer + "alpha_mean"] = g.alpha.mean().item<double>();
   (*context.probe)[layer + "eta_mean"] = g.eta.mean().item<double>();
+  for (const auto& [name, value] : of_memory) (*context.probe)[layer + name] = value;
 }
 
 }  // namespace mneme

@@ -1,15 +1,17 @@
 // A long-term memory as a sequence mixer: everything around the memory itself.
 //
-//   q, k, v = SiLU(conv(x W_qkv));   q, k to unit length per head
-//   gates     [s, a, e] = gate_scale · ([x_t, x_{t−1}] W_g) + bias
-//             θ = θ_max σ(s),  α = σ(a),  η = σ(e),  damping: θ ← (1 − η) θ        per token, head and memory layer
+//   q, k, v = SiLU(conv(x W_qkv));   q, k per head to unit length, or length √D with a learned gain (memory.qk_norm)
+//   θ, α, η   memory_gates.h
 //   y = (RMSNorm_head(memory(q, k, v, θ, α, η)) ⊙ SiLU(x W_z)) W_o
 //
-// With memory.off the memory stays at its initial weights: same parameters, nothing written, no memory state.
-// State per row: convolution tail, gate tail (x_{t−1}'s share of the logits), the memory's own.
+// memory.keys_per_token = n: a token has n keys and values and is n steps of the memory; its query reads after the last (before the
+// first with memory.read = before). With memory.off the memory stays at its initial weights: same parameters, nothing written, no
+// memory state; memory.frozen does so in evaluation only.
+// State per row: convolution tail, the gates' own, the memory's own.
 #pragma once
 
 #include "mneme/model.h"
+#include "models/memory_gates.h"
 
 namespace mneme {
 
@@ -33,21 +35,19 @@ class MemoryLayer : public torch::nn::Module {
   int64_t period() const;
 
  private:
-  struct Gates {
-    at::Tensor theta, alpha, eta;  // [B,H,T,G]
-  };
   at::Tensor run(const at::Tensor& x, State& state, ForwardContext* context);
   at::Tensor output(const at::Tensor& reads, const at::Tensor& x) const;
-  Gates gates(const at::Tensor& x, State& state, ForwardContext* context) const;
-  void measure(const Gates& gates, ForwardContext& context) const;
+  at::Tensor normalized(const at::Tensor& heads, const at::Tensor& gain) const;
+  void measure(const GateValues& gates, const std::map<std::string, double>& of_memory, ForwardContext& context) const;
 
   ModelOptions model_;
   MemoryOptions options_;
-  int64_t layer_, heads_, head_width_, gate_layers_;
+  int64_t layer_, heads_, head_width_, pairs_;  // pairs: keys_per_token
   std::shared_ptr<Memory> memory_;
-  at::Tensor qkv_;         // [3 H D, C]
-  at::Tensor taps_;        // [K, 3 H D]
-  at::Tensor gate_;        // [3 H G, 2 C]: rows θ, α, η; columns x_t, x_{t−1}
+  std::shared_ptr<MemoryGates> gates_;
+  at::Tensor qkv_;         // [(1 + 2 n) H D, C]
+  at::Tensor taps_;        // [K, (1 + 2 n) H D]
+  at::Tensor query_gain_, key_gain_;  // [H,1,D] of qk_norm = rms
   at::Tensor persistent_;  // [P, C], written once before token 0
   at::Tensor norm_;        // [D]
   at::Tensor out_gate_;    // [H D, C]

@@ -89,8 +89,9 @@ TEST_CASE("models: later tokens and other rows leave every bit unchanged", "[mod
 }
 
 TEST_CASE("models: outer gradients agree with finite differences", "[models][gradient]") {
-  for (const Variant& v : variants()) {
+  for (Variant v : variants()) {
     INFO(v.name);
+    v.memory.guard = false;  // it bends where it starts to act
     const auto model = make(v, at::kDouble);
     const at::Tensor x = tokens(2, 21);
     auto loss = [&] { return run(*model, x).square().mean(); };

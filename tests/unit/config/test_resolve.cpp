@@ -73,12 +73,15 @@ TEST_CASE("resolve: rules between options name both", "[config][resolve]") {
   CHECK_THAT(problem("[model]\nmemory_layers = 1, 1"), Contains("twice"));
   CHECK_THAT(problem("[memory]\ngradient = exact_last"), Contains("auto | exact | refresh"));
   CHECK_THAT(problem("[memory]\nkind = neural_mlp\ngradient = exact"), Contains("auto | refresh | exact_last"));
-  CHECK_THAT(problem("[memory]\nkind = neural_mlp\ngradient = sweeps"), Contains("not supported yet"));
-  CHECK_THAT(problem("[memory]\nkind = neural_mlp\ndepth = 3"), Contains("not supported yet; allowed: 2"));
-  CHECK_THAT(problem("[memory]\nkind = neural_mlp\nform = plain"), Contains("not supported yet; allowed: feature"));
+  CHECK_THAT(problem("[memory]\nkind = neural_mlp\ngradient = sweeps\nkernel = reference"), Contains("has no sweeps"));
+  CHECK_THAT(problem("[memory]\nkind = neural_mlp\ngradient = exact_last\nform = residual+norm"), Contains("set memory.gradient = refresh"));
+  CHECK_THAT(problem("[memory]\ninner_loss = huber"), Contains("set memory.gradient = refresh"));
+  CHECK_THAT(problem("[memory]\nclip = 1"), Contains("set memory.gradient = refresh"));
+  CHECK_THAT(problem("[memory]\nkind = neural_mlp\nfast_gain = true"), Contains("needs a norm"));
+  CHECK_THAT(problem("[memory]\ngradient = refresh\ngradient_at = decayed"), Contains("is for exact gradients"));
   CHECK_THAT(problem("[memory]\nkind = neural_mlp\nfeatures = 2"), Contains("memory.features = 2"));
-  CHECK_THAT(problem("[memory]\ngroup = 4"), Contains("not supported yet; allowed: 1"));
-  CHECK_THAT(problem("[memory]\nread = before"), Contains("not supported yet; allowed: after"));
+  CHECK_THAT(problem("[memory]\nkind = neural_mlp\ngroup = 5"), Contains("does not divide memory.refresh = 64; allowed: 1, 2, 4"));
+  CHECK(config_problems("[memory]\ngroup = 5").empty());  // exact gradients of a matrix need no refresh
   CHECK_THAT(problem("[model]\nkind = mag\n[memory]\nkind = none"), Contains("built on a memory"));
   CHECK_THAT(problem("[model]\nkind = mag\n[memory]\nheads = 3"),
              Contains("memory.heads = 3: does not divide model.width = 64"));

@@ -2,6 +2,7 @@
 #include "tests/support/tensors.h"
 
 #include "memory/kernels/linear.h"
+#include "memory/kernels/mlp.h"
 #include "nn/row_norm.h"
 
 using namespace mneme;
@@ -22,13 +23,42 @@ std::vector<at::Tensor> random_inputs(int64_t N, int64_t T, int64_t E, int64_t D
 struct Case {
   int64_t refresh, position = 0, tile = 64;
   bool momentum = true;
+  int64_t group = 1;
+  bool masked = false, before = false, decayed = false;
 };
+
+// The definition: the loop over tokens of a network of one matrix.
+at::Tensor linear_reference(const LinearCall& call, LinearWeights& state) {
+  memory::MlpCall c;
+  c.net.depth = 1, c.net.form = memory::Form::plain;
+  c.query = call.query, c.key = call.key, c.value = call.value, c.theta = {call.theta}, c.alpha = {call.alpha};
+  const bool momentum = call.eta.defined();
+  if (momentum) c.eta = {call.eta};
+  c.step = call.step, c.group = call.group, c.refresh = call.refresh * call.group, c.position = call.position;
+  c.gradient = call.refresh == 1 ? memory::Gradient::exact_last : memory::Gradient::refresh;
+  c.read_before = call.read_before, c.decayed = call.decayed;
+  memory::MlpWeights w{{state.weights}, {}, {}, {}, {}, {}, {}};
+  if (momentum) w.momentum = {state.momentum};
+  if (call.refresh > 1) w.refresh_point = {state.refresh_point};
+  const at::Tensor reads = memory::mlp_reference(c, w);
+  state.weights = w.weights[0];
+  if (momentum) state.momentum = w.momentum[0];
+  if (call.refresh > 1) state.refresh_point = w.refresh_point[0];
+  return reads;
+}
 
 // f = linear_reference or linear_chunked → reads, weights, momentum, refresh point
 template <class F>
 Function kernel(F f, Case c) {
   return [=](const std::vector<at::Tensor>& x) {
-    const LinearCall call{x[0], x[1], x[2], x[3], x[4], c.momentum ? x[5] : at::Tensor(), c.refresh, c.position, c.tile};
+    LinearCall call{x[0], x[1], x[2], x[3], x[4], c.momentum ? x[5] : at::Tensor()};
+    call.refresh = c.refresh, call.position = c.position, call.tile = c.tile, call.group = c.group;
+    call.read_before = c.before, call.decayed = c.decayed;
+    if (c.masked) {  // every third token, and a whole stretch
+      call.step = at::ones_like(x[3]);
+      call.step.slice(1, 0, c10::nullopt, 3).fill_(0);
+      if (call.step.size(1) > 20) call.step.narrow(1, 10, 8).fill_(0);
+    }
     LinearWeights w{x[6], c.momentum ? x[7] : at::Tensor(), c.refresh > 1 ? x[8] : at::Tensor()};
     std::vector<at::Tensor> r{f(call, w), w.weights};
     if (c.momentum) r.push_back(w.momentum);
@@ -62,7 +92,8 @@ TEST_CASE("linear memory: the token loop follows the gradient of the inner loss"
   torch::manual_seed(1);
   for (int64_t refresh : {1, 4, 7}) {
     const auto x = random_inputs(3, 20, 8, 6);
-    const LinearCall call{x[0], x[1], x[2], x[3], x[4], x[5], refresh, 2};
+    LinearCall call{x[0], x[1], x[2], x[3], x[4], x[5]};
+    call.refresh = refresh, call.position = 2;
     LinearWeights a{x[6], x[7], x[8]}, b = a;
     if (refresh == 1) a.refresh_point = at::Tensor();
     REQUIRE(relative_error(linear_reference(call, a), autograd_loop(call, b)) < kExact);
@@ -71,12 +102,14 @@ TEST_CASE("linear memory: the token loop follows the gradient of the inner loss"
   }
 }
 
-TEST_CASE("linear memory: chunked equals the token loop, states and every gradient", "[memory][linear]") {
+TEST_CASE("linear memory: chunked equals the token loop, states and every gradient: groups, masks, reads before, decayed gradients", "[memory][linear]") {
   torch::manual_seed(2);
   for (int64_t T : {1, 2, 63, 64, 65, 100})
-    for (const Case& c : {Case{1}, Case{1, 5, 16}, Case{1, 0, 64, false}, Case{64}, Case{4}, Case{16, 7, 10}, Case{100, 30, 32}, Case{7, 3, 64, false}}) {
+    for (const Case& c : {Case{1}, Case{1, 5, 16}, Case{1, 0, 64, false}, Case{64}, Case{4}, Case{16, 7, 10}, Case{100, 30, 32}, Case{7, 3, 64, false},
+                          Case{1, 0, 64, true, 4}, Case{1, 0, 16, false, 5}, Case{1, 0, 16, true, 1, true}, Case{1, 0, 16, true, 4, true},
+                          Case{1, 0, 32, true, 1, false, true}, Case{1, 0, 32, true, 3, false, true, true}, Case{1, 0, 32, true, 1, true, false, true}}) {
       INFO("T " << T << " refresh " << c.refresh << " position " << c.position << " tile " << c.tile << " momentum " << c.momentum);
-      require_same(kernel(memory::linear_chunked, c), kernel(memory::linear_reference, c), random_inputs(2, T, 8, 5), kExact, kExactGradient);
+      require_same(kernel(memory::linear_chunked, c), kernel(linear_reference, c), random_inputs(2, T, 8, 5), kExact, kExactGradient);
     }
 }
 
@@ -86,7 +119,7 @@ TEST_CASE("linear memory: α = 1, η = 0 and θ = 0 are exact", "[memory][linear
   x[4].narrow(1, 10, 3).fill_(1);
   x[5].narrow(1, 20, 3).fill_(0);
   x[3].narrow(1, 25, 5).fill_(0);
-  require_same(kernel(memory::linear_chunked, {1, 0, 16}), kernel(memory::linear_reference, {1}), x, kExact, kExactGradient);
+  require_same(kernel(memory::linear_chunked, {1, 0, 16}), kernel(linear_reference, {1}), x, kExact, kExactGradient);
 }
 
 TEST_CASE("linear memory: any split into calls equals one call", "[memory][linear]") {
@@ -98,7 +131,9 @@ TEST_CASE("linear memory: any split into calls equals one call", "[memory][linea
       int64_t first = 0;
       for (int64_t next : cuts) {
         auto part = [&](int i) { return x[i].narrow(1, first, next - first); };
-        reads.push_back(memory::linear_chunked({part(0), part(1), part(2), part(3), part(4), part(5), refresh, first, 32}, w));
+        LinearCall call{part(0), part(1), part(2), part(3), part(4), part(5)};
+        call.refresh = refresh, call.position = first, call.tile = 32;
+        reads.push_back(memory::linear_chunked(call, w));
         first = next;
       }
       return at::cat(reads, 1);
@@ -124,7 +159,7 @@ TEST_CASE("linear memory: later tokens and other rows leave bits unchanged; fp32
   for (int64_t refresh : {1, 64}) {
     const auto run = kernel(memory::linear_chunked, {refresh});
     const at::Tensor reads = run(single(x))[0];
-    REQUIRE(relative_error(reads, kernel(memory::linear_reference, {refresh})(x)[0]) < kSingle);
+    REQUIRE(relative_error(reads, kernel(linear_reference, {refresh})(x)[0]) < kSingle);
     auto later = single(x), other = single(x);
     for (int i = 0; i < 3; ++i) {
       later[i].narrow(1, 97, 53).normal_();

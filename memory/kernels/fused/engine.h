@@ -1,0 +1,95 @@
+// What the autograd functions and the compiled engines agree on: tasks of raw pointers, one per batch row and head, and
+// the table of functions that each instruction set provides.
+#pragma once
+
+#include <cstdint>
+
+#include "memory/kernels/fused/scratch.h"
+
+namespace mneme::memory::fused {
+
+struct Rows {  // [tokens, columns], columns contiguous
+  const float* data = nullptr;
+  int64_t stride = 0;
+};
+
+struct MlpShape {
+  int64_t tokens, width, hidden, refresh, position;
+  bool exact_last, clip, momentum, to_initial;
+  int64_t tiles;        ///< of the call
+  int64_t slot_floats;  ///< of one saved state
+};
+
+/// Tiles of a call: they end at multiples of `refresh` (0: none) in the stream and hold at most kTileTokens.
+inline int64_t tile_size(int64_t refresh, int64_t position, int64_t left) {
+  int64_t size = kTileTokens < left ? kTileTokens : left;
+  if (refresh > 0 && refresh - position % refresh < size) size = refresh - position % refresh;
+  return size;
+}
+inline int64_t tile_count(int64_t refresh, int64_t position, int64_t tokens) {
+  int64_t count = 0;
+  for (int64_t first = 0; first < tokens; ++count) first += tile_size(refresh, position + first, tokens - first);
+  return count;
+}
+/// Weight-shaped pointers are contiguous [in,out]; null where the shape says there are none.
+struct MlpTask {
+  Rows query, key, value;
+  const float *theta[2], *alpha[2], *eta[2];  ///< [tokens]
+  const float *weights[2], *momentum[2], *refresh_point[2], *initial[2];
+  float* slots;   ///< [tiles, slot_floats] states at tile starts, kept for backward; null: not kept
+  float* reads;   ///< [tokens, width]
+  float *end_weights[2], *end_momentum[2], *end_refresh_point[2];
+};
+
+struct MlpGradientTask {
+  const MlpTask* call;  ///< with its slots
+  Rows reads;           ///< incoming gradients, null data: zero
+  const float *end_weights[2], *end_momentum[2], *end_refresh_point[2];
+  float *query, *key, *value;  ///< outgoing, contiguous
+  float *theta[2], *alpha[2], *eta[2], *weights[2], *momentum[2], *refresh_point[2], *initial[2];
+};
+
+struct LinearShape {
+  int64_t tokens, key_width, value_width, refresh, position;  ///< refresh 0: exact
+  bool momentum;
+  int64_t tiles, slot_floats;
+};
+
+struct LinearTask {
+  Rows query, key, value;
+  const float *theta, *alpha, *eta, *weights, *momentum, *refresh_point;
+  float *slots, *reads, *end_weights, *end_momentum, *end_refresh_point;
+};
+
+struct LinearGradientTask {
+  const LinearTask* call;
+  Rows reads;
+  const float *end_weights, *end_momentum, *end_refresh_point;
+  float *query, *key, *value, *theta, *alpha, *eta, *weights, *momentum, *refresh_point;
+};
+
+struct Engine {
+  const char* name;
+  int64_t (*mlp_scratch)(const MlpShape&);  ///< floats
+  int64_t (*mlp_gradient_scratch)(const MlpShape&);
+  int64_t (*mlp_slot)(const MlpShape&);
+  void (*mlp)(const MlpShape&, const MlpTask&, float* scratch);
+  void (*mlp_gradient)(const MlpShape&, const MlpGradientTask&, float* scratch);
+  int64_t (*linear_scratch)(const LinearShape&);
+  int64_t (*linear_gradient_scratch)(const LinearShape&);
+  int64_t (*linear_slot)(const LinearShape&);
+  void (*linear)(const LinearShape&, const LinearTask&, float* scratch);
+  void (*linear_gradient)(const LinearShape&, const LinearGradientTask&, float* scratch);
+  void (*product)(int64_t m, int64_t n, int64_t k, float* a, float* b, float* c);  ///< for `mneme bench`: C = A B
+};
+
+/// The widest engine this processor runs, or the one use_engine() or MNEME_ISA in the environment asked for.
+const Engine& engine();
+/// avx512, avx2 or generic; false where the processor does not run it.
+bool use_engine(const char* name);
+
+const Engine* avx512_engine();  // null where it cannot run
+const Engine* avx2_engine();
+const Engine* generic_engine();
+
+}  // namespace mneme::memory::fused

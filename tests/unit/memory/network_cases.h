@@ -1,0 +1,150 @@
+// Cases of a memory network for the tests: a call and its state as a function of a flat list of tensors, so that outputs, states and
+// every outer gradient of two implementations can be compared by number.
+#pragma once
+
+#include "tests/support/tensors.h"
+
+#include <string>
+
+#include "memory/kernels/mlp.h"
+#include "nn/row_norm.h"
+
+namespace mneme::test {
+
+struct NetworkCase {
+  std::string name;
+  memory::Network net;
+  memory::Gradient gradient = memory::Gradient::refresh;
+  int64_t refresh = 16, group = 1, position = 0, tile = 64, sweeps = 1;
+  bool momentum = true, to_initial = true, fast_gain = false, masked = false, before = false, decayed = false, guard = false;
+  double clip = 0;
+
+  int64_t fast() const { return net.depth + fast_gain; }
+  bool slow_gain() const { return net.form == memory::Form::residual_norm && !fast_gain; }
+  int64_t points() const { return gradient == memory::Gradient::refresh ? fast() : net.depth - 1; }
+};
+
+/// q k v, then per fast weight θ α η W S R initial, then the slow gain.
+inline std::vector<at::Tensor> network_inputs(const NetworkCase& c, int64_t N, int64_t T, int64_t D, int64_t E) {
+  std::vector<at::Tensor> x{nn::l2_normalize(normal({N, T, D})), nn::l2_normalize(normal({N, T, D})), normal({N, T, D})};
+  for (int64_t l = 0; l < c.fast(); ++l) {
+    const bool gain = l == c.net.depth;
+    const int64_t in = gain ? 1 : l == 0 ? D : E, out = gain || l + 1 == c.net.depth ? D : E;
+    const double scale = gain ? .3 : 1 / std::sqrt(double(in));
+    x.push_back(uniform({N, T}, 0, l + 1 < c.net.depth ? .05 : .4));
+    x.push_back(uniform({N, T}, 0, .3));
+    x.push_back(uniform({N, T}, 0, .9));
+    x.push_back(normal({N, in, out}) * scale);
+    x.push_back(normal({N, in, out}) * .1 * scale);
+    x.push_back(normal({N, in, out}) * scale);
+    x.push_back(normal({N, in, out}) * scale);
+  }
+  x.push_back(normal({N, 1, D}) * .2);
+  return x;
+}
+
+inline at::Tensor network_input(const std::vector<at::Tensor>& x, int64_t l, int which) { return x[3 + 7 * l + which]; }
+
+inline memory::MlpCall network_call(const std::vector<at::Tensor>& x, const NetworkCase& c, int64_t first = 0, int64_t steps = -1) {
+  const int64_t T = steps < 0 ? x[0].size(1) : steps;
+  auto part = [&](const at::Tensor& t) { return t.narrow(1, first, T); };
+  memory::MlpCall call;
+  call.net = c.net;
+  call.query = part(x[0]), call.key = part(x[1]), call.value = part(x[2]);
+  for (int64_t l = 0; l < c.fast(); ++l) {
+    call.theta.push_back(part(network_input(x, l, 0)));
+    call.alpha.push_back(part(network_input(x, l, 1)));
+    if (c.momentum) call.eta.push_back(part(network_input(x, l, 2)));
+    if (c.to_initial) call.initial.push_back(network_input(x, l, 6));
+  }
+  if (c.slow_gain()) call.gain = x.back();
+  if (c.masked) {  // every third token, and a whole stretch
+    at::Tensor step = at::ones_like(x[3]);
+    step.slice(1, 0, c10::nullopt, 3).fill_(0);
+    if (step.size(1) > 20) step.narrow(1, 10, 8).fill_(0);
+    call.step = part(step.detach());
+  }
+  call.gradient = c.gradient, call.sweeps = c.sweeps, call.refresh = c.refresh, call.group = c.group, call.position = c.position + first;
+  call.tile = c.tile, call.read_before = c.before, call.decayed = c.decayed, call.clip = c.clip, call.guard = c.guard;
+  return call;
+}
+
+inline memory::MlpWeights network_state(const std::vector<at::Tensor>& x, const NetworkCase& c) {
+  memory::MlpWeights w;
+  for (int64_t l = 0; l < c.fast(); ++l) {
+    w.weights.push_back(network_input(x, l, 3));
+    if (c.momentum) w.momentum.push_back(network_input(x, l, 4));
+    if (l < c.points()) w.refresh_point.push_back(network_input(x, l, 5));
+    if (c.guard && l < c.net.depth) {
+      const at::Tensor& W = w.weights[l];
+      w.load.push_back(at::zeros({W.size(0), W.size(1), W.size(1)}, W.options()));
+    }
+  }
+  if (c.gradient == memory::Gradient::sweeps) {
+    w.sweep_weights.assign(c.sweeps, w.weights);
+    w.sweep_momentum.assign(c.sweeps, w.momentum);
+  }
+  return w;
+}
+
+/// reads, then all of the state.
+template <class F>
+Function network_function(F f, NetworkCase c) {
+  return [=](const std::vector<at::Tensor>& x) {
+    memory::MlpWeights w = network_state(x, c);
+    std::vector<at::Tensor> r{f(network_call(x, c), w)};
+    for (const auto& part : {w.weights, w.momentum, w.refresh_point, w.load})
+      for (const at::Tensor& t : part)
+        if (t.defined()) r.push_back(t);
+    return r;
+  };
+}
+
+inline std::vector<NetworkCase> network_cases() {
+  using memory::Form;
+  using memory::Gradient;
+  using memory::InnerLoss;
+  std::vector<NetworkCase> all;
+  auto add = [&](const std::string& name, Form form, int64_t depth, Gradient gradient, auto&&... change) {
+    NetworkCase c;
+    c.name = name, c.net.form = form, c.net.depth = depth, c.gradient = gradient;
+    (change(c), ...);
+    all.push_back(c);
+  };
+  for (int64_t depth : {1, 2, 3, 4})
+    for (Form form : {Form::plain, Form::feature, Form::residual_norm}) {
+      const std::string name = "depth " + std::to_string(depth) + " form " + std::to_string(int(form));
+      add(name + " refresh", form, depth, Gradient::refresh);
+      if (form != Form::residual_norm) add(name + " exact_last", form, depth, Gradient::exact_last);
+    }
+  const auto refresh = Gradient::refresh, exact = Gradient::exact_last;
+  add("fast gain", Form::residual_norm, 2, refresh, [](auto& c) { c.fast_gain = true, c.to_initial = false; });
+  add("fast gain, groups", Form::residual_norm, 2, refresh, [](auto& c) { c.fast_gain = true, c.group = 4, c.tile = 10; });
+  add("sigmoid gelu", Form::plain, 2, refresh, [](auto& c) { c.net.activation = memory::Activation::gelu_sigmoid; });
+  add("mean loss", Form::residual_norm, 2, refresh, [](auto& c) { c.net.loss = InnerLoss::l2_mean; });
+  add("mean loss, exact last", Form::feature, 2, exact, [](auto& c) { c.net.loss = InnerLoss::l2_mean; });
+  add("dot loss", Form::plain, 2, refresh, [](auto& c) { c.net.loss = InnerLoss::dot; });
+  add("dot loss, exact last", Form::feature, 2, exact, [](auto& c) { c.net.loss = InnerLoss::dot; });
+  add("huber", Form::feature, 2, refresh, [](auto& c) { c.net.loss = InnerLoss::huber, c.net.huber_delta = 1.5; });
+  add("no momentum", Form::feature, 3, refresh, [](auto& c) { c.momentum = false; });
+  add("towards zero", Form::feature, 2, exact, [](auto& c) { c.to_initial = false, c.momentum = false; });
+  add("late position, small tile", Form::feature, 2, exact, [](auto& c) { c.position = 5, c.tile = 7; });
+  add("groups", Form::feature, 2, refresh, [](auto& c) { c.group = 4; });
+  add("groups, exact last", Form::feature, 2, exact, [](auto& c) { c.group = 4, c.tile = 8; });
+  add("groups, exact matrix", Form::plain, 1, exact, [](auto& c) { c.group = 5, c.refresh = 1000; });
+  add("masked", Form::feature, 2, refresh, [](auto& c) { c.masked = true; });
+  add("masked, exact last", Form::feature, 3, exact, [](auto& c) { c.masked = true, c.tile = 9; });
+  add("masked groups", Form::plain, 2, exact, [](auto& c) { c.masked = true, c.group = 4; });
+  add("reads before", Form::feature, 2, exact, [](auto& c) { c.before = true; });
+  add("reads before, groups", Form::residual_norm, 2, refresh, [](auto& c) { c.before = true, c.group = 2; });
+  add("decayed", Form::feature, 2, exact, [](auto& c) { c.decayed = true; });
+  add("decayed, groups, towards zero", Form::plain, 1, exact, [](auto& c) { c.decayed = true, c.group = 4, c.to_initial = false; });
+  add("clip", Form::plain, 2, refresh, [](auto& c) { c.clip = 1.5; });
+  add("clip, fast gain", Form::residual_norm, 2, refresh, [](auto& c) { c.clip = .5, c.fast_gain = true; });
+  add("guard", Form::plain, 1, refresh, [](auto& c) { c.guard = true; });
+  add("guard, clip, masked", Form::feature, 2, refresh, [](auto& c) { c.guard = true, c.clip = 2, c.masked = true; });
+  add("refresh 1", Form::feature, 2, refresh, [](auto& c) { c.refresh = 1; });
+  return all;
+}
+
+}  // namespace mneme::test

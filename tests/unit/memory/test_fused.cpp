@@ -1,0 +1,253 @@
+// The fused kernels against token loops written here: results, states, every gradient, on each instruction set.
+#include "tests/support/tensors.h"
+
+#include "memory/kernels/fused/engine.h"
+#include "memory/kernels/fused/linear.h"
+#include "memory/kernels/fused/mlp.h"
+#include "memory/kernels/fused/task.h"
+#include "mneme/errors.h"
+
+using namespace mneme;
+using namespace mneme::test;
+namespace fused = mneme::memory::fused;
+using Tensors = std::vector<at::Tensor>;
+
+namespace {
+
+at::Tensor unit_rows(const at::Tensor& x) { return x / x.norm(2, -1, true); }
+at::Tensor column(const at::Tensor& x, int64_t t) { return x.narrow(1, t, 1).unsqueeze(2); }
+at::Tensor single(const at::Tensor& x) { return x.to(at::kFloat); }
+
+struct Case {
+  int64_t T, refresh, position = 0;
+  bool momentum = true, to_initial = true, exact_last = true, clip = true;
+};
+
+// q k v, θ×2 α×2 η×2, W×2 S×2 R×2 initial×2. Steps are small enough for the recurrence to be stable.
+Tensors mlp_inputs(int64_t N, int64_t T, int64_t D, int64_t E) {
+  Tensors x{unit_rows(normal({N, T, D})), unit_rows(normal({N, T, D})), normal({N, T, D})};
+  for (double high : {.02, .02, .3, .3, .6, .6}) x.push_back(uniform({N, T}, 0, high));
+  for (double scale : {1.0, .1, 1.0, 1.0}) {
+    x.push_back(normal({N, D, E}) * scale);
+    x.push_back(normal({N, E, D}) * scale * .3);
+  }
+  return x;
+}
+
+struct Features {
+  at::Tensor pre, scale, unit;
+};
+Features features(const at::Tensor& pre) {
+  const at::Tensor s = at::gelu(pre), scale = (s * s).sum(-1, true).add(1e-6).rsqrt();
+  return {pre, scale, s * scale};
+}
+
+// The definition, token by token.
+Tensors mlp_loop(const Tensors& x, const Case& c) {
+  std::array<at::Tensor, 2> W{x[9], x[10]}, S{x[11], x[12]}, R{x[13], x[14]};
+  Tensors reads;
+  for (int64_t t = 0; t < c.T; ++t) {
+    if ((c.position + t) % c.refresh == 0) R = W;
+    const at::Tensor q = x[0].narrow(1, t, 1), k = x[1].narrow(1, t, 1), v = x[2].narrow(1, t, 1), last = c.exact_last ? W[1] : R[1];
+    const Features f = features(at::bmm(k, R[0]));
+    const at::Tensor delta_2 = 2 * (k + at::bmm(f.unit, last) - v), g = at::bmm(delta_2, last.transpose(1, 2));
+    at::Tensor delta_1 = at::gelu_backward((g - f.unit * (f.unit * g).sum(-1, true)) * f.scale, f.pre);
+    if (c.clip) delta_1 = delta_1 * (delta_1 * delta_1).sum(-1, true).add(1e-12).rsqrt().clamp_max(1);
+    const std::array<at::Tensor, 2> surprise{at::bmm(k.transpose(1, 2), delta_1), at::bmm(f.unit.transpose(1, 2), delta_2)};
+    for (int l = 0; l < 2; ++l) {
+      const at::Tensor step = -column(x[3 + l], t) * surprise[l], forget = column(x[5 + l], t);
+      S[l] = c.momentum ? column(x[7 + l], t) * S[l] + step : step;
+      W[l] = (1 - forget) * W[l] + S[l];
+      if (c.to_initial) W[l] = W[l] + forget * x[15 + l];
+    }
+    reads.push_back(q + at::bmm(features(at::bmm(q, W[0])).unit, W[1]));
+  }
+  if ((c.position + c.T) % c.refresh == 0) R = W;
+  Tensors out{at::cat(reads, 1), W[0], W[1], R[0]};
+  if (!c.exact_last) out.push_back(R[1]);
+  if (c.momentum) out.insert(out.end(), {S[0], S[1]});
+  return out;
+}
+
+fused::MlpCall mlp_call(const Tensors& x, const Case& c, int64_t first, int64_t steps) {
+  auto part = [&](int i) { return single(x[i].narrow(1, first, steps)); };
+  fused::MlpCall call{part(0), part(1), part(2), {part(3), part(4)}, {part(5), part(6)}, {}, {}, c.exact_last, c.clip, c.refresh, c.position + first};
+  if (c.momentum) call.eta = {part(7), part(8)};
+  if (c.to_initial) call.initial = {single(x[15]), single(x[16])};
+  return call;
+}
+
+fused::MlpState mlp_state(const Tensors& x, const Case& c) {
+  fused::MlpState state{{single(x[9]), single(x[10])}, {}, {single(x[13]), c.exact_last ? at::Tensor() : single(x[14])}};
+  if (c.momentum) state.momentum = {single(x[11]), single(x[12])};
+  return state;
+}
+
+Tensors mlp_kernel(const Tensors& x, const Case& c) {
+  fused::MlpState s = mlp_state(x, c);
+  Tensors out{fused::mlp(mlp_call(x, c, 0, c.T), s), s.weights[0], s.weights[1], s.refresh_point[0]};
+  if (!c.exact_last) out.push_back(s.refresh_point[1]);
+  if (c.momentum) out.insert(out.end(), {s.momentum[0], s.momentum[1]});
+  return out;
+}
+
+// q k [N,T,E], v [N,T,D], θ α η, W S R
+Tensors linear_inputs(int64_t N, int64_t T, int64_t E, int64_t D) {
+  Tensors x{unit_rows(normal({N, T, E})), unit_rows(normal({N, T, E})), normal({N, T, D})};
+  for (double high : {.05, .3, .6}) x.push_back(uniform({N, T}, 0, high));
+  for (double scale : {1.0, .1, 1.0}) x.push_back(normal({N, E, D}) * scale);
+  return x;
+}
+
+Tensors linear_loop(const Tensors& x, const Case& c) {
+  at::Tensor W = x[6], S = x[7], R = x[8];
+  Tensors reads;
+  for (int64_t t = 0; t < c.T; ++t) {
+    if ((c.position + t) % c.refresh == 0) R = W;
+    const at::Tensor k = x[1].narrow(1, t, 1), surprise = at::bmm(k.transpose(1, 2), 2 * (at::bmm(k, R) - x[2].narrow(1, t, 1)));
+    const at::Tensor step = -column(x[3], t) * surprise;
+    S = c.momentum ? column(x[5], t) * S + step : step;
+    W = (1 - column(x[4], t)) * W + S;
+    reads.push_back(at::bmm(x[0].narrow(1, t, 1), W));
+  }
+  if ((c.position + c.T) % c.refresh == 0) R = W;
+  Tensors out{at::cat(reads, 1), W};
+  if (c.momentum) out.push_back(S);
+  if (c.refresh > 1) out.push_back(R);
+  return out;
+}
+
+Tensors linear_kernel(const Tensors& x, const Case& c) {
+  fused::LinearCall call{single(x[0]), single(x[1]), single(x[2]), single(x[3]), single(x[4]), {}, c.refresh, c.position};
+  fused::LinearState s{single(x[6]), {}, single(x[8])};
+  if (c.momentum) call.eta = single(x[5]), s.momentum = single(x[7]);
+  Tensors out{fused::linear(call, s), s.weights};
+  if (c.momentum) out.push_back(s.momentum);
+  if (c.refresh > 1) out.push_back(s.refresh_point);
+  return out;
+}
+
+// Scratch full of NaN for the time of a test; the engine of before again afterwards.
+struct Poisoned {
+  const char* engine = fused::engine().name;
+  Poisoned() { fused::poison_scratch(true); }
+  ~Poisoned() {
+    fused::poison_scratch(false);
+    fused::use_engine(engine);
+  }
+};
+
+void require_same_mlp(const Case& c, int64_t D, int64_t E) {
+  INFO("T " << c.T << " D " << D << " E " << E << " refresh " << c.refresh << " position " << c.position << " momentum " << c.momentum
+            << " to initial " << c.to_initial << " exact last " << c.exact_last << " engine " << fused::engine().name);
+  require_same([&](const Tensors& x) { return mlp_kernel(x, c); }, [&](const Tensors& x) { return mlp_loop(x, c); }, mlp_inputs(2, c.T, D, E),
+               kSingle, kSingle);
+}
+
+void require_same_linear(const Case& c, int64_t E, int64_t D) {
+  INFO("T " << c.T << " E " << E << " D " << D << " refresh " << c.refresh << " position " << c.position << " momentum " << c.momentum
+            << " engine " << fused::engine().name);
+  require_same([&](const Tensors& x) { return linear_kernel(x, c); }, [&](const Tensors& x) { return linear_loop(x, c); },
+               linear_inputs(2, c.T, E, D), kSingle, kSingle);
+}
+
+}  // namespace
+
+TEST_CASE("fused MLP memory equals the token loop, states and every gradient", "[memory][fused]") {
+  torch::manual_seed(1);
+  const Poisoned poisoned;
+  for (bool exact_last : {false, true})
+    for (bool momentum : {false, true})
+      for (bool to_initial : {false, true}) {
+        require_same_mlp({100, 64, 0, momentum, to_initial, exact_last}, 20, 40);
+        require_same_mlp({90, 100, 30, momentum, to_initial, exact_last}, 6, 9);
+      }
+  for (bool exact_last : {false, true}) {
+    for (int64_t T : {1, 2, 15, 16, 17, 64}) require_same_mlp({T, 16, 5, true, true, exact_last}, 16, 32);
+    require_same_mlp({70, 64, 0, true, true, exact_last, false}, 64, 128);
+  }
+}
+
+TEST_CASE("fused linear memory equals the token loop, states and every gradient", "[memory][fused]") {
+  torch::manual_seed(2);
+  const Poisoned poisoned;
+  for (bool momentum : {false, true})
+    for (int64_t refresh : {1, 16, 64, 100}) {
+      for (int64_t T : {1, 17, 64, 130}) require_same_linear({T, refresh, 0, momentum}, 20, 9);
+      require_same_linear({100, refresh, 37, momentum}, 64, 64);
+    }
+}
+
+TEST_CASE("every instruction set gives the same results", "[memory][fused]") {
+  torch::manual_seed(3);
+  const Poisoned poisoned;
+  for (const char* name : {"generic", "avx2", "avx512"}) {
+    if (!fused::use_engine(name)) continue;
+    REQUIRE(std::string(fused::engine().name) == name);
+    require_same_mlp({75, 64, 10}, 20, 40);
+    require_same_mlp({75, 64, 10, true, false, false}, 12, 50);
+    require_same_linear({75, 1}, 20, 36);
+  }
+  REQUIRE_FALSE(fused::use_engine("abacus"));
+}
+
+TEST_CASE("fused MLP memory: any split equals one call; causal, row-independent and repeatable bit by bit", "[memory][fused]") {
+  torch::manual_seed(4);
+  const Case c{150, 24};
+  const Tensors x = mlp_inputs(3, c.T, 12, 20);
+  fused::MlpState one = mlp_state(x, c), many = one, again = one;
+  const at::Tensor whole = fused::mlp(mlp_call(x, c, 0, c.T), one);
+  Tensors reads;
+  int64_t first = 0;
+  for (int64_t next : {1, 2, 20, 24, 49, 143, 150}) {
+    reads.push_back(fused::mlp(mlp_call(x, c, first, next - first), many));
+    first = next;
+  }
+  REQUIRE(relative_error(at::cat(reads, 1), whole) < kSingle);
+  for (int l = 0; l < 2; ++l) {
+    REQUIRE(relative_error(many.weights[l], one.weights[l]) < kSingle);
+    REQUIRE(relative_error(many.momentum[l], one.momentum[l]) < kSingle);
+  }
+  REQUIRE(at::equal(fused::mlp(mlp_call(x, c, 0, c.T), again), whole));
+  Tensors later = x, other = x;
+  for (int i = 0; i < 3; ++i) {
+    later[i] = x[i].clone(), later[i].narrow(1, 91, 59).normal_();
+    other[i] = x[i].clone(), other[i][2].normal_();
+  }
+  fused::MlpState a = mlp_state(x, c), b = a;
+  REQUIRE(at::equal(fused::mlp(mlp_call(later, c, 0, c.T), a).narrow(1, 0, 91), whole.narrow(1, 0, 91)));
+  REQUIRE(at::equal(fused::mlp(mlp_call(other, c, 0, c.T), b).narrow(0, 0, 2), whole.narrow(0, 0, 2)));
+  Tensors fewer;
+  for (const at::Tensor& t : x) fewer.push_back(t.narrow(0, 0, 1));
+  fused::MlpState alone = mlp_state(fewer, c);
+  REQUIRE(at::equal(fused::mlp(mlp_call(fewer, c, 0, c.T), alone), whole.narrow(0, 0, 1)));
+}
+
+TEST_CASE("fused kernels take [B,H,T,D] views without copies and give the same bits", "[memory][fused]") {
+  torch::manual_seed(5);
+  const int64_t B = 2, H = 3, T = 70, D = 20;
+  const at::Tensor packed = normal({B, T, 3, H, D}, at::kFloat);
+  auto view = [&](int i) { return packed.select(2, i).transpose(1, 2); };
+  auto gate = [&] { return uniform({B, H, T}, 0, .05, at::kFloat); };
+  fused::LinearCall strided{view(0), view(1), view(2), gate(), gate(), gate()}, dense = strided;
+  for (at::Tensor* t : {&dense.query, &dense.key, &dense.value}) *t = t->reshape({B * H, T, D});
+  fused::LinearState a{normal({B * H, D, D}, at::kFloat), at::zeros({B * H, D, D}), {}}, b = a;
+  REQUIRE(at::equal(fused::linear(strided, a).reshape({B * H, T, D}), fused::linear(dense, b)));
+  REQUIRE(at::equal(a.weights, b.weights));
+}
+
+TEST_CASE("fused kernels name what does not fit", "[memory][fused]") {
+  const Case c{20, 64};
+  const Tensors x = mlp_inputs(2, c.T, 6, 9);
+  fused::MlpState state = mlp_state(x, c);
+  fused::MlpCall call = mlp_call(x, c, 0, c.T);
+  call.value = call.value.narrow(2, 0, 5);
+  REQUIRE_THROWS_WITH(fused::mlp(call, state), Catch::Contains("value has sizes [2,1,20,5], should have [2,1,20,6]"));
+  call = mlp_call(x, c, 0, c.T);
+  call.theta[1] = call.theta[1].narrow(1, 0, 19);
+  REQUIRE_THROWS_WITH(fused::mlp(call, state), Catch::Contains("theta of layer 2"));
+  call = mlp_call(x, c, 0, c.T);
+  state.weights[0] = state.weights[0].to(at::kDouble);
+  REQUIRE_FALSE(fused::supports(call, state));
+  REQUIRE_THROWS_AS(fused::mlp(call, state), ConfigError);
+}

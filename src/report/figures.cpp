@@ -116,6 +116,41 @@ std::vector<Figure> setting_figures(const std::vector<RunRecord>& runs, const st
   return figures;
 }
 
+std::vector<Figure> slice_figures(const std::vector<RunRecord>& runs, const std::string& task, const std::string& rows) {
+  std::vector<Observation> all;
+  int64_t longest = 0;
+  for (const RunRecord& run : runs)
+    for (const Observation& observation : counts(run) ? observations(run, "test", true) : std::vector<Observation>())
+      if (run_key(run, "task") == task) {
+        all.push_back(observation);
+        longest = std::max(longest, observation.setting->length);
+      }
+  std::erase_if(all, [&](const Observation& observation) { return observation.setting->length < longest; });
+  if (all.empty()) return {};
+  const Evaluation& evaluation = *all.front().evaluation;
+  std::vector<Figure> figures;
+  for (size_t axis = 0; axis < evaluation.row_axes.size(); ++axis) {
+    std::map<std::string, std::map<double, EvalSums>> sums;  // over all seeds: one seed has a few rows of a value only
+    for (const Observation& observation : all)
+      sums[run_key(*observation.run, rows)][static_cast<double>(observation.slice.at(axis))] += observation.sums;
+    std::map<std::string, Points> by_arm;
+    size_t points = 0;
+    for (const auto& [arm, values] : sums) {
+      for (const auto& [x, pooled] : values) by_arm[arm][x] = {metric_value(pooled, evaluation.metric)};
+      points = std::max(points, values.size());
+    }
+    if (points < 2) continue;
+    PlotOptions options;
+    options.percent = evaluation.metric != "loss";
+    options.title = task + " " + setting_text(all.front().setting->setting) + ", by " + spaced(evaluation.row_axes[axis]);
+    options.x_label = spaced(evaluation.row_axes[axis]) + ", rows of all seeds";
+    options.y_label = spaced(evaluation.metric) + (options.percent ? ", %" : ", nats");
+    if (options.percent) options.chance = evaluation.chance;
+    figures.push_back({file_name(task + "-" + evaluation.row_axes[axis]), line_plot(all_series(arms_of(runs, rows), by_arm), options)});
+  }
+  return figures;
+}
+
 std::vector<Figure> position_figures(const std::vector<RunRecord>& runs, const std::string& task, const std::string& rows) {
   std::map<std::string, std::map<std::string, Points>> by_setting;
   for (const RunRecord& run : runs) {
@@ -160,7 +195,7 @@ std::vector<Figure> training_figures(const std::vector<RunRecord>& runs, const s
 std::vector<std::pair<std::string, std::string>> task_figures(const std::vector<RunRecord>& runs, const std::string& task,
                                                               const std::string& rows) {
   std::vector<std::pair<std::string, std::string>> files;
-  for (const auto& make : {setting_figures, position_figures, training_figures})
+  for (const auto& make : {setting_figures, slice_figures, position_figures, training_figures})
     for (const Figure& figure : make(runs, task, rows)) files.emplace_back(figure.name, figure.svg);
   return files;
 }

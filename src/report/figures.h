@@ -19,6 +19,8 @@ struct Figure {
 
 /// One panel per combination of the other axes with at least two points along the axis drawn.
 std::vector<Figure> setting_figures(const std::vector<RunRecord>& runs, const std::string& task, const std::string& rows);
+/// The metric over each row axis (where in the row the needle lies) at the longest setting; the rows of all seeds together.
+std::vector<Figure> slice_figures(const std::vector<RunRecord>& runs, const std::string& task, const std::string& rows);
 /// Mean loss over position in the row; none where the task does not measure it.
 std::vector<Figure> position_figures(const std::vector<RunRecord>& runs, const std::string& task, const std::string& rows);
 std::vector<Figure> training_figures(const std::vector<RunRecord>& runs, const std::string& task, const std::string& rows);

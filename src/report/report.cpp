@@ -115,7 +115,7 @@ class Page {
     std::string text = element("h2", escaped(task)) + "\n" + grid_html(grid, grid.rows, range(0, results));
     text += element("p", escaped(results_caption(table)) + chance_text(task), "class=caption") + "\n";
     std::vector<Figure> all = setting_figures(runs_, task, options_.rows);
-    for (const auto& more : {position_figures, training_figures})
+    for (const auto& more : {slice_figures, position_figures, training_figures})
       for (Figure& figure : more(runs_, task, options_.rows)) all.push_back(std::move(figure));
     text += figures(all);
     std::vector<size_t> costs = range(0, grid.key_columns);

@@ -79,12 +79,6 @@ h5::Dataset write_scale(h5::Group& group, const std::string& name, const std::ve
   return scale;
 }
 
-EvalSums& operator+=(EvalSums& sums, const EvalSums& more) {
-  for (const CountField& field : kCountFields) sums.*field.member += more.*field.member;
-  sums.loss += more.loss;
-  return sums;
-}
-
 /// Slices along the axes `chosen` (indices into row_axes), summed over the others.
 void write_slices(h5::Group& parent, const Grid& grid, const std::vector<size_t>& chosen, std::vector<Scale> scales) {
   const std::vector<std::string>& row_axes = grid.evaluations[0]->row_axes;
@@ -186,6 +180,12 @@ void write_grid(h5::Group& group, const Grid& grid) {
 }
 
 }  // namespace
+
+EvalSums& EvalSums::operator+=(const EvalSums& more) {
+  for (const CountField& field : kCountFields) this->*field.member += more.*field.member;
+  loss += more.loss;
+  return *this;
+}
 
 double accuracy(const EvalSums& sums) {
   return sums.scored > 0 ? static_cast<double>(sums.correct) / static_cast<double>(sums.scored) : kNaN;

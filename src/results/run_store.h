@@ -34,6 +34,7 @@ struct EvalSums {
   int64_t exact = 0;        // sequences with all scored positions right
   double loss = 0;          // sum of negative log likelihood over scored positions, nats
   bool operator==(const EvalSums&) const = default;
+  EvalSums& operator+=(const EvalSums& more);
 };
 
 struct EvalSetting {

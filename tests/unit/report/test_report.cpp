@@ -97,7 +97,8 @@ TEST_CASE("the page stands alone and shows results, costs, failures and provenan
   CHECK_THAT(page, Contains("diverged 1 of 3") && Contains("loss &gt; limit"));
   CHECK_THAT(page, Contains("demo-rope-3") && Contains("0.1.0+aaaa") && Contains("mneme run demo.ini"));
   CHECK_THAT(page, Contains("parameters") && Contains("70,000"));
-  CHECK(count(page, "<svg") == 2);
+  CHECK(count(page, "<svg") == 3);
+  CHECK_THAT(page, Contains("needle 4096, by depth percent"));
   for (const std::string outside : {"src=", "href=", "@import", "url("}) CHECK_THAT(page, !Contains(outside));
   CHECK_THROWS_AS(report_html({}, options), UsageError);
 }
@@ -105,9 +106,10 @@ TEST_CASE("the page stands alone and shows results, costs, failures and provenan
 TEST_CASE("every figure is a file that an XML parser accepts", "[report]") {
   test::TemporaryFolder folder;
   const auto figures = task_figures(runs(), "needle", "arm");
-  REQUIRE(figures.size() == 2);
+  REQUIRE(figures.size() == 3);
   CHECK(figures[0].first == "needle");
-  CHECK(figures[1].first == "needle-training");
+  CHECK(figures[1].first == "needle-depth-percent");
+  CHECK(figures[2].first == "needle-training");
   for (const auto& [name, svg] : figures) {
     CHECK(well_formed(svg));
     std::ofstream(folder / (name + ".svg")) << svg;

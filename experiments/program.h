@@ -36,6 +36,7 @@ Command options_command();
 Command config_command();
 Command inspect_command();
 Command doctor_command();
+Command bench_command();
 
 /// Registers the plug-ins of the checkout, runs the subcommand, turns exceptions into messages. Returns the exit
 /// status.

@@ -1,0 +1,65 @@
+// What the benchmarks share: timing, this machine's peak, and a result that is printed and stored.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace mneme {
+
+struct BenchPeak {
+  double blas_gflops = 0;     ///< LibTorch's BLAS
+  double libxsmm_gflops = 0;  ///< 0 where it was not compiled in
+  double own_gflops = 0;      ///< the fused kernels' own product, for comparison
+  /// Best library figure: 100 % of the tables.
+  double gflops() const { return blas_gflops > libxsmm_gflops ? blas_gflops : libxsmm_gflops; }
+};
+
+/// fp32 products of 64 × 64 × 64 on operands that stay in L1/L2, one per thread at a time, best of many runs.
+BenchPeak measure_peak();
+
+struct BenchTime {
+  double median_s = 0, best_s = 0;
+  double peak_mib = 0;  ///< most resident memory during the runs, above what was held before
+};
+
+/// Runs f once to warm up, then at least three times, up to `seconds` or `repeats`.
+BenchTime measure(int64_t repeats, double seconds, const std::function<void()>& f);
+
+/// Rows of named cells: a table on stdout, JSON, HDF5.
+class BenchTable {
+ public:
+  using Cell = std::variant<std::string, int64_t, double>;
+  explicit BenchTable(std::vector<std::string> columns) : columns_(std::move(columns)) {}
+  void add(std::vector<Cell> row) { rows_.push_back(std::move(row)); }
+  std::string text() const;
+  const std::vector<std::string>& columns() const { return columns_; }
+  const std::vector<std::vector<Cell>>& rows() const { return rows_; }
+
+ private:
+  std::vector<std::string> columns_;
+  std::vector<std::vector<Cell>> rows_;
+};
+
+/// Name and value of what a timing depends on: processor, threads, libraries, compiler, code version.
+std::vector<std::pair<std::string, std::string>> machine_header();
+
+struct BenchOptions {
+  std::vector<std::string> shapes;  ///< of the benchmark; empty = its own
+  int64_t repeats = 15;
+  double seconds = 3;               ///< at most per line
+  std::vector<std::string> kernels; ///< reference, chunked, fused; empty = all
+  std::function<void(const std::string&)> progress;
+};
+
+struct BenchResult {
+  std::vector<std::pair<std::string, std::string>> notes;  ///< printed below the header
+  BenchTable table;
+};
+
+BenchResult bench_memory(const BenchOptions& options);
+BenchResult bench_model(const BenchOptions& options);
+
+}  // namespace mneme

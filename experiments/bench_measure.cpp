@@ -1,0 +1,123 @@
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+
+#include "core/provenance.h"
+#include "experiments/bench.h"
+#include "experiments/text_table.h"
+#include "memory/kernels/fused/engine.h"
+#include "train/runtime.h"
+
+#ifdef MNEME_LIBXSMM
+#include <libxsmm.h>
+#endif
+
+// LibTorch exports its BLAS (Fortran interface, column-major).
+extern "C" void sgemm_(const char*, const char*, const int*, const int*, const int*, const float*, const float*, const int*, const float*,
+                       const int*, const float*, float*, const int*) __attribute__((weak));
+
+namespace mneme {
+namespace {
+
+constexpr int kSize = 64;
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// GF/s of all threads running f(a, b, c) on their own matrices.
+template <class F>
+double product_speed(const F& f) {
+  constexpr int kProducts = 400, kRuns = 40;
+  const int64_t threads = at::get_num_threads(), floats = kSize * kSize;
+  at::Tensor operands = at::empty({threads, 3, floats});
+  operands.fill_(1e-3);
+  float* data = operands.mutable_data_ptr<float>();
+  double best = 1e9;
+  for (int run = 0; run < kRuns; ++run) {
+    const double start = now();
+    at::parallel_for(0, threads, 1, [&](int64_t first, int64_t last) {
+      for (int64_t t = first; t < last; ++t) {
+        float* a = data + t * 3 * floats;
+        for (int i = 0; i < kProducts; ++i) f(a, a + floats, a + 2 * floats);
+      }
+    });
+    best = std::min(best, now() - start);
+  }
+  return 2e-9 * kSize * kSize * kSize * kProducts * static_cast<double>(threads) / best;
+}
+
+/// The most resident memory since the last call, where Linux lets us start that count again.
+double peak_since_reset(bool reset) {
+  if (reset) {
+    std::ofstream("/proc/self/clear_refs") << 5;
+    return 0;
+  }
+  return peak_rss_mib();
+}
+
+}  // namespace
+
+BenchPeak measure_peak() {
+  BenchPeak peak;
+  const float one = 1, zero = 0;
+  if (sgemm_)
+    peak.blas_gflops = product_speed([&](float* a, float* b, float* c) { sgemm_("N", "N", &kSize, &kSize, &kSize, &one, b, &kSize, a, &kSize, &zero, c, &kSize); });
+#ifdef MNEME_LIBXSMM
+  if (const libxsmm_smmfunction f = libxsmm_smmdispatch(kSize, kSize, kSize, nullptr, nullptr, nullptr, &one, &zero, nullptr, nullptr))
+    peak.libxsmm_gflops = product_speed([&](float* a, float* b, float* c) { f(b, a, c); });
+#endif
+  peak.own_gflops = product_speed([](float* a, float* b, float* c) { memory::fused::engine().product(kSize, kSize, kSize, a, b, c); });
+  return peak;
+}
+
+BenchTime measure(int64_t repeats, double seconds, const std::function<void()>& f) {
+  constexpr size_t kFewest = 3;
+  release_free_memory();
+  const double held = rss_mib();
+  peak_since_reset(true);
+  f();
+  std::vector<double> times;
+  for (double spent = 0; times.size() < kFewest || (spent < seconds && times.size() < static_cast<size_t>(repeats)); spent += times.back()) {
+    const double start = now();
+    f();
+    times.push_back(now() - start);
+  }
+  std::sort(times.begin(), times.end());
+  return {times[times.size() / 2], times.front(), std::max(0.0, peak_since_reset(false) - held)};
+}
+
+std::string BenchTable::text() const {
+  std::vector<std::vector<std::string>> lines{columns_};
+  for (const auto& row : rows_) {
+    std::vector<std::string> line;
+    for (const Cell& cell : row) {
+      if (const auto* text = std::get_if<std::string>(&cell))
+        line.push_back(*text);
+      else if (const auto* integer = std::get_if<int64_t>(&cell))
+        line.push_back(with_separators(*integer));
+      else
+        line.push_back(fmt::format("{:.2f}", std::get<double>(cell)));
+    }
+    lines.push_back(line);
+  }
+  return text_table(lines);
+}
+
+std::vector<std::pair<std::string, std::string>> machine_header() {
+  return {{"processor", fmt::format("{}, {} usable cores", cpu_model(), usable_cores())},
+          {"threads", std::to_string(at::get_num_threads())},
+          {"LibTorch", libtorch_version()},
+          {"BLAS", blas_description()},
+          {"compiler", "GCC " __VERSION__ ", " MNEME_COMPILER_FLAGS},
+          {"instruction set", memory::fused::engine().name},
+          {"code", code_version() + (code_dirty() ? " with uncommitted changes" : "")},
+          {"measured", utc_now()}};
+}
+
+}  // namespace mneme

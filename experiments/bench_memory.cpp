@@ -1,0 +1,159 @@
+// mneme bench memory: the memories' kernels beside each other. Operations: docs/performance.md.
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <fmt/format.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "core/text.h"
+#include "experiments/bench.h"
+#include "memory/kernels/fused/engine.h"
+#include "memory/kernels/fused/linear.h"
+#include "memory/kernels/fused/mlp.h"
+#include "mneme/errors.h"
+#include "mneme/memory.h"
+
+namespace mneme {
+namespace {
+
+namespace fused = memory::fused;
+
+struct Case {
+  std::string memory, gradient;  // mlp: refresh, exact_last; linear: exact, refresh
+  int64_t heads, tokens, width, expansion = 1, refresh = 64;
+
+  std::string text() const { return fmt::format("{}:{}:{}x{}x{}x{}", memory, gradient, heads, tokens, width, expansion); }
+  bool mlp() const { return memory == "mlp"; }
+  bool stale() const { return gradient == "refresh"; }
+
+  /// Floating-point operations of one token and head, forward; backward is twice that.
+  double flops() const {
+    const double C = double(refresh), D = double(width), r = double(expansion), P = 2 * r * D * D;
+    if (mlp()) return stale() ? 11 * P + 4 * C * D * (1 + r) + 2 * C * C : 13 * P + 8 * C * D * (1 + r) + 4 * C * C;
+    return stale() ? 10 * D * D + 4 * C * D + 2 * C * C : 12 * D * D + 8 * C * D + 2 * C * C;
+  }
+};
+
+const std::vector<std::string> kCases{"mlp:refresh:16x1024x64x2",    "mlp:refresh:16x1024x64x4", "mlp:exact_last:16x1024x64x2",
+                                      "mlp:exact_last:16x1024x64x4", "linear:exact:16x1024x64",  "linear:refresh:16x1024x64"};
+constexpr int64_t kReferenceTokens = 64;
+
+Case parse(const std::string& text) {
+  const std::vector<std::string> parts = split(text, ':');
+  auto fail = [&] {
+    return UsageError(fmt::format("--shapes {}: a shape is KIND:GRADIENT:HEADSxTOKENSxWIDTH[xEXPANSION], e.g. mlp:refresh:16x1024x64x2 or "
+                                  "linear:exact:16x1024x64",
+                                  text));
+  };
+  if (parts.size() != 3) throw fail();
+  Case c{parts[0], parts[1], 0, 0, 0};
+  const bool known = c.mlp() ? c.stale() || c.gradient == "exact_last" : c.memory == "linear" && (c.stale() || c.gradient == "exact");
+  const std::vector<std::string> sizes = split(parts[2], 'x');
+  if (!known || sizes.size() < 3 || sizes.size() > 4) throw fail();
+  int64_t* const fields[] = {&c.heads, &c.tokens, &c.width, &c.expansion};
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    const auto [end, error] = std::from_chars(sizes[i].data(), sizes[i].data() + sizes[i].size(), *fields[i]);
+    if (error != std::errc() || *end || *fields[i] < 1) throw fail();
+  }
+  return c;
+}
+
+/// One kernel on one case: `run` returns reads; inputs are leaves where gradients are wanted.
+struct Subject {
+  std::vector<at::Tensor> inputs;
+  std::function<at::Tensor()> run;
+};
+
+at::Tensor uniform(at::IntArrayRef sizes, double high) { return at::rand(sizes) * high; }
+
+MemoryInput random_input(const Case& c, int64_t tokens) {
+  auto rows = [&] { return at::randn({1, c.heads, tokens, c.width}); };
+  auto unit = [&] {
+    const at::Tensor x = rows();
+    return x / x.norm(2, -1, true);
+  };
+  const int64_t G = c.mlp() ? 2 : 1;
+  auto gates = [&](double high) { return uniform({1, c.heads, tokens, G}, high); };
+  return {unit(), unit(), rows(), gates(.02), gates(.02), gates(.9)};
+}
+
+Subject plugin_subject(const Case& c, const std::string& kernel) {
+  MemoryOptions options;
+  options.kind = c.mlp() ? "neural_mlp" : "linear";
+  options.kernel = kernel;
+  options.heads = c.heads, options.head_width = c.width, options.expansion = c.expansion;
+  options.gradient = c.gradient, options.refresh = c.refresh, options.retention_target = "zero", options.guard = false;
+  const auto memory = MemoryRegistry::instance().get(options.kind).make({options, c.heads, c.width, at::make_generator<at::CPUGeneratorImpl>(1)});
+  const MemoryInput input = random_input(c, kernel == "reference" ? std::min(c.tokens, kReferenceTokens) : c.tokens);
+  return {{input.query, input.key, input.value, input.theta, input.alpha, input.eta}, [=] {
+            State state;
+            memory->start(state, 1);
+            return memory->forward(input, state);
+          }};
+}
+
+Subject fused_subject(const Case& c) {
+  const MemoryInput x = random_input(c, c.tokens);
+  Subject subject{{x.query, x.key, x.value, x.theta, x.alpha, x.eta}, {}};
+  auto gate = [&](const at::Tensor& g) { return std::array{g.select(3, 0), g.select(3, g.size(3) - 1)}; };
+  const int64_t E = c.expansion * c.width;
+  if (c.mlp()) {
+    const std::array weights{at::randn({c.heads, c.width, E}), at::randn({c.heads, E, c.width}) * .1};
+    const std::array momentum{at::zeros_like(weights[0]), at::zeros_like(weights[1])};
+    subject.run = [=, exact = !c.stale(), refresh = c.refresh] {
+      fused::MlpCall call{x.query, x.key, x.value, gate(x.theta), gate(x.alpha), gate(x.eta), {}, exact, true, refresh, 0};
+      fused::MlpState state{weights, momentum, {}};
+      return fused::mlp(call, state);
+    };
+  } else {
+    const at::Tensor zero = at::zeros({c.heads, c.width, c.width});
+    subject.run = [=, refresh = c.stale() ? c.refresh : 1] {
+      fused::LinearCall call{x.query, x.key, x.value, gate(x.theta)[0], gate(x.alpha)[0], gate(x.eta)[0], refresh, 0};
+      fused::LinearState state{zero, zero, {}};
+      return fused::linear(call, state);
+    };
+  }
+  return subject;
+}
+
+}  // namespace
+
+BenchResult bench_memory(const BenchOptions& options) {
+  const std::vector<std::string> all{"reference", "chunked", "fused"};
+  const std::vector<std::string>& kernels = options.kernels.empty() ? all : options.kernels;
+  for (const std::string& kernel : kernels)
+    if (std::find(all.begin(), all.end(), kernel) == all.end())
+      throw UsageError(fmt::format("--kernels {}: there are reference, chunked and fused{}", kernel, did_you_mean(kernel, all)));
+  std::vector<Case> cases;
+  for (const std::string& text : options.shapes.empty() ? kCases : options.shapes) cases.push_back(parse(text));
+  at::manual_seed(1);
+  const BenchPeak peak = measure_peak();
+  BenchResult result{{{"peak", fmt::format("{:.0f} GF/s (64×64×64 in cache: BLAS {:.0f}, libxsmm {}; own {:.0f})", peak.gflops(), peak.blas_gflops,
+                                           peak.libxsmm_gflops > 0 ? fmt::format("{:.0f}", peak.libxsmm_gflops) : "not compiled in", peak.own_gflops)}},
+                     BenchTable({"memory", "gradient", "heads", "tokens", "width", "expansion", "refresh", "kernel", "pass", "ms", "tokens_per_s",
+                                 "gflops", "percent_of_peak", "peak_mib"})};
+  for (const Case& c : cases)
+    for (const std::string& kernel : kernels) {
+      if (options.progress) options.progress(c.text() + " " + kernel);
+      Subject subject = kernel == "fused" ? fused_subject(c) : plugin_subject(c, kernel);
+      const int64_t tokens = subject.inputs[0].size(2);
+      for (const bool backward : {false, true}) {
+        for (at::Tensor& x : subject.inputs) x.requires_grad_(backward);
+        const at::Tensor weight = at::randn(subject.inputs[2].sizes());
+        const BenchTime time = measure(options.repeats, options.seconds, [&] {
+          const at::AutoGradMode mode(backward);
+          const at::Tensor reads = subject.run();
+          if (backward) torch::autograd::grad({reads}, subject.inputs, {weight}, false, false, true);
+        });
+        const double gflops = c.flops() * (backward ? 3 : 1) * double(c.heads * tokens) * 1e-9 / time.median_s;
+        result.table.add({c.memory, c.gradient, c.heads, tokens, c.width, c.expansion, c.refresh, kernel,
+                          std::string(backward ? "forward+backward" : "forward"), time.median_s * 1e3, int64_t(double(tokens) / time.median_s), gflops,
+                          100 * gflops / peak.gflops(), time.peak_mib});
+      }
+    }
+  return result;
+}
+
+}  // namespace mneme

@@ -1,0 +1,84 @@
+// mneme bench model: training tokens/s of every kind of block against length, full attention beside.
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "core/text.h"
+#include "experiments/bench.h"
+#include "mneme/errors.h"
+#include "mneme/model.h"
+
+namespace mneme {
+namespace {
+
+constexpr int64_t kVocab = 256, kBatchTokens = 4096;
+const std::vector<std::string> kLengths{"256", "1024", "4096"};
+
+struct Arm {
+  std::string name;
+  ModelOptions model;
+  MemoryOptions memory;
+};
+
+/// One layer of width 256 without feed-forward: what a layer of each kind costs, and little else.
+Arm make_arm(const std::string& kind, const std::string& attention) {
+  Arm arm{kind, {}, {}};
+  arm.model.kind = kind;
+  arm.model.layers = 1, arm.model.width = 256, arm.model.heads = 4, arm.model.ffn = "none";
+  arm.model.attention = attention, arm.model.window = 128, arm.model.segment = 128;
+  arm.memory.kind = "neural_mlp";
+  arm.memory.heads = 4, arm.memory.expansion = 2, arm.memory.refresh = 64;
+  if (kind == "transformer") arm.name += ", " + attention + " attention";
+  return arm;
+}
+
+std::vector<Arm> arms(const std::vector<std::string>& wanted) {
+  const std::vector<std::string> known = BlockRegistry::instance().names();
+  for (const std::string& kind : wanted)
+    if (std::find(known.begin(), known.end(), kind) == known.end())
+      throw UsageError(fmt::format("--kernels {}: no such kind of block{}", kind, did_you_mean(kind, known)));
+  std::vector<Arm> result;
+  for (const std::string& kind : wanted.empty() ? known : wanted) {
+    result.push_back(make_arm(kind, kind == "transformer" ? "full" : "window"));
+    if (kind == "transformer") result.push_back(make_arm(kind, "window"));
+  }
+  return result;
+}
+
+int64_t parse_length(const std::string& text) {
+  int64_t length = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), length);
+  if (error != std::errc() || *end || length < 1) throw UsageError("--shapes " + text + ": bench model takes lengths, e.g. --shapes 1024,4096");
+  return length;
+}
+
+}  // namespace
+
+BenchResult bench_model(const BenchOptions& options) {
+  BenchResult result{{{"model", "1 layer, width 256, 4 heads × 64, window 128; memory neural_mlp, expansion 2, refresh 64; forward and backward"}},
+                     BenchTable({"block", "tokens", "rows", "parameters", "ms", "train_tokens_per_s", "peak_mib"})};
+  std::vector<int64_t> lengths;
+  for (const std::string& text : options.shapes.empty() ? kLengths : options.shapes) lengths.push_back(parse_length(text));
+  at::manual_seed(1);
+  for (const Arm& arm : arms(options.kernels))
+    for (const int64_t length : lengths) {
+      if (options.progress) options.progress(fmt::format("{}, {} tokens", arm.name, length));
+      SequenceModel model(arm.model, arm.memory, {kVocab, length}, 1);
+      const int64_t rows = std::max<int64_t>(1, kBatchTokens / length);
+      const at::Tensor tokens = at::randint(kVocab, {rows, length}, at::kLong), targets = at::randint(kVocab, {rows * length}, at::kLong);
+      const BenchTime time = measure(options.repeats, options.seconds, [&] {
+        State state;
+        ForwardContext context;
+        const at::Tensor loss = at::cross_entropy_loss(model.forward(tokens, state, context).view({rows * length, kVocab}), targets);
+        torch::autograd::grad({loss}, model.parameters(), {}, false, false, true);
+      });
+      result.table.add({arm.name, length, rows, model.parameter_count(), time.median_s * 1e3, int64_t(double(rows * length) / time.median_s),
+                        time.peak_mib});
+    }
+  return result;
+}
+
+}  // namespace mneme

@@ -26,6 +26,8 @@ struct ForwardContext {
   at::Tensor penalty;
   /// Where to put measurements ("layer0/theta_mean" → value); null = do not measure.
   std::map<std::string, double>* probe = nullptr;
+  /// Where to put each token's inner loss, its surprise: "layer0" → [B,H,T]; null = do not measure. Not for rows of different age.
+  std::map<std::string, at::Tensor>* surprise = nullptr;
 
   /// For a pass over some tokens, or some rows (int64 [n]), of this one. No reset, no penalty yet.
   ForwardContext tokens(int64_t first, int64_t steps) const;

@@ -32,9 +32,11 @@ struct MemoryInput {
   at::Tensor alpha;              ///< [B,H,T,G] forgetting α in [0,1]; those of a group stand at its last token, as does η
   at::Tensor eta;                ///< [B,H,T,G] momentum η in [0,1)
   /// bool [B,T], undefined = all true. A token with false is no step: it reads, and neither decays nor moves anything.
-  at::Tensor step;
+  at::Tensor step = {};
   /// Where to put measurements ("guard_firings" → value); null = do not measure.
   std::map<std::string, double>* probe = nullptr;
+  /// Where to put each token's inner loss [B,H,T] at the weights its gradient was taken at; null = do not measure.
+  at::Tensor* losses = nullptr;
 };
 
 class Memory : public torch::nn::Module {

@@ -21,12 +21,13 @@ void error_rows(const Network& net, const at::Tensor& key, const at::Tensor& val
   at::Tensor error, of_gain;
   if (net.form == Form::residual_norm) {
     const Normed n = layer_norm(chain);
-    const at::Tensor output = key + (gain.defined() ? n.unit * (1 + gain) : n.unit);
-    const at::Tensor e = loss_gradient(net, output, value);
+    g.output = key + (gain.defined() ? n.unit * (1 + gain) : n.unit);
+    const at::Tensor e = loss_gradient(net, g.output, value);
     if (fast_gain) of_gain = e * n.unit;
     error = layer_norm_gradient(n, gain.defined() ? e * (1 + gain) : e);
   } else {
-    error = loss_gradient(net, network_output(net, key, chain, gain), value);
+    g.output = network_output(net, key, chain, gain);
+    error = loss_gradient(net, g.output, value);
   }
   g.deltas.assign(net.depth, {});
   g.deltas[last] = error;

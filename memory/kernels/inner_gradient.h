@@ -13,6 +13,7 @@ struct InnerGradient {
   std::vector<at::Tensor> inputs;  ///< A_l [N,C,·] of each matrix
   std::vector<Hidden> hidden;      ///< between them
   std::vector<at::Tensor> deltas;  ///< Δ_l [N,C,·]; after the matrices that of a fast gain: its gradient itself
+  at::Tensor output;               ///< M(k) [N,C,D] where the gradient is taken
 };
 
 /// Features of the keys through all matrices but the last.

@@ -42,6 +42,7 @@ struct MlpCall {
   bool decayed = false;                       ///< last layer's gradient at (1 − α_t) M_{t−1}; of exact_last
   double clip = 0;                            ///< of refresh: largest ‖u_t‖ over all layers
   bool guard = false;                         ///< of refresh: guard.h
+  bool losses = false;                        ///< also give the inner loss of each token
 
   bool momentum() const { return !eta.empty(); }
   bool fast_gain() const { return int64_t(theta.size()) > net.depth; }
@@ -55,6 +56,7 @@ struct MlpWeights {
   /// With sweeps: weights and momentum of the running interval as each earlier sweep sees them.
   std::vector<std::vector<at::Tensor>> sweep_weights, sweep_momentum;
   at::Tensor firings;                     ///< steps the guard shortened in this call, for measurements
+  at::Tensor losses;                      ///< [N,T] each token's inner loss where its gradient is taken; with MlpCall::losses
 };
 
 /// Reads [N,T,D]; `state` moves on.

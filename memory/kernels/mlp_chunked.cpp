@@ -29,10 +29,7 @@ class Tile {
       error_rows(net_, key_, value_, s_.refresh_point, gain_point(), call_.fast_gain(), g);
       shorten_steps(g);
       make_coefficients();
-      std::vector<FastMatrix> fast = matrices(s_.weights, s_.momentum);
-      const at::Tensor reads = read(fast, g);
-      write(fast, g, s_.weights, s_.momentum);
-      return reads;
+      return finish(matrices(s_.weights, s_.momentum), g);
     }
     make_coefficients();
     const int64_t sweeps = call_.gradient == Gradient::sweeps ? call_.sweeps : 0;
@@ -47,21 +44,32 @@ class Tile {
         lower_error_rows(net_, back, s_.refresh_point, g);
       else
         own_lower_error_rows(*before, back, g);
-      if (final) {
-        const at::Tensor reads = read(fast, g);
-        write(fast, g, s_.weights, s_.momentum);
-        return reads;
-      }
+      if (final) return finish(fast, g);
       before = fast;
       previous_ = g;
       write(fast, g, s_.sweep_weights[n], s_.sweep_momentum[n]);
     }
   }
 
+  at::Tensor losses;  // [N,C], where asked for
+
  private:
   at::Tensor part(const at::Tensor& x) const { return x.narrow(1, first_, size_); }
   at::Tensor gain_point() const { return call_.fast_gain() ? s_.refresh_point[net_.depth] : call_.gain; }
   at::Tensor eta(size_t l) const { return call_.momentum() ? part(call_.eta[l]) : at::zeros_like(theta_[l]); }
+
+  at::Tensor finish(const std::vector<FastMatrix>& fast, InnerGradient& g) {
+    if (call_.losses) losses = loss_rows(net_, g.output.defined() ? g.output : solved_output(fast[last_], g), value_);
+    const at::Tensor reads = read(fast, g);
+    write(fast, g, s_.weights, s_.momentum);
+    return reads;
+  }
+
+  // M_{t−1}(k_t) of each token, last matrix included.
+  at::Tensor solved_output(const FastMatrix& matrix, const InnerGradient& g) const {
+    const at::Tensor chain = matrix.apply(g.inputs[last_], point_[last_], g.inputs[last_], g.deltas[last_]);
+    return network_output(net_, key_, chain, {});
+  }
 
   // Clip and guard know a token's surprise before its step is taken, since all gradients are the refresh point's.
   void shorten_steps(const InnerGradient& g) {
@@ -189,15 +197,18 @@ void refresh(const MlpCall& call, MlpWeights& s) {
 
 at::Tensor mlp_chunked(const MlpCall& call, MlpWeights& state) {
   const int64_t steps = call.key.size(1), tile = std::max(call.tile / call.group, int64_t(1)) * call.group;
-  std::vector<at::Tensor> reads;
+  std::vector<at::Tensor> reads, losses;
   for (int64_t first = 0; first < steps;) {
     const int64_t done = (call.position + first) % call.refresh;
     if (done == 0) refresh(call, state);
     const int64_t size = std::min({tile, call.refresh - done, steps - first});
-    reads.push_back(Tile(call, state, first, size).run());
+    Tile part(call, state, first, size);
+    reads.push_back(part.run());
+    if (call.losses) losses.push_back(part.losses);
     first += size;
   }
   if ((call.position + steps) % call.refresh == 0) refresh(call, state);
+  if (call.losses) state.losses = at::cat(losses, 1);
   return reads.size() == 1 ? reads[0] : at::cat(reads, 1);
 }
 

@@ -25,6 +25,7 @@ class Loop {
       reads.push_back(call_.read_before ? before : read(t));
     }
     if ((call_.position + tokens_) % call_.refresh == 0) refresh();
+    if (call_.losses) s_.losses = at::cat(losses_, 1);
     return at::cat(reads, 1);
   }
 
@@ -64,6 +65,7 @@ class Loop {
       weights.push_back(own_last(t));
       error_rows(call_.net, k, v, weights, gain(s_.weights), call_.fast_gain(), g);
     }
+    if (call_.losses) losses_.push_back(loss_rows(call_.net, g.output, v));
     const at::Tensor shrink = call_.clip > 0 ? (squared_surprise(g) + 1e-24).rsqrt().mul(call_.clip).clamp_max(1) : at::Tensor();
     for (size_t l = 0; l < g.deltas.size(); ++l) {
       const bool matrix = int64_t(l) < call_.net.depth;
@@ -102,6 +104,7 @@ class Loop {
   const MlpCall& call_;
   MlpWeights& s_;
   const int64_t tokens_;
+  std::vector<at::Tensor> losses_;
   std::vector<at::Tensor> sums_;  // Σ θ u of the running group, per fast weight
 };
 

@@ -57,6 +57,15 @@ at::Tensor loss_gradient(const Network& net, const at::Tensor& output, const at:
   return gradient * (gradient * gradient).sum(-1, true).add(1e-24).rsqrt().mul(2 * net.huber_delta).clamp_max(1);
 }
 
+at::Tensor loss_rows(const Network& net, const at::Tensor& output, const at::Tensor& value) {
+  if (net.loss == InnerLoss::dot) return -(output * value).sum(-1);
+  const at::Tensor error = output - value, square = (error * error).sum(-1);
+  if (net.loss == InnerLoss::l2_mean) return square / double(value.size(-1));
+  if (net.loss == InnerLoss::l2) return square;
+  const double delta = net.huber_delta;
+  return at::where(square <= delta * delta, square, 2 * delta * square.sqrt() - delta * delta);
+}
+
 double loss_factor(const Network& net, int64_t width) { return net.loss == InnerLoss::l2_mean ? 2.0 / double(width) : 2.0; }
 
 at::Tensor network_apply(const Network& net, const at::Tensor& z, const std::vector<at::Tensor>& weights, const at::Tensor& gain) {

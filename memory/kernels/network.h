@@ -53,6 +53,9 @@ at::Tensor network_output(const Network& net, const at::Tensor& z, const at::Ten
 /// Gradient of the inner loss with respect to M(k), given M(k) and v.
 at::Tensor loss_gradient(const Network& net, const at::Tensor& output, const at::Tensor& value);
 
+/// The inner loss of each token, [N,T].
+at::Tensor loss_rows(const Network& net, const at::Tensor& output, const at::Tensor& value);
+
 /// c of ∇‖e‖² = c e: 2, or 2/D with l2_mean.
 double loss_factor(const Network& net, int64_t width);
 

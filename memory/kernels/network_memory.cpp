@@ -123,14 +123,17 @@ at::Tensor NetworkMemory::forward(const MemoryInput& input, State& state) {
   if (!state.has("weights_0")) start(state, B);
   Joined joined = join_pending(input, state, options_.group);
   if (options_.group > 1 && options_.momentum && options_.momentum_damping) joined.input.theta = damped(joined.input);
-  const MlpCall call = call_of(joined.input, state.position - joined.waiting);
+  MlpCall call = call_of(joined.input, state.position - joined.waiting);
+  call.losses = input.losses || input.probe;
   MlpWeights w = held(state);
-  const at::Tensor reads = shapes_fit_linear_kernel() ? run_linear(call, w)
+  const at::Tensor reads = shapes_fit_linear_kernel() && !call.losses ? run_linear(call, w)
                            : options_.kernel == "reference" ? mlp_reference(call, w)
                                                             : mlp_chunked(call, w);
   hold(state, w, B);
   state.position += T;
   if (input.probe && w.firings.defined()) (*input.probe)["guard_firings"] += w.firings.item<double>();
+  if (input.losses) *input.losses = w.losses.narrow(1, joined.waiting, T).view({B, H, T});
+  if (input.probe) (*input.probe)["surprise"] = w.losses.mean().item<double>();
   return reads.narrow(1, joined.waiting, T).view({B, H, T, reads.size(2)});
 }
 
@@ -140,6 +143,19 @@ at::Tensor NetworkMemory::read(const at::Tensor& query, State& state) {
   std::vector<at::Tensor> matrices;
   for (int64_t l = 0; l < net_.depth; ++l) matrices.push_back(held(l));
   return network_apply(net_, features(query), matrices, options_.fast_gain ? held(net_.depth) : gain_);
+}
+
+State NetworkMemory::readable(const State& state) const {
+  State weights;
+  weights.position = state.position;
+  for (const auto& [name, x] : state.flatten())
+    if (name.rfind("weights_", 0) == 0) weights.tensor(name) = x;
+  return weights;
+}
+
+int64_t NetworkMemory::period() const {
+  const bool refreshes = gradient_ != Gradient::exact_last || net_.depth > 1;
+  return refreshes ? options_.refresh : options_.group;
 }
 
 void NetworkMemory::start(State& state, int64_t rows) {

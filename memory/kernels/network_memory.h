@@ -19,6 +19,8 @@ class NetworkMemory : public Memory {
   at::Tensor forward(const MemoryInput& input, State& state) override;
   at::Tensor read(const at::Tensor& query, State& state) override;
   void start(State& state, int64_t rows) override;
+  State readable(const State& state) const override;
+  int64_t period() const override;
   double flops_per_token() const override;
 
  protected:

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "models/group_average.h"
+
 namespace mneme {
 
 MemoryGates::MemoryGates(const BlockContext& context, int64_t layers)
@@ -22,21 +24,11 @@ at::Tensor MemoryGates::logits(const at::Tensor& x, State& state) const {
   return (now + at::cat({first, shifted.narrow(1, 0, T - 1)}, 1)) * options_.gate_scale;
 }
 
-// Logits of α and η [B,T,2nHG] → at each token those of its group, as far as this call knows it.
+// Logits of α and η [B,T,2nHG] → at each group's last token those of the group.
 at::Tensor MemoryGates::pooled(const at::Tensor& x, const at::Tensor& logits, const at::Tensor& step, State& state) const {
-  const int64_t B = x.size(0), T = x.size(1), g = options_.group, n = logits.size(2);
-  const int64_t waiting = state.position % g, groups = (waiting + T + g - 1) / g, left = (waiting + T) % g;
   at::Tensor weight = pool_.defined() ? (at::linear(x, pool_) / 8).tanh().mul(8).exp() : at::ones_like(logits);
   if (step.defined()) weight = weight * step.unsqueeze(2).to(weight.scalar_type());
-  auto sums = [&](const char* name, const at::Tensor& rows) {  // [B,T,n] → [B,groups,n]
-    at::Tensor each = at::constant_pad_nd(rows, {0, 0, waiting, groups * g - waiting - T}).view({B, groups, g, n}).sum(2);
-    at::Tensor& held = state.tensor(name);
-    if (waiting) each = at::cat({each.narrow(1, 0, 1) + held, each.narrow(1, 1, groups - 1)}, 1);
-    held = left ? each.narrow(1, groups - 1, 1).clone() : at::zeros({B, 1, n}, rows.options());
-    return each;
-  };
-  const at::Tensor total = sums("group_logits", weight * logits) / sums("group_weight", weight).clamp_min(1e-12);
-  return total.repeat_interleave(g, 1).narrow(1, waiting, T);
+  return group_average(logits, weight, options_.group, state);
 }
 
 GateValues MemoryGates::forward(const at::Tensor& x, const at::Tensor& step, State& state, ForwardContext* context) {
@@ -44,7 +36,6 @@ GateValues MemoryGates::forward(const at::Tensor& x, const at::Tensor& step, Sta
   const at::Tensor all = logits(x, state);
   at::Tensor slow = all.narrow(2, each, 2 * each);
   if (options_.group > 1) slow = pooled(x, slow, step, state);
-  state.position += T;
   auto gate = [&](const at::Tensor& rows, double bias) {  // [B,T,nHG] → [B,H,T·n,G]
     const at::Tensor y = (rows + bias).sigmoid().view({B, T * n, own_heads_, layers_}).transpose(1, 2);
     return own_heads_ == heads_ ? y : y.expand({B, heads_, T * n, layers_});

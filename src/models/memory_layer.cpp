@@ -111,9 +111,11 @@ at::Tensor MemoryLayer::run(const at::Tensor& x, State& state, ForwardContext* c
     const GateValues g = gates_->forward(x, step, state.child("gates"), context);
     std::map<std::string, double> measured;
     const bool probe = context && context->probe;
-    reads = memory_->forward({per_step(query), normalized(steps(H), key_gain_), steps((1 + pairs_) * H).transpose(1, 2), g.theta, g.alpha,
-                              g.eta, step.defined() && pairs_ > 1 ? step.repeat_interleave(pairs_, 1) : step, probe ? &measured : nullptr},
-                             state.child("memory"));
+    MemoryInput input{per_step(query), normalized(steps(H), key_gain_), steps((1 + pairs_) * H).transpose(1, 2), g.theta, g.alpha, g.eta};
+    input.step = step.defined() && pairs_ > 1 ? step.repeat_interleave(pairs_, 1) : step;
+    if (probe) input.probe = &measured;
+    if (context && context->surprise) input.losses = &(*context->surprise)["layer" + std::to_string(layer_)];
+    reads = memory_->forward(input, state.child("memory"));
     if (pairs_ > 1) reads = reads.slice(2, options_.read == "before" ? 0 : pairs_ - 1, c10::nullopt, pairs_);
     if (probe) measure(g, measured, *context);
   }

@@ -16,8 +16,16 @@ struct Rows {  // [tokens, columns], columns contiguous
 struct MlpShape {
   int64_t tokens, width, hidden, refresh, position;
   bool exact_last, clip, momentum, to_initial;
+  bool norm;       ///< residual+norm instead of feature
+  bool fast_gain;  ///< its gain is a third fast weight, [1, width]
+  float factor;    ///< c of ∇‖e‖² = c e
   int64_t tiles;        ///< of the call
   int64_t slot_floats;  ///< of one saved state
+
+  int layers() const { return fast_gain ? 3 : 2; }
+  int64_t in(int l) const { return l == 0 ? width : l == 1 ? hidden : 1; }
+  int64_t out(int l) const { return l == 0 ? hidden : width; }
+  bool has_refresh_point(int l) const { return l < layers() && (l != 1 || !exact_last); }
 };
 
 /// Tiles of a call: they end at multiples of `refresh` (0: none) in the stream and hold at most kTileTokens.
@@ -31,27 +39,29 @@ inline int64_t tile_count(int64_t refresh, int64_t position, int64_t tokens) {
   for (int64_t first = 0; first < tokens; ++count) first += tile_size(refresh, position + first, tokens - first);
   return count;
 }
-/// Weight-shaped pointers are contiguous [in,out]; null where the shape says there are none.
+/// Weight-shaped pointers are contiguous [in,out]; null where the shape says there are none. A slow gain of residual+norm is the
+/// third refresh point.
 struct MlpTask {
   Rows query, key, value;
-  const float *theta[2], *alpha[2], *eta[2];  ///< [tokens]
-  const float *weights[2], *momentum[2], *refresh_point[2], *initial[2];
+  const float *theta[3], *alpha[3], *eta[3];  ///< [tokens]
+  const float *weights[3], *momentum[3], *refresh_point[3], *initial[3];
   float* slots;   ///< [tiles, slot_floats] states at tile starts, kept for backward; null: not kept
   float* reads;   ///< [tokens, width]
-  float *end_weights[2], *end_momentum[2], *end_refresh_point[2];
+  float *end_weights[3], *end_momentum[3], *end_refresh_point[3];
 };
 
 struct MlpGradientTask {
   const MlpTask* call;  ///< with its slots
   Rows reads;           ///< incoming gradients, null data: zero
-  const float *end_weights[2], *end_momentum[2], *end_refresh_point[2];
+  const float *end_weights[3], *end_momentum[3], *end_refresh_point[3];
   float *query, *key, *value;  ///< outgoing, contiguous
-  float *theta[2], *alpha[2], *eta[2], *weights[2], *momentum[2], *refresh_point[2], *initial[2];
+  float *theta[3], *alpha[3], *eta[3], *weights[3], *momentum[3], *refresh_point[3], *initial[3];
 };
 
 struct LinearShape {
   int64_t tokens, key_width, value_width, refresh, position;  ///< refresh 0: exact
   bool momentum;
+  float factor;  ///< c of ∇‖e‖² = c e
   int64_t tiles, slot_floats;
 };
 

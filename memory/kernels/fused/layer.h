@@ -61,24 +61,24 @@ void write(const Weights& x, const Gates<L>& g, int64_t rows, Matrix A, Matrix d
 }
 
 /// Errors of the last layer, exact at each token's own weights, target t: with tables one row down,
-/// (I − 2 (K' ⊙ A Aᵀ)) Δ = 2 (d' ⊙ (A w) + m' ⊙ (A S) + A I − t). `system` receives −2 K' ⊙ A Aᵀ.
+/// (I − c (K' ⊙ A Aᵀ)) Δ = c (d' ⊙ (A w) + m' ⊙ (A S) + A I − t). `system` receives −c K' ⊙ A Aᵀ.
 template <int L>
-void exact_errors(const Weights& x, const Gates<L>& g, int64_t rows, Matrix A, Matrix A_transposed, Matrix target, Matrix system, Matrix raw,
+void exact_errors(const Weights& x, const Gates<L>& g, float c, int64_t rows, Matrix A, Matrix A_transposed, Matrix target, Matrix system, Matrix raw,
                   Matrix delta) {
   base<L>(x, rows, A, g.d - 1, g.m - 1, delta);
   for (int64_t t = 0; t < rows; ++t)
     for (int64_t j = 0; j < padded(x.out); j += L)
-      at<L>(delta.row(t) + j) = (at<L>(delta.row(t) + j) - at<L>(target.row(t) + j)) * 2.0f;
-  product<L, Band::lower_result>({rows, rows, x.in}, A, A_transposed, SetMasked<L>{system, g.K.before(), raw, -2});
+      at<L>(delta.row(t) + j) = (at<L>(delta.row(t) + j) - at<L>(target.row(t) + j)) * c;
+  product<L, Band::lower_result>({rows, rows, x.in}, A, A_transposed, SetMasked<L>{system, g.K.before(), raw, -c});
   solve_unit_lower<L>(system, delta, rows, x.out);
 }
 
-/// Errors at the refresh point's weights R: Δ = 2 (A R − t).
+/// Errors at the refresh point's weights R: Δ = c (A R − t).
 template <int L>
-void stale_errors(Matrix R, int64_t in, int64_t out, int64_t rows, Matrix A, Matrix target, Matrix delta) {
-  product<L>({rows, out, in}, A, R, Set<L>{delta, 2});
+void stale_errors(Matrix R, float c, int64_t in, int64_t out, int64_t rows, Matrix A, Matrix target, Matrix delta) {
+  product<L>({rows, out, in}, A, R, Set<L>{delta, c});
   for (int64_t t = 0; t < rows; ++t)
-    for (int64_t j = 0; j < padded(out); j += L) at<L>(delta.row(t) + j) -= at<L>(target.row(t) + j) * 2.0f;
+    for (int64_t j = 0; j < padded(out); j += L) at<L>(delta.row(t) + j) -= at<L>(target.row(t) + j) * c;
 }
 
 }  // namespace mneme::memory::fused

@@ -101,23 +101,23 @@ void write_gradient(const Weights& x, const Weights& x_bar, const Weights& buffe
 
 /// exact_errors() backwards. delta_bar becomes the gradient of −target.
 template <int L>
-void exact_errors_gradient(const Weights& xT, const Weights& x_bar, const Gates<L>& g, GateGradients<L>& g_bar, int64_t rows, Matrix A,
-                           Matrix delta_transposed, Matrix system, Matrix raw, Matrix delta_bar, Matrix A_bar, const GradientBuffers<L>& b) {
+void exact_errors_gradient(const Weights& xT, const Weights& x_bar, const Gates<L>& g, GateGradients<L>& g_bar, float c, int64_t rows,
+                           Matrix A, Matrix delta_transposed, Matrix system, Matrix raw, Matrix delta_bar, Matrix A_bar, const GradientBuffers<L>& b) {
   const int64_t in = x_bar.in, out = x_bar.out;
   solve_unit_lower_transposed<L>(system, delta_bar, rows, out);
   product<L, Band::lower_result>({rows, rows, out}, delta_bar, delta_transposed,
-                                 SplitMasked<L>{g_bar.K.before(), raw, true, b.cut, g.K.before(), 2});
+                                 SplitMasked<L>{g_bar.K.before(), raw, true, b.cut, g.K.before(), c});
   product<L, Band::lower_left>({rows, in, rows}, b.cut, A, Add<L>{A_bar});
   product<L, Band::upper_left>({rows, in, rows}, Transposed{b.cut}, A, Add<L>{A_bar});
-  for (int64_t i = 0; i < rows * delta_bar.stride; i += L) at<L>(delta_bar.data + i) *= 2.0f;
+  for (int64_t i = 0; i < rows * delta_bar.stride; i += L) at<L>(delta_bar.data + i) *= c;
   base_input_gradient<L>(xT, rows, A, g.d - 1, g.m - 1, delta_bar, A_bar, g_bar.d - 1, g_bar.m - 1, b);
   base_weight_gradient<L>(x_bar, rows, A, g.d - 1, g.m - 1, delta_bar, b);
 }
 
 /// stale_errors() backwards. delta_bar becomes the gradient of −target; RT is scratch for Rᵀ.
 template <int L>
-void stale_errors_gradient(Matrix R, int64_t in, int64_t out, int64_t rows, Matrix A, Matrix RT, Matrix delta_bar, Matrix A_bar, Matrix R_bar) {
-  for (int64_t i = 0; i < rows * delta_bar.stride; i += L) at<L>(delta_bar.data + i) *= 2.0f;
+void stale_errors_gradient(Matrix R, float c, int64_t in, int64_t out, int64_t rows, Matrix A, Matrix RT, Matrix delta_bar, Matrix A_bar, Matrix R_bar) {
+  for (int64_t i = 0; i < rows * delta_bar.stride; i += L) at<L>(delta_bar.data + i) *= c;
   transpose<L>(R, in, out, RT);
   product<L>({rows, in, out}, delta_bar, RT, Add<L>{A_bar});
   product<L>({in, out, rows}, Transposed{A}, delta_bar, Add<L>{R_bar});

@@ -62,6 +62,7 @@ LinearShape shape_of(const LinearCall& call, const at::Tensor& key, const at::Te
   s.tokens = key.size(2), s.key_width = key.size(3), s.value_width = value.size(3);
   s.refresh = call.refresh > 1 ? call.refresh : 0, s.position = call.position;
   s.momentum = call.eta.defined();
+  s.factor = float(call.factor);
   s.tiles = tile_count(s.refresh, s.position, s.tokens);
   s.slot_floats = engine().linear_slot(s);
   return s;

@@ -18,6 +18,7 @@ struct LinearCall {
   at::Tensor theta, alpha, eta;  ///< as value without D; eta undefined = no momentum
   int64_t refresh = 1;           ///< tokens that share a gradient point; 1 = exact
   int64_t position = 0;          ///< tokens read before this call
+  double factor = 2;             ///< c of ∇‖e‖² = c e; 2/D for the mean over features
 };
 
 struct LinearState {

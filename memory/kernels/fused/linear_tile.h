@@ -45,9 +45,9 @@ struct LinearTile {
     g.fill(task.theta + first, task.alpha + first, s.momentum ? task.eta + first : nullptr, n);
     transpose<L>(k, n, s.key_width, kT);
     if (exact())
-      exact_errors<L>(weights(slot), g, n, k, kT, v, system, raw, delta);
+      exact_errors<L>(weights(slot), g, s.factor, n, k, kT, v, system, raw, delta);
     else
-      stale_errors<L>(R, s.key_width, s.value_width, n, k, v, delta);
+      stale_errors<L>(R, s.factor, s.key_width, s.value_width, n, k, v, delta);
   }
 };
 
@@ -135,9 +135,9 @@ struct LinearGradient {
     const Weights xT = transposed<L>(x, T);
     read_gradient<L>(xT, bar, t.g, g_bar, n, t.q, t.k, deltaT, t.inside, raw_inside, y_bar, q_bar, k_bar, delta_bar, b);
     if (t.exact())
-      exact_errors_gradient<L>(xT, bar, t.g, g_bar, n, t.k, deltaT, t.system, raw_system, delta_bar, k_bar, b);
+      exact_errors_gradient<L>(xT, bar, t.g, g_bar, s.factor, n, t.k, deltaT, t.system, raw_system, delta_bar, k_bar, b);
     else
-      stale_errors_gradient<L>(t.R, E, D, n, t.k, T.w, delta_bar, k_bar, R_bar);
+      stale_errors_gradient<L>(t.R, s.factor, E, D, n, t.k, T.w, delta_bar, k_bar, R_bar);
     g_bar.finish(t.g, n, task.theta + first, task.alpha + first, s.momentum ? task.eta + first : nullptr);
     for (int64_t i = 0; i < n * delta_bar.stride; i += L) fused::at<L>(delta_bar.data + i) = -fused::at<L>(delta_bar.data + i);
     store_rows<L>(q_bar, n, E, task.query + first * E, E);

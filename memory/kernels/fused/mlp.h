@@ -1,13 +1,16 @@
 // The two-layer MLP memory as one fused CPU kernel, fp32: a task per batch row and head whose tiles stay in cache.
 //
-//   M(k) = k + a(k) W_2,     a(k) = s/‖s‖,  s = gelu(k W_1)       loss ‖M(k) − v‖²
+//   feature         M(k) = k + a(k) W_2,     a(k) = s/‖s‖,  s = gelu(k W_1)
+//   residual_norm   M(k) = k + LN(gelu(k W_1) W_2) ⊙ (1 + γ), LayerNorm without bias, eps 1e-5; γ slow or a fast weight
 //
-// Same mathematics as memory/kernels/mlp.h in `feature` form: gradients at the refresh point, or exact_last (features of the
-// refresh point's W_1, the last layer exact at each token's own W_2); with `clip`, error rows of the lower layer are cut to length 1.
+// Same mathematics as memory/kernels/mlp.h, loss ‖M(k) − v‖². Gradients at the refresh point; of `feature` also exact_last
+// (features of the refresh point's W_1, the last layer exact at each token's own W_2), and with `clip` its error rows of the lower
+// layer are cut to length 1.
 // Differentiable once with respect to every tensor: the backward pass is written by hand, keeps only weights and momentum at
 // tile ends (2 P / 64 numbers per token with P weights) and recomputes inside a tile. A row's bits depend on that row alone.
 //
-// Shapes: [B,H,T,D] or [N,T,D] for q, k, v (any strides with contiguous columns cost no copy); N = B·H; E hidden width.
+// Shapes: [B,H,T,D] or [N,T,D] for q, k, v (any strides with contiguous columns cost no copy); N = B·H; E hidden width. Arrays
+// hold both matrices and, where it is fast, the gain.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -16,20 +19,25 @@
 
 namespace mneme::memory::fused {
 
+enum class Form { feature, residual_norm };
+
 struct MlpCall {
   at::Tensor query, key, value;                 ///< [B,H,T,D] or [N,T,D]
-  std::array<at::Tensor, 2> theta, alpha, eta;  ///< as query without D, per layer; eta undefined = no momentum
-  std::array<at::Tensor, 2> initial;            ///< [N,D,E], [N,E,D]: forgetting leads here; undefined = towards zero
-  bool exact_last = true;
-  bool clip = true;
+  std::array<at::Tensor, 3> theta, alpha, eta;  ///< as query without D; eta undefined = no momentum; third: the gain is fast
+  std::array<at::Tensor, 3> initial;            ///< [N,D,E], [N,E,D], [N,1,D]: forgetting leads here; undefined = towards zero
+  bool exact_last = true;                       ///< of feature
+  bool clip = true;                             ///< of feature
   int64_t refresh = 64;
-  int64_t position = 0;  ///< tokens read before this call
+  int64_t position = 0;                         ///< tokens read before this call
+  Form form = Form::feature;
+  at::Tensor gain = {};                         ///< [N,1,D] slow gain of residual_norm; undefined = 0
+  double factor = 2;                            ///< c of ∇‖e‖² = c e; 2/D for the mean over features
 };
 
 struct MlpState {
-  std::array<at::Tensor, 2> weights;        ///< [N,D,E], [N,E,D]
-  std::array<at::Tensor, 2> momentum;       ///< undefined without momentum
-  std::array<at::Tensor, 2> refresh_point;  ///< may be undefined where position is one; the second is undefined with exact_last
+  std::array<at::Tensor, 3> weights;        ///< [N,D,E], [N,E,D], [N,1,D]
+  std::array<at::Tensor, 3> momentum;       ///< undefined without momentum
+  std::array<at::Tensor, 3> refresh_point;  ///< may be undefined where position is one; the second is undefined with exact_last
 };
 
 /// fp32 on the CPU, T > 0: what the kernel takes.

@@ -1,8 +1,10 @@
-// Forward of the two-layer MLP memory, tile by tile (memory/kernels/mlp_chunked.cpp is the same in plain operations).
+// Forward of the two-layer MLP memory, tile by tile (memory/kernels/mlp_chunked.cpp is the same in plain operations). A fast gain
+// of residual+norm is a third layer whose input row is 1.
 #pragma once
 
 #include "memory/kernels/fused/slots.h"
 #include "memory/kernels/fused/layer.h"
+#include "memory/kernels/fused/norm_rows.h"
 #include "memory/kernels/fused/rows.h"
 
 namespace mneme::memory::fused {
@@ -15,48 +17,64 @@ struct MlpTile {
   Matrix h, a, back, delta1;              // [C,E] keys: pre-activations, features, error before and after their derivative
   Matrix hq, z;                           // [C,E] queries: pre-activations, features
   Matrix delta2, y;                       // [C,D] last layer's errors; reads
-  Matrix system, outer, inside1, inside2; // [C,C]
+  Matrix unit, e, gain_delta, gamma;      // [C,D] residual+norm: keys' normalised outputs, errors, the gain's; queries' gain
+  Matrix ones, onesT;                     // [C,1], [1,C]
+  Matrix system, outer, inside1, inside2, inside3;  // [C,C]
   Matrix scaled;                          // [C, max(D,E)]
-  Matrix R[2], I[2];
+  Matrix R[3], I[3];
   Weights upT;                            // transposed last layer
-  float *norm, *norm_z, *clip;            // [C]
-  Gates<L> g[2];
+  float *norm, *norm_z, *clip;            // [C] inverse norms of features, or of outputs; clip factors
+  Gates<L> g[3];
   int64_t n = 0;                          // tokens of the tile
 
   MlpTile(const MlpShape& shape, Arena& x) : s(shape) {
     const int64_t C = kTileTokens, D = s.width, E = s.hidden;
     for (Matrix* m : {&q, &k, &target, &delta2, &y}) *m = x.matrix(C, D);
     for (Matrix* m : {&h, &a, &back, &delta1, &hq, &z}) *m = x.matrix(C, E);
-    for (Matrix* m : {&system, &outer, &inside1, &inside2}) *m = x.matrix(C, C);
+    for (Matrix* m : {&system, &outer, &inside1, &inside2, &inside3}) *m = x.matrix(C, C);
     kT = x.matrix(D, C), aT = x.matrix(E, C), deltaT = x.matrix(D, C);
     scaled = x.matrix(C, D > E ? D : E);
-    R[0] = x.matrix(D, E), R[1] = x.matrix(E, D);
-    if (s.to_initial) I[0] = x.matrix(D, E), I[1] = x.matrix(E, D);
+    for (int l = 0; l < 3; ++l) {
+      R[l] = x.matrix(s.in(l), s.out(l));
+      if (s.to_initial && l < s.layers()) I[l] = x.matrix(s.in(l), s.out(l));
+    }
+    if (s.norm) {
+      for (Matrix* m : {&unit, &e, &gain_delta, &gamma}) *m = x.matrix(C, D);
+      ones = x.matrix(C, 1), onesT = x.matrix(1, C);
+    }
     for (Matrix* m : {&upT.w, &upT.S, &upT.I}) *m = x.matrix(D, E);
     for (float** v : {&norm, &norm_z, &clip}) *v = x.take(C);
     for (Gates<L>& gates : g) gates.place(x, C);
   }
 
-  int64_t in(int l) const { return l ? s.hidden : s.width; }
-  int64_t out(int l) const { return l ? s.width : s.hidden; }
-  Weights weights(const MlpSlot& slot, int l) const { return {in(l), out(l), slot.w[l], slot.S[l], I[l]}; }
+  Weights weights(const MlpSlot& slot, int l) const { return {s.in(l), s.out(l), slot.w[l], slot.S[l], I[l]}; }
 
-  void load_initial(const MlpTask& task) {
-    for (int l = 0; l < 2; ++l)
-      if (s.to_initial) load_rows<L>(task.initial[l], out(l), in(l), out(l), I[l]);
+  void load_matrix(const float* from, int l, Matrix to) const { load_rows<L>(from, s.out(l), s.in(l), s.out(l), to); }
+  void store_matrix(Matrix from, int l, float* to) const { store_rows<L>(from, s.in(l), s.out(l), to, s.out(l)); }
+
+  /// What is the same for all tiles: initial weights, a slow gain, rows of ones.
+  void load_constants(const MlpTask& task) {
+    for (int l = 0; l < s.layers(); ++l)
+      if (s.to_initial) load_matrix(task.initial[l], l, I[l]);
+    if (!s.norm) return;
+    if (!s.fast_gain) task.refresh_point[2] ? load_matrix(task.refresh_point[2], 2, R[2]) : set_zero<L>(R[2], 1);
+    set_zero<L>(ones, kTileTokens), set_zero<L>(onesT, 1);
+    for (int64_t t = 0; t < kTileTokens; ++t) *ones.row(t) = onesT.data[t] = 1;
   }
 
   void load_refresh_point(const MlpTask& task) {
-    for (int l = 0; l < (s.exact_last ? 1 : 2); ++l) load_rows<L>(task.refresh_point[l], out(l), in(l), out(l), R[l]);
+    for (int l = 0; l < 3; ++l)
+      if (s.has_refresh_point(l)) load_matrix(task.refresh_point[l], l, R[l]);
   }
 
   /// R = W of the slot.
   void refresh(const MlpSlot& slot) {
-    for (int l = 0; l < (s.exact_last ? 1 : 2); ++l) whole_weights(slot, l, R[l]);
+    for (int l = 0; l < 3; ++l)
+      if (s.has_refresh_point(l)) whole_weights(slot, l, R[l]);
   }
 
   void whole_weights(const MlpSlot& slot, int l, Matrix to) const {
-    for (int64_t i = 0; i < in(l) * to.stride; i += L) {
+    for (int64_t i = 0; i < s.in(l) * to.stride; i += L) {
       Float<L> w = fused::at<L>(slot.w[l].data + i);
       if (s.to_initial) w += fused::at<L>(I[l].data + i);
       fused::at<L>(to.data + i) = w;
@@ -64,7 +82,7 @@ struct MlpTile {
   }
 
   struct Raw {  // products before their masks, which only the backward pass keeps
-    Matrix system, outer, inside1, inside2;
+    Matrix system, outer, inside1, inside2, inside3;
   };
 
   /// Loads the tile's rows and gates, and finds features and errors of its keys.
@@ -75,43 +93,77 @@ struct MlpTile {
     load(task.key, first, k);
     load(task.value, first, target);
     for (int64_t i = 0; i < n * k.stride; i += L) fused::at<L>(target.data + i) -= fused::at<L>(k.data + i);
-    for (int l = 0; l < 2; ++l)
+    for (int l = 0; l < s.layers(); ++l)
       g[l].fill(task.theta[l] + first, task.alpha[l] + first, s.momentum ? task.eta[l] + first : nullptr, n);
     transpose<L>(k, n, D, kT);
     product<L>({n, E, D}, k, R[0], Set<L>{h});
-    unit_features<L>(h, n, E, a, norm);
+    if (s.norm)
+      gelu_rows<L>(h, n, a);
+    else
+      unit_features<L>(h, n, E, a, norm);
     transpose<L>(a, n, E, aT);
+    if (s.norm) {
+      product<L>({n, D, E}, a, R[1], Set<L>{unit});
+      layer_norm_rows<L>(unit, n, D, norm);
+      norm_errors<L>(unit, norm, target, R[2].data, s.factor, n, D, e, gain_delta, delta2);
+      stale_back(n);
+      gelu_gradient_rows<L>(h, back, n, delta1);
+      return;
+    }
     if (s.exact_last) {
       const Weights up = weights(slot, 1);
-      exact_errors<L>(up, g[1], n, a, aT, target, system, raw.system, delta2);
+      exact_errors<L>(up, g[1], s.factor, n, a, aT, target, system, raw.system, delta2);
       upT = transposed<L>(up, upT);
       base<L>(upT, n, delta2, g[1].d - 1, g[1].m - 1, back);
       transpose<L>(delta2, n, D, deltaT);
       product<L, Band::lower_result>({n, n, D}, delta2, deltaT, SetMasked<L>{outer, g[1].K.before(), raw.outer});
       product<L, Band::lower_left>({n, E, n}, outer, a, Add<L>{back});
     } else {
-      stale_errors<L>(R[1], E, D, n, a, target, delta2);
-      transpose<L>(R[1], E, D, upT.w);
-      product<L>({n, E, D}, delta2, upT.w, Set<L>{back});
+      stale_errors<L>(R[1], s.factor, E, D, n, a, target, delta2);
+      stale_back(n);
     }
     feature_gradient<L>(h, a, norm, n, E, back, delta1, s.clip ? clip : nullptr);
+  }
+
+  void stale_back(int64_t rows) {
+    transpose<L>(R[1], s.hidden, s.width, upT.w);
+    product<L>({rows, s.hidden, s.width}, delta2, upT.w, Set<L>{back});
   }
 
   /// Features of the queries.
   void features(const MlpSlot& slot, const Raw& raw = {}) {
     read<L>(weights(slot, 0), g[0], n, q, kT, delta1, inside1, raw.inside1, hq);
-    unit_features<L>(hq, n, s.hidden, z, norm_z);
+    if (s.norm)
+      gelu_rows<L>(hq, n, z);
+    else
+      unit_features<L>(hq, n, s.hidden, z, norm_z);
+  }
+
+  /// The chain's output for the queries, into y; with residual+norm normalised, and their gain in gamma.
+  void outputs(const MlpSlot& slot, const Raw& raw = {}) {
+    read<L>(weights(slot, 1), g[1], n, z, aT, delta2, inside2, raw.inside2, y);
+    if (!s.norm) return;
+    layer_norm_rows<L>(y, n, s.width, norm_z);
+    if (s.fast_gain)
+      read<L>(weights(slot, 2), g[2], n, ones, onesT, gain_delta, inside3, raw.inside3, gamma);
+    else
+      for (int64_t t = 0; t < n; ++t) load_rows<L>(R[2].data, 0, 1, s.width, {gamma.row(t), gamma.stride});
   }
 
   void reads(const MlpSlot& slot, float* to) {
-    read<L>(weights(slot, 1), g[1], n, z, aT, delta2, inside2, Matrix{}, y);
-    for (int64_t i = 0; i < n * y.stride; i += L) fused::at<L>(y.data + i) += fused::at<L>(q.data + i);
+    outputs(slot);
+    for (int64_t i = 0; i < n * y.stride; i += L) {
+      Float<L> x = fused::at<L>(y.data + i);
+      if (s.norm) x *= fused::at<L>(gamma.data + i) + 1.0f;
+      fused::at<L>(y.data + i) = x + fused::at<L>(q.data + i);
+    }
     store_rows<L>(y, n, s.width, to, s.width);
   }
 
   void writes(const MlpSlot& slot, const MlpSlot& next) {
     write<L>(weights(slot, 0), g[0], n, k, delta1, scaled, weights(next, 0));
     write<L>(weights(slot, 1), g[1], n, a, delta2, scaled, weights(next, 1));
+    if (s.fast_gain) write<L>(weights(slot, 2), g[2], n, ones, gain_delta, scaled, weights(next, 2));
   }
 
   void load(const Rows& rows, int64_t first, Matrix to) const {
@@ -132,13 +184,12 @@ void mlp(const MlpShape& s, const MlpTask& task, float* scratch) {
   MlpTile<L> tile(s, arena);
   float* own_slot = arena.take(MlpSlot::floats(s));
   auto slot_at = [&](int64_t j) { return MlpSlot::at(s, task.slots && j < s.tiles ? task.slots + j * s.slot_floats : own_slot); };
-  tile.load_initial(task);
+  tile.load_constants(task);
   MlpSlot slot = slot_at(0);
-  for (int l = 0; l < 2; ++l) {
-    load_rows<L>(task.weights[l], tile.out(l), tile.in(l), tile.out(l), slot.w[l]);
-    if (s.to_initial)
-      for (int64_t i = 0; i < tile.in(l) * slot.w[l].stride; i += L) at<L>(slot.w[l].data + i) -= at<L>(tile.I[l].data + i);
-    if (s.momentum) load_rows<L>(task.momentum[l], tile.out(l), tile.in(l), tile.out(l), slot.S[l]);
+  for (int l = 0; l < s.layers(); ++l) {
+    tile.load_matrix(task.weights[l], l, slot.w[l]);
+    if (s.to_initial) add_rows<L>(slot.w[l], tile.I[l], s.in(l), -1);
+    if (s.momentum) tile.load_matrix(task.momentum[l], l, slot.S[l]);
   }
   if (s.position % s.refresh) tile.load_refresh_point(task);
   for (int64_t first = 0, j = 0; first < s.tokens; ++j) {
@@ -153,11 +204,11 @@ void mlp(const MlpShape& s, const MlpTask& task, float* scratch) {
     first += size;
   }
   if ((s.position + s.tokens) % s.refresh == 0) tile.refresh(slot);
-  for (int l = 0; l < 2; ++l) {
-    if (l == 0 || !s.exact_last) store_rows<L>(tile.R[l], tile.in(l), tile.out(l), task.end_refresh_point[l], tile.out(l));
-    if (s.momentum) store_rows<L>(slot.S[l], tile.in(l), tile.out(l), task.end_momentum[l], tile.out(l));
+  for (int l = 0; l < s.layers(); ++l) {
+    if (s.has_refresh_point(l)) tile.store_matrix(tile.R[l], l, task.end_refresh_point[l]);
+    if (s.momentum) tile.store_matrix(slot.S[l], l, task.end_momentum[l]);
     tile.whole_weights(slot, l, slot.w[l]);
-    store_rows<L>(slot.w[l], tile.in(l), tile.out(l), task.end_weights[l], tile.out(l));
+    tile.store_matrix(slot.w[l], l, task.end_weights[l]);
   }
 }
 

@@ -8,15 +8,14 @@
 
 namespace mneme::memory::fused {
 
-/// w = W − I and S of both layers.
+/// w = W − I and S of every layer.
 struct MlpSlot {
-  Matrix w[2], S[2];
+  Matrix w[3], S[3];
 
   MlpSlot(const MlpShape& s, Arena& a) {
-    for (int l = 0; l < 2; ++l) {
-      const int64_t in = l ? s.hidden : s.width, out = l ? s.width : s.hidden;
-      w[l] = a.matrix(in, out);
-      if (s.momentum) S[l] = a.matrix(in, out);
+    for (int l = 0; l < s.layers(); ++l) {
+      w[l] = a.matrix(s.in(l), s.out(l));
+      if (s.momentum) S[l] = a.matrix(s.in(l), s.out(l));
     }
   }
   static int64_t floats(const MlpShape& s) {

@@ -1,0 +1,48 @@
+// The linear memory against numbers of flash-linear-attention's naive references: Titans' coefficients, DeltaNet, Gated DeltaNet.
+#include "tests/golden/golden.h"
+
+#include "memory/kernels/coefficients.h"
+#include "memory/kernels/linear.h"
+
+using namespace mneme;
+using namespace mneme::test;
+
+TEST_CASE("linear rules: coefficients as flash-linear-attention's Titans reference", "[memory][golden]") {
+  const auto fixture = golden("linear_attention_rules.json").at("fla_titans_coefficients");
+  auto field = [&](const char* name) { return golden_tensor(fixture.at(name)); };
+  const at::Tensor theta = field("theta").view({2, 8});
+  const auto c = memory::coefficients(theta, field("alpha").view({2, 8}), field("eta").view({2, 8}));
+  constexpr double kTheirs = 1e-6;  // computed in fp32 by products of logarithms
+  REQUIRE(relative_error(c.now.d, field("beta").view({2, 8})) <= kTheirs);
+  REQUIRE(relative_error(c.now.d.select(1, 7), field("beta_T").view({2})) <= kTheirs);
+  REQUIRE(relative_error(c.now.m, field("f").view({2, 8})) <= kTheirs);
+  REQUIRE(relative_error(c.now.m.select(1, 7), field("f_T").view({2})) <= kTheirs);
+  REQUIRE(relative_error(-c.now.K.select(1, 7), field("g").view({2, 8})) <= kTheirs);
+  REQUIRE(relative_error(-c.now.K, field("G").view({2, 8, 8})) <= kTheirs);
+  REQUIRE(relative_error(c.p, field("m_T").view({2})) <= kTheirs);
+  REQUIRE(relative_error(-c.L, field("n_T").view({2, 8})) <= kTheirs);
+}
+
+TEST_CASE("linear rules: DeltaNet is the exact mode with θ = β/2, Gated DeltaNet its gradient after forgetting", "[memory][golden]") {
+  const auto fixture = golden("linear_attention_rules.json").at("fla_delta");
+  const at::Tensor h0 = golden_tensor(fixture.at("h0"));
+  const int64_t B = h0.size(0), H = h0.size(1), T = 16;
+  auto rows = [&](const nlohmann::json& json) {  // [B,T,H,·] → [B·H,T,·]
+    const at::Tensor x = golden_tensor(json).transpose(1, 2);
+    return x.reshape({B * H, T, -1});
+  };
+  for (const bool gated : {false, true}) {
+    const auto& expected = fixture.at(gated ? "gated_delta" : "delta");
+    memory::LinearCall call{rows(fixture.at("q")), rows(fixture.at("k")), rows(fixture.at("v"))};
+    call.theta = rows(fixture.at("beta")).squeeze(2) / 2;
+    call.alpha = 1 - rows(expected.at("g")).squeeze(2).exp();
+    call.decayed = gated;
+    for (int64_t tile : {5, 16}) {
+      call.tile = tile;
+      memory::LinearWeights w{h0.reshape({B * H, h0.size(2), h0.size(3)}), {}, {}};
+      const at::Tensor reads = memory::linear_chunked(call, w);
+      REQUIRE(relative_error(reads, rows(expected.at("o"))) <= 1e-5);
+      REQUIRE(relative_error(w.weights.view_as(h0), golden_tensor(expected.at("state"))) <= 1e-5);
+    }
+  }
+}

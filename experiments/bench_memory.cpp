@@ -97,11 +97,12 @@ Subject plugin_subject(const Case& c, const std::string& kernel) {
 Subject fused_subject(const Case& c) {
   const MemoryInput x = random_input(c, c.tokens);
   Subject subject{{x.query, x.key, x.value, x.theta, x.alpha, x.eta}, {}};
-  auto gate = [&](const at::Tensor& g) { return std::array{g.select(3, 0), g.select(3, g.size(3) - 1)}; };
+  using Layers = std::array<at::Tensor, 3>;
+  auto gate = [](const at::Tensor& g) { return Layers{g.select(3, 0), g.select(3, g.size(3) - 1)}; };
   const int64_t E = c.expansion * c.width;
   if (c.mlp()) {
-    const std::array weights{at::randn({c.heads, c.width, E}), at::randn({c.heads, E, c.width}) * .1};
-    const std::array momentum{at::zeros_like(weights[0]), at::zeros_like(weights[1])};
+    const Layers weights{at::randn({c.heads, c.width, E}), at::randn({c.heads, E, c.width}) * .1};
+    const Layers momentum{at::zeros_like(weights[0]), at::zeros_like(weights[1])};
     subject.run = [=, exact = !c.stale(), refresh = c.refresh] {
       fused::MlpCall call{x.query, x.key, x.value, gate(x.theta), gate(x.alpha), gate(x.eta), {}, exact, true, refresh, 0};
       fused::MlpState state{weights, momentum, {}};

@@ -36,7 +36,7 @@ void register_samples() {
     TaskRegistry::instance().add(
         {"sample", "a task of the tests", [] { return std::make_unique<SampleOptions>(); }, nullptr});
     TaskRegistry::instance().add({"other", "another", [] { return std::make_unique<OtherOptions>(); }, nullptr});
-    set_known_plugins({"transformer", "lmm", "mag"}, {"none", "linear", "neural_mlp"});
+    set_known_plugins({"transformer", "lmm", "mac", "mag", "mal", "titans_pytorch"}, {"none", "linear", "neural_mlp"});
     return true;
   }();
   static_cast<void>(done);

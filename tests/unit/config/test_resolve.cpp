@@ -49,7 +49,7 @@ TEST_CASE("resolve: what is wrong with a value, what is allowed, what was meant"
   CHECK_THAT(problem("[memory]\noff = maybe"), Contains("neither true nor false"));
   CHECK_THAT(problem("[model]\npositions = ropes"),
              Contains("allowed: rope | none | learned | sinusoidal; did you mean 'rope'?"));
-  CHECK_THAT(problem("[model]\nkind = lm"), Contains("allowed: transformer | lmm | mag; did you mean 'lmm'?"));
+  CHECK_THAT(problem("[model]\nkind = lm"), Contains("allowed: transformer | lmm | mac | mag | mal | titans_pytorch; did you mean 'lmm'?"));
   CHECK_THAT(problem("[memory]\nkind = lineer"), Contains("did you mean 'linear'?"));
   CHECK_THAT(problem("[task]\nkind = smaple"), Contains("did you mean 'sample'?"));
   CHECK_THAT(problem("[eval]\nlengths = 64, x"), Contains("'x' is not an integer"));

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "config/config.h"
+#include "config/fields.h"
 #include "config/sweep.h"
 #include "tests/support/test.h"
 #include "tests/unit/config/config_fixture.h"
@@ -26,6 +27,16 @@ TEST_CASE("every shipped config resolves", "[config][shipped]") {
     ++count;
   }
   CHECK(count >= 10);
+}
+
+TEST_CASE("docs/memory-options.md has a word on every option of a memory", "[config][shipped]") {
+  std::stringstream docs;
+  docs << std::ifstream(MNEME_SOURCE_DIR "/docs/memory-options.md").rdbuf();
+  MemoryOptions options;
+  for (const Field& field : fields_of(options, "memory.")) {
+    INFO(field.key);
+    CHECK(docs.str().find("`" + field.key + "`") != std::string::npos);
+  }
 }
 
 TEST_CASE("the sweep in docs/config.md expands as it says", "[config][shipped]") {

@@ -1,0 +1,110 @@
+"""The PyTorch operators against plain PyTorch loops written here: reads, states, every gradient by name. Run by CTest in the
+set-up's environment; MNEME_OPS names the library."""
+import os
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+LIBRARY = os.environ["MNEME_OPS"]
+ROOT = Path(__file__).resolve().parents[2]
+torch.ops.load_library(LIBRARY)
+TOLERANCE = 2e-5  # fp32 against fp64
+B, H, T, D, E = 2, 3, 70, 20, 36
+
+
+def linear_loop(q, k, v, theta, alpha, eta, W):
+    W = W.expand(B, H, D, D)
+    S, reads = torch.zeros_like(W), []
+    for t in range(T):
+        kt = k[:, :, t, :, None]
+        error = (kt * W).sum(2) - v[:, :, t]
+        S = eta[:, :, t, None, None] * S - theta[:, :, t, None, None] * 2 * kt * error[:, :, None]
+        W = (1 - alpha[:, :, t, None, None]) * W + S
+        reads.append((q[:, :, t, :, None] * W).sum(2))
+    return torch.stack(reads, 2), W, S
+
+
+def norm_loop(q, k, v, theta, alpha, eta, W1, W2, gain, refresh=64):
+    """M(z) = z + LayerNorm(gelu(z W1) W2) (1 + gain), all three learning at test time, gradients at the refresh point."""
+    W = [w.expand(B, *w.shape) for w in (W1, W2, gain)]
+    S, reads = [torch.zeros_like(w) for w in W], []
+    network = lambda z, w: z + F.layer_norm(F.gelu(z @ w[0]) @ w[1], (D,)) * (1 + w[2])
+    for t in range(T):
+        if t % refresh == 0:
+            R = W
+        loss = (network(k[:, :, t : t + 1], R) - v[:, :, t : t + 1]).square().sum()
+        for i, u in enumerate(torch.autograd.grad(loss, R, create_graph=True)):
+            gate = lambda g: g[:, :, t, None, None]
+            S[i] = gate(eta) * S[i] - gate(theta) * u
+            W = [*W[:i], (1 - gate(alpha)) * W[i] + S[i], *W[i + 1 :]]
+        reads.append(network(q[:, :, t : t + 1], W))
+    return torch.cat(reads, 2), *W
+
+
+def inputs(*weights, step):
+    torch.manual_seed(1)
+    rows = lambda: torch.randn(B, H, T, D, dtype=torch.float64)
+    gate = lambda high: torch.rand(B, H, T, dtype=torch.float64) * high
+    x = dict(q=F.normalize(rows(), dim=-1), k=F.normalize(rows(), dim=-1), v=rows(), theta=gate(step), alpha=gate(0.2), eta=gate(0.6))
+    return x | {f"W{i}": torch.randn(H, *w, dtype=torch.float64) * 0.3 for i, w in enumerate(weights)}
+
+
+class Operators(unittest.TestCase):
+    def compare(self, op, loop, x):
+        def run(f, dtype):
+            leaves = {name: t.to(dtype).requires_grad_() for name, t in x.items()}
+            outputs = f(*leaves.values())
+            torch.manual_seed(2)
+            total = sum((o * torch.randn(o.shape, dtype=torch.float64).to(dtype)).sum() for o in outputs)
+            return outputs, torch.autograd.grad(total, list(leaves.values()))
+
+        ours, our_gradients = run(op, torch.float32)
+        theirs, their_gradients = run(loop, torch.float64)
+        names = [f"output {i}" for i in range(len(theirs))] + [f"gradient of {name}" for name in x]
+        for name, a, b in zip(names, [*ours, *our_gradients], [*theirs, *their_gradients], strict=True):
+            error = (a.double() - b).abs().max() / b.abs().max().clamp_min(1)
+            self.assertLess(error.item(), TOLERANCE, name)
+
+    def test_linear_memory(self):
+        op = lambda q, k, v, theta, alpha, eta, W: torch.ops.mneme.linear_memory(q, k, v, theta, alpha, eta, W)[:3]
+        self.compare(op, linear_loop, inputs((D, D), step=0.05))
+
+    def test_mlp_memory_with_fast_gain(self):
+        def op(q, k, v, theta, alpha, eta, *W):
+            reads, weights, _, _ = torch.ops.mneme.mlp_memory(q, k, v, [theta] * 3, [alpha] * 3, [eta] * 3, W, form="residual+norm",
+                                                              gradient="refresh")
+            return reads, *weights
+
+        self.compare(op, norm_loop, inputs((D, E), (E, D), (1, D), step=0.002))
+
+    def test_a_sequence_may_be_cut_anywhere(self):
+        x = {name: t.float() for name, t in inputs((D, E), (E, D), step=0.05).items()}
+        gates = lambda part: [[x[name][:, :, part]] * 2 for name in ("theta", "alpha", "eta")]
+        rows = lambda part: [x[name][:, :, part] for name in ("q", "k", "v")]
+        whole, weights, _, _ = torch.ops.mneme.mlp_memory(*rows(slice(None)), *gates(slice(None)), [x["W0"], x["W1"]], refresh=32)
+        state, reads = ([x["W0"], x["W1"]], None, None), []
+        for first, last in ((0, 1), (1, 40), (40, T)):
+            part = slice(first, last)
+            read, *state = torch.ops.mneme.mlp_memory(*rows(part), *gates(part), *state, refresh=32, position=first)
+            reads.append(read)
+        torch.testing.assert_close(torch.cat(reads, 2), whole, rtol=0, atol=TOLERANCE)
+        torch.testing.assert_close(state[0], weights, rtol=0, atol=TOLERANCE)
+
+    def test_mistakes_are_named(self):
+        x = {name: t.float() for name, t in inputs((D, D), step=0.05).items()}
+        with self.assertRaisesRegex(RuntimeError, "value has sizes"):
+            torch.ops.mneme.linear_memory(x["q"], x["k"], x["v"][:, :, :-1], x["theta"], x["alpha"], None, x["W0"])
+        with self.assertRaisesRegex(RuntimeError, "float32"):
+            torch.ops.mneme.linear_memory(*(x[name].double() for name in ("q", "k", "v", "theta", "alpha")), None, x["W0"].double())
+
+    def test_the_example_learns_to_recall(self):
+        out = subprocess.run([sys.executable, ROOT / "ops/example.py", LIBRARY, "150"], capture_output=True, text=True, check=True).stdout
+        self.assertGreater(float(out.split()[-1]), 0.8, out)
+
+
+if __name__ == "__main__":
+    unittest.main()

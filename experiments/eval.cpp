@@ -63,8 +63,10 @@ void store(const std::string& path, const LoadedModel& loaded, const Evaluation&
 
 int eval(const CommandLine& line) {
   const Split split = parse_split(line.text_or("split", "test"));
-  LoadedModel loaded = load_model(line.only_name("CHECKPOINT or RUN_FOLDER"), line.overrides());
-  const int64_t threads = set_up_runtime(loaded.config.runtime);
+  const std::string& path = line.only_name("CHECKPOINT or RUN_FOLDER");
+  const Config config = checkpoint_config(path, line.overrides());
+  const int64_t threads = set_up_runtime(config.runtime);
+  LoadedModel loaded = load_model(path, config);
   const std::unique_ptr<Task> task = make_task(loaded.config);
   if (task->vocab() > loaded.model->shape().vocab)
     throw DataError(fmt::format("the task {} has {} different tokens, but the model knows {} (it was trained on {})",

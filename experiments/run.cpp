@@ -6,6 +6,7 @@
 #include "experiments/program.h"
 #include "experiments/result_text.h"
 #include "experiments/text_table.h"
+#include "train/interrupt.h"
 #include "train/trainer.h"
 
 namespace mneme {
@@ -22,7 +23,9 @@ void print_result(const TrainerResult& result) {
 }
 
 int run(const CommandLine& line) {
+  const InterruptGuard guard;  // from here on a signal is exit 75
   const Config config = read_config(line.only_name("CONFIG"), line.overrides());
+  throw_if_interrupted("nothing was begun; give the command again");
   Log log(line.has("quiet"));
   const TrainerResult result = train(config, {line.text_or("init-from", ""), line.typed()}, log);
   if (result.already_done) log.info("already done by this code version; nothing to do");

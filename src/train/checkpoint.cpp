@@ -221,20 +221,22 @@ std::string find_checkpoint(const std::string& path) {
                         ": give a run folder, its checkpoint folder or a step folder in it (it holds trainer.json)");
 }
 
-LoadedModel load_model(const std::string& path, const std::vector<std::string>& overrides) {
-  LoadedModel loaded;
-  loaded.folder = find_checkpoint(path);
-  const Json json = read_trainer_json(loaded.folder);
-  if (!fs::exists(loaded.folder + "/config.ini"))
-    throw CheckpointError(loaded.folder + "/config.ini is missing; a checkpoint needs it");
-  Settings settings = Settings::from_file(loaded.folder + "/config.ini");
+Config checkpoint_config(const std::string& path, const std::vector<std::string>& overrides) {
+  const std::string file = find_checkpoint(path) + "/config.ini";
+  if (!fs::exists(file)) throw CheckpointError(file + " is missing; a checkpoint needs it");
+  Settings settings = Settings::from_file(file);
   for (const std::string& assignment : overrides) {
     if (assignment.starts_with("model.") || assignment.starts_with("memory."))
       throw ConfigError(assignment +
                         ": the checkpoint's weights belong to its own model and memory options; leave this out");
     settings.override_with(assignment);
   }
-  loaded.config = resolve(settings, DataFiles::may_be_missing);
+  return resolve(settings, DataFiles::may_be_missing);
+}
+
+LoadedModel load_model(const std::string& path, const Config& config) {
+  LoadedModel loaded{config, nullptr, 0, find_checkpoint(path)};
+  const Json json = read_trainer_json(loaded.folder);
   reading(loaded.folder, [&] {
     loaded.step = json.at("step").get<int64_t>();
     loaded.model = make_model(loaded.config, {json.at("vocab").get<int64_t>(), json.at("max_length").get<int64_t>()});
@@ -242,6 +244,10 @@ LoadedModel load_model(const std::string& path, const std::vector<std::string>& 
                    loaded.folder + "/" + kModelFile);
   });
   return loaded;
+}
+
+LoadedModel load_model(const std::string& path, const std::vector<std::string>& overrides) {
+  return load_model(path, checkpoint_config(path, overrides));
 }
 
 void init_from(SequenceModel& model, const std::string& path) {

@@ -61,6 +61,10 @@ struct LoadedModel {
 /// beyond its model and memory sections. Data files named by the config may be missing.
 LoadedModel load_model(const std::string& path, const std::vector<std::string>& overrides = {});
 
+/// In two steps, for programs that set up the runtime by the checkpoint's own config before the first tensor is made.
+Config checkpoint_config(const std::string& path, const std::vector<std::string>& overrides);
+LoadedModel load_model(const std::string& path, const Config& config);
+
 /// Weights from `path`, as above or a .safetensors file, into a model of the same shape (--init-from).
 void init_from(SequenceModel& model, const std::string& path);
 

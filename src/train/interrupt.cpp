@@ -10,6 +10,7 @@ namespace {
 
 // A signal handler reaches nothing but objects of static lifetime.
 volatile std::sig_atomic_t requested = 0;
+int guards = 0;
 
 extern "C" void note_signal(int signal) {
   if (requested) {
@@ -22,6 +23,7 @@ extern "C" void note_signal(int signal) {
 }  // namespace
 
 InterruptGuard::InterruptGuard() {
+  if (guards++ > 0) return;
   requested = 0;
   struct sigaction action{};
   action.sa_handler = note_signal;
@@ -32,6 +34,7 @@ InterruptGuard::InterruptGuard() {
 }
 
 InterruptGuard::~InterruptGuard() {
+  if (--guards > 0) return;
   sigaction(SIGINT, &old_int_, nullptr);
   sigaction(SIGTERM, &old_term_, nullptr);
   requested = 0;

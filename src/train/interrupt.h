@@ -6,6 +6,7 @@
 namespace mneme {
 
 /// While it lives, the first SIGINT or SIGTERM is noted instead of ending the process; a second one ends it as usual.
+/// Guards nest: what came during an outer one stays noted.
 class InterruptGuard {
  public:
   InterruptGuard();

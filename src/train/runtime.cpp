@@ -95,6 +95,8 @@ int64_t set_up_runtime(const RuntimeOptions& runtime) {
   return at::get_num_threads();
 }
 
+void release_free_memory() { malloc_trim(0); }
+
 std::string libtorch_version() { return TORCH_VERSION; }
 
 std::string blas_description() {

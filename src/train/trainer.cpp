@@ -74,6 +74,7 @@ Trainer::Trainer(const Config& config, const TrainerOptions& options, RunStore& 
       checkpoints_(store.checkpoint_folder(), config.train.keep) {}
 
 void Trainer::run() {
+  throw_if_interrupted(kResume);  // reading texts and making the model may take a while
   start();
   while (true) {
     evaluate_if_due();
@@ -216,6 +217,7 @@ TrainerResult result_of(const RunStore& store, bool already_done) {
 }  // namespace
 
 TrainerResult train(const Config& config, const TrainerOptions& options, Log& log) {
+  const InterruptGuard guard;
   const int64_t threads = set_up_runtime(config.runtime);
   RunStore store(config.run.folder + "/" + run_id(config), run_info(config, options.command_line, threads));
   if (const std::string status = store.previous_status(); status == "done" || status == "diverged") {
@@ -231,7 +233,6 @@ TrainerResult train(const Config& config, const TrainerOptions& options, Log& lo
     store.resume_at(INT64_MAX);
     return result_of(store, true);
   }
-  const InterruptGuard guard;
   try {
     Trainer(config, options, store, log).run();
   } catch (const Interrupted& stopped) {

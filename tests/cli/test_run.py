@@ -2,6 +2,7 @@
 import json
 import random
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -139,6 +140,27 @@ class Resume(ProgramTest):
             result = self.stop(process, number)
             self.assertEqual(result.status, RESUMABLE, result)
             self.assertRegex(result.err, r"(?m)^mneme: stopped by SIG")
+        self.mneme("run", CONFIG, *LONG)
+        self.assert_same_run(reference, self.run_folder())
+
+    def test_a_signal_before_training_begins_leaves_nothing_half_written(self):
+        reference = self.reference(CONFIG)
+        runs = self.folder / "results/runs"
+        moments = [lambda: list(runs.glob("*/config.ini")), lambda: list(runs.glob("*/lock")), lambda: list(runs.glob("*")), lambda: True]
+        for moment in moments:
+            process = self.start("run", CONFIG, *LONG)
+            self.wait_for(moment, "a moment before training begins")
+            result = self.stop(process, signal.SIGTERM)
+            if result.status == -signal.SIGTERM:  # before the program's first line
+                self.assertFalse(runs.exists(), "nothing was made")
+            else:
+                self.assertEqual(result.status, RESUMABLE, result)
+                self.assertRegex(result.err, r"(?m)^mneme: stopped by SIGTERM; ")
+            self.assertEqual([path for path in runs.rglob("*") if "unfinished" in path.name or path.suffix == ".tmp"], [])
+            shutil.rmtree(runs, ignore_errors=True)
+        process = self.start("run", CONFIG, *LONG)
+        self.wait_for(moments[0], "the run folder")
+        self.stop(process, signal.SIGTERM)
         self.mneme("run", CONFIG, *LONG)
         self.assert_same_run(reference, self.run_folder())
 

@@ -11,7 +11,7 @@
 
 namespace mneme::memory {
 
-constexpr double kGuardLimit = 0.75;
+constexpr double kGuardLimit = 0.4;
 
 struct Guarded {
   at::Tensor factor;  ///< [N,C] in [0,1], on θ

@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <mutex>
 
 #include "memory/kernels/linear.h"
+#include "memory/kernels/network_fused.h"
 #include "memory/kernels/pending.h"
 
 namespace mneme::memory {
@@ -70,7 +73,7 @@ MlpCall NetworkMemory::call_of(const MemoryInput& input, int64_t position) const
   auto gate = [&](const at::Tensor& x, int64_t l) { return x.select(3, std::min(l, x.size(3) - 1)).reshape({B * H, T}); };
   MlpCall call;
   call.net = net_;
-  call.query = rows(features(input.query)), call.key = rows(features(input.key)), call.value = rows(input.value);
+  call.query = rows(input.query), call.key = rows(input.key), call.value = rows(input.value);
   for (int64_t l = 0; l < fast_weights(); ++l) {
     call.theta.push_back(step_size(input, l).reshape({B * H, T}));
     call.alpha.push_back(gate(input.alpha, l));
@@ -95,8 +98,7 @@ MlpCall NetworkMemory::call_of(const MemoryInput& input, int64_t position) const
 
 // One matrix, exact gradients of a squared error: solved for all tiles at once.
 bool NetworkMemory::shapes_fit_linear_kernel() const {
-  return net_.depth == 1 && gradient_ == Gradient::exact_last && (net_.loss == InnerLoss::l2 || net_.loss == InnerLoss::l2_mean) &&
-         options_.kernel != "reference";
+  return net_.depth == 1 && gradient_ == Gradient::exact_last && (net_.loss == InnerLoss::l2 || net_.loss == InnerLoss::l2_mean);
 }
 
 namespace {
@@ -116,19 +118,34 @@ at::Tensor run_linear(const MlpCall& call, MlpWeights& state) {
   return reads;
 }
 
+void say_once_that_fused_does_not_fit() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    std::fputs("mneme: memory.kernel = fused does not fit this memory (docs/performance.md says what it takes): chunked is used\n", stderr);
+  });
+}
+
 }  // namespace
+
+at::Tensor NetworkMemory::run(const MlpCall& call, const MemoryInput& input, MlpWeights& w) const {
+  if (options_.kernel == "reference") return mlp_reference(call, w);
+  if (options_.kernel != "chunked") {
+    if (const auto reads = run_fused(call, input, w)) return reads->reshape({call.key.size(0), call.key.size(1), reads->size(3)});
+    if (options_.kernel == "fused") say_once_that_fused_does_not_fit();
+  }
+  return shapes_fit_linear_kernel() && !call.losses ? run_linear(call, w) : mlp_chunked(call, w);
+}
 
 at::Tensor NetworkMemory::forward(const MemoryInput& input, State& state) {
   const int64_t B = input.key.size(0), H = input.key.size(1), T = input.key.size(2);
   if (!state.has("weights_0")) start(state, B);
   Joined joined = join_pending(input, state, options_.group);
   if (options_.group > 1 && options_.momentum && options_.momentum_damping) joined.input.theta = damped(joined.input);
+  joined.input.query = features(joined.input.query), joined.input.key = features(joined.input.key);
   MlpCall call = call_of(joined.input, state.position - joined.waiting);
   call.losses = input.losses || input.probe;
   MlpWeights w = held(state);
-  const at::Tensor reads = shapes_fit_linear_kernel() && !call.losses ? run_linear(call, w)
-                           : options_.kernel == "reference" ? mlp_reference(call, w)
-                                                            : mlp_chunked(call, w);
+  const at::Tensor reads = run(call, joined.input, w);
   hold(state, w, B);
   state.position += T;
   if (input.probe && w.firings.defined()) (*input.probe)["guard_firings"] += w.firings.item<double>();

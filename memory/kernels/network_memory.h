@@ -37,6 +37,7 @@ class NetworkMemory : public Memory {
   int64_t fast_weights() const { return net_.depth + (options_.fast_gain ? 1 : 0); }
   bool shapes_fit_linear_kernel() const;
   MlpCall call_of(const MemoryInput& input, int64_t position) const;
+  at::Tensor run(const MlpCall& call, const MemoryInput& input, MlpWeights& weights) const;
   MlpWeights held(State& state) const;
   void hold(State& state, const MlpWeights& weights, int64_t rows) const;
   at::Tensor per_row(const at::Tensor& parameter, int64_t rows) const;

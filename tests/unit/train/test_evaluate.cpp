@@ -1,4 +1,9 @@
 #include "tests/support/test.h"
+
+#include <c10/core/Allocator.h>
+
+#include <algorithm>
+
 #include "tests/unit/train/train_fixture.h"
 #include "train/evaluate.h"
 
@@ -11,6 +16,16 @@ Evaluation evaluated(const std::string& name, const std::vector<std::string>& ov
   const World world(tiny_config(arm(name) + overrides));
   return evaluate(*world.model, *world.task, world.config, {split, 7, {}});
 }
+
+/// Bytes of all tensors made while it is installed, and the most they ever were together.
+struct TensorBytes : c10::MemoryReportingInfoBase {
+  void reportMemoryUsage(void*, int64_t size, size_t, size_t, c10::Device) override {
+    now += size;
+    peak = std::max(peak, now);
+  }
+  bool memoryProfilingEnabled() const override { return true; }
+  int64_t now = 0, peak = 0;
+};
 
 }  // namespace
 
@@ -49,6 +64,25 @@ TEST_CASE("state bytes: full attention grows with the row, a window and a memory
   const auto [mag_32, mag_64] = bytes("mag");
   CHECK(mag_32 > 0);
   CHECK(mag_32 == mag_64);
+}
+
+TEST_CASE("evaluating sixteen times longer rows takes no more memory than their tokens", "[train]") {
+  const std::string name = GENERATE("window", "lmm", "mag", "mag_mlp");
+  CAPTURE(name);
+  constexpr int64_t kSegment = 64, kRows = 4, kTokenBytes = 2 * 8;  // token and target, int64
+  const auto peak = [&](int64_t length) {
+    const std::string setting = std::to_string(length) + "x8";
+    const World world(tiny_config(arm(name) + std::vector<std::string>{"task.mqar.test=" + setting, "eval.samples=4",
+                                                                       "eval.segment=" + std::to_string(kSegment),
+                                                                       "eval.batch_tokens=" + std::to_string(kRows * kSegment)}));
+    const auto tensors = std::make_shared<TensorBytes>();
+    const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, tensors);
+    evaluate(*world.model, *world.task, world.config, {});
+    return tensors->peak - kRows * length * kTokenBytes;
+  };
+  const int64_t few = peak(4 * kSegment), many = peak(64 * kSegment);
+  CHECK(few > 0);
+  CHECK(static_cast<double>(many) <= 1.05 * static_cast<double>(few));
 }
 
 TEST_CASE("rows of a setting: samples, fewer where eval.tokens says so, never under 16 for that", "[train]") {

@@ -22,6 +22,7 @@ BenchPeak measure_peak();
 
 struct BenchTime {
   double median_s = 0, best_s = 0;
+  double busy = 0;      ///< processor time spent per thread and second: below .9 other programs had the cores
   double peak_mib = 0;  ///< most resident memory during the runs, above what was held before
 };
 
@@ -61,5 +62,7 @@ struct BenchResult {
 
 BenchResult bench_memory(const BenchOptions& options);
 BenchResult bench_model(const BenchOptions& options);
+BenchResult bench_stability(const BenchOptions& options);
+BenchResult bench_gradients(const BenchOptions& options);
 
 }  // namespace mneme

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <fstream>
 
 #include "core/provenance.h"
@@ -28,6 +29,13 @@ constexpr int kSize = 64;
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// Of all threads of this process.
+double processor_seconds() {
+  timespec t{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
 /// GF/s of all threads running f(a, b, c) on their own matrices.
@@ -83,13 +91,17 @@ BenchTime measure(int64_t repeats, double seconds, const std::function<void()>& 
   peak_since_reset(true);
   f();
   std::vector<double> times;
+  double total = 0;
+  const double processor = processor_seconds();
   for (double spent = 0; times.size() < kFewest || (spent < seconds && times.size() < static_cast<size_t>(repeats)); spent += times.back()) {
     const double start = now();
     f();
     times.push_back(now() - start);
+    total += times.back();
   }
+  const double busy = (processor_seconds() - processor) / (total * at::get_num_threads());
   std::sort(times.begin(), times.end());
-  return {times[times.size() / 2], times.front(), std::max(0.0, peak_since_reset(false) - held)};
+  return {times[times.size() / 2], times.front(), busy, std::max(0.0, peak_since_reset(false) - held)};
 }
 
 std::string BenchTable::text() const {

@@ -59,7 +59,7 @@ int64_t parse_length(const std::string& text) {
 
 BenchResult bench_model(const BenchOptions& options) {
   BenchResult result{{{"model", "1 layer, width 256, 4 heads × 64, window 128; memory neural_mlp, expansion 2, refresh 64; forward and backward"}},
-                     BenchTable({"block", "tokens", "rows", "parameters", "ms", "train_tokens_per_s", "peak_mib"})};
+                     BenchTable({"block", "tokens", "rows", "parameters", "ms", "train_tokens_per_s", "busy", "peak_mib"})};
   std::vector<int64_t> lengths;
   for (const std::string& text : options.shapes.empty() ? kLengths : options.shapes) lengths.push_back(parse_length(text));
   at::manual_seed(1);
@@ -76,7 +76,7 @@ BenchResult bench_model(const BenchOptions& options) {
         torch::autograd::grad({loss}, model.parameters(), {}, false, false, true);
       });
       result.table.add({arm.name, length, rows, model.parameter_count(), time.median_s * 1e3, int64_t(double(rows * length) / time.median_s),
-                        time.peak_mib});
+                        time.busy, time.peak_mib});
     }
   return result;
 }

@@ -22,6 +22,8 @@ int predict_main(const CommandLine& line) {
   options.output = line.text("output");
   options.last = line.integer_or("last", 0, 1, INT64_MAX);
   options.logits = line.has("logits");
+  options.memory = line.text_or("memory", "");
+  options.save_memory = line.text_or("save-memory", "");
   RuntimeOptions runtime;
   runtime.threads = line.integer_or("threads", 0, 1, 4096);
   set_up_runtime(runtime);
@@ -55,7 +57,8 @@ Command predict_command() {
   command.example = "mneme predict results/runs/mqar-mag-1a2b3c4d --input rows.h5 --output answers.h5 --last 1";
   command.options.add_options()("input,i", text("FILE.h5"), "rows to read")(
       "output,o", text("FILE.h5"), "answers to write")("last", text("N"), "only the last N positions of each row")(
-      "logits", "also the logits")("threads", text("N"), "threads (all cores)");
+      "logits", "also the logits")("memory", text("FILE"), "memories to start from, of one row or of every row")(
+      "save-memory", text("FILE"), "write the memories at the ends of the rows")("threads", text("N"), "threads (all cores)");
   command.run = predict_main;
   return command;
 }

@@ -30,6 +30,7 @@ Command sweep_command();
 Command table_command();
 Command report_command();
 Command predict_command();
+Command generate_command();
 Command show_command();
 Command list_command();
 Command options_command();

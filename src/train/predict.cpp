@@ -13,6 +13,7 @@
 #include "core/hdf5.h"
 #include "mneme/errors.h"
 #include "train/checkpoint.h"
+#include "train/state_file.h"
 
 namespace mneme {
 
@@ -96,8 +97,8 @@ class Predictor {
         length_(tokens.shape()[1]),
         device_(model.parameters().front().device()) {}
 
-  void rows(int64_t row, int64_t count) {
-    State state;
+  /// From `state` on; it is then that at the end of the rows.
+  void rows(int64_t row, int64_t count, State& state) {
     const int64_t segment = std::min(eval_.segment, length_);
     for (int64_t first = 0; first < length_; first += segment) {
       const int64_t steps = std::min(segment, length_ - first);
@@ -145,23 +146,34 @@ PredictSummary predict(const PredictOptions& options) {
   const h5::File input = h5::File::open(options.input);
   const h5::Dataset tokens = open_tokens(input, options.input);
   const LoadedModel loaded = load_model(options.checkpoint);
+  loaded.model->eval();
   PredictSummary summary{tokens.shape()[0], tokens.shape()[1], 0, loaded.model->shape().vocab, loaded.step, 0};
   if (options.last > summary.length)
     throw UsageError(fmt::format("--last {}: rows of {} have {} tokens", options.last, options.input, summary.length));
   summary.positions = options.last > 0 ? options.last : summary.length;
+  std::optional<StoredMemories> memories;
+  if (!options.memory.empty()) memories.emplace(options.memory, loaded, summary.rows);
   Output output(options, summary.rows, summary.positions, summary.vocab);
   Predictor predictor(*loaded.model, loaded.config.eval, tokens, output, summary.length - summary.positions);
 
   const auto begin = std::chrono::steady_clock::now();
   const int64_t at_once =
       std::max<int64_t>(1, loaded.config.eval.batch_tokens / std::min(loaded.config.eval.segment, summary.length));
+  std::vector<State> ends;
+  std::vector<int64_t> counts;
   for (int64_t row = 0; row < summary.rows; row += at_once) {
     const int64_t count = std::min(at_once, summary.rows - row);
-    predictor.rows(row, count);
+    State state = memories ? memories->rows(row, count) : State();
+    predictor.rows(row, count, state);
+    if (!options.save_memory.empty()) {
+      ends.push_back(memories_of(state));
+      counts.push_back(count);
+    }
     if (options.progress) options.progress(row + count, summary.rows);
   }
   output.describe(loaded, summary.length);
   output.finish();
+  if (!ends.empty()) save_memories(options.save_memory, State::join(ends, counts), loaded);
   summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return summary;
 }

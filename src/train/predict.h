@@ -13,6 +13,8 @@ struct PredictOptions {
   std::string output;      ///< HDF5: `argmax` int64 [N,last], `logits` float32 [N,last,V]
   int64_t last = 0;        ///< only the last positions of each row; 0 = all
   bool logits = false;
+  std::string memory;       ///< memories to start from (train/state_file.h), of one row or of every row; "" = none
+  std::string save_memory;  ///< where to write the memories at the ends of the rows; "" = nowhere
   std::function<void(int64_t, int64_t)> progress;  ///< rows done, rows in all; may throw to stop
 };
 
@@ -22,7 +24,8 @@ struct PredictSummary {
 };
 
 /// Rows are read in calls of eval.segment tokens with carried state, eval.batch_tokens at once, and written as they come:
-/// memory does not grow with N or T. The output is renamed into place at the end. Needs set_up_runtime().
+/// memory does not grow with N or T (with save_memory: with N). Outputs are renamed into place at the end. Needs
+/// set_up_runtime().
 /// DataError: no `tokens`, another shape or type, a token outside the vocabulary (row and column named).
 PredictSummary predict(const PredictOptions& options);
 

@@ -36,13 +36,14 @@ struct TypeName {
 constexpr TypeName kTypes[] = {{at::kFloat, "F32", "float32"},
                                {at::kDouble, "F64", "float64"},
                                {at::kLong, "I64", "int64"},
-                               {at::kByte, "U8", "uint8"}};
+                               {at::kByte, "U8", "uint8"},
+                               {at::kBool, "BOOL", "bool"}};
 
 const char* safetensors_name(at::ScalarType type) {
   for (const TypeName& known : kTypes)
     if (known.type == type) return known.safetensors;
   throw Error(std::string("tensors of type ") + c10::toString(type) +
-              " cannot be stored: float32, float64, int64, uint8 can");
+              " cannot be stored: float32, float64, int64, uint8, bool can");
 }
 
 struct CloseFile {
@@ -108,7 +109,7 @@ at::ScalarType type_of(const std::string& path, const std::string& name, const s
   for (const TypeName& known : kTypes)
     if (text == known.safetensors) return known.type;
   throw CheckpointError(
-      fmt::format("{}: tensor '{}' has elements of type {}; read are F32, F64, I64, U8: convert it", path, name, text));
+      fmt::format("{}: tensor '{}' has elements of type {}; read are F32, F64, I64, U8, BOOL: convert it", path, name, text));
 }
 
 Entry parse_entry(const std::string& path, const std::string& name, const Json& json, uint64_t data_bytes) {

@@ -22,7 +22,7 @@ struct TensorFile {
   const at::Tensor* find(const std::string& name) const;
 };
 
-/// Writes a temporary file, fsyncs and renames it; tensors are streamed, not copied. float32, float64, int64, uint8.
+/// Writes a temporary file, fsyncs and renames it; tensors are streamed, not copied. float32, float64, int64, uint8, bool.
 /// Returns the file's SHA-256. StoreError: disk full, not writable.
 std::string write_safetensors(const std::string& path, const NamedTensors& tensors,
                               const std::map<std::string, std::string>& metadata = {});

@@ -6,6 +6,7 @@
 #include "tests/unit/train/train_fixture.h"
 #include "train/checkpoint.h"
 #include "train/predict.h"
+#include "train/state_file.h"
 
 using namespace mneme;
 using namespace mneme::test;
@@ -84,4 +85,26 @@ TEST_CASE("more last positions than a row has is a usage error", "[train]") {
   Answers answers;
   answers.options.last = 51;
   CHECK_THAT(message_of<UsageError>([&] { predict(answers.options); }), Contains("--last 51") && Contains("50 tokens"));
+}
+
+TEST_CASE("predict goes on from the memories that an earlier one left", "[train]") {
+  Answers answers;
+  answers.options.save_memory = answers.folder.path() + "/memory.safetensors";
+  predict(answers.options);
+  answers.options.memory = answers.options.save_memory;
+  answers.options.save_memory.clear();
+  predict(answers.options);
+  const at::Tensor informed = at::tensor(h5::File::open(answers.options.output).dataset("logits").read<float>());
+
+  State state;
+  ForwardContext first, second;
+  at::NoGradGuard no_grad;
+  answers.model->forward(answers.tokens, state, first);
+  State start = memories_of(state);
+  const at::Tensor expected = answers.model->forward(answers.tokens, start, second);
+  CHECK((informed - expected.flatten()).abs().max().item<double>() < 2e-5);
+  CHECK((informed - answers.expected().flatten()).abs().max().item<double>() > 1e-3);
+
+  answers.write(answers.tokens.narrow(0, 0, 3).contiguous());
+  CHECK_THAT(message_of<CheckpointError>([&] { predict(answers.options); }), Contains("5 rows") && Contains("3 are read"));
 }

@@ -1,5 +1,7 @@
 // What every registered block and memory must hold, without naming them: any split ≡ one call, decoding ≡ parallel,
 // causality and row independence bit by bit, save and load of the state, constant state size, off ≡ a constant map.
+#include "core/provenance.h"
+#include "mneme/random.h"
 #include "tests/property/model_variants.h"
 
 using namespace mneme;
@@ -17,6 +19,13 @@ at::Tensor run_split(SequenceModel& model, const at::Tensor& x, const std::vecto
   return at::cat(parts, 1);
 }
 
+/// Ends of calls, the last one T; a call's length is anything from 1 to about T / 3.
+std::vector<int64_t> random_cuts(int64_t T, Random& random) {
+  std::vector<int64_t> cuts;
+  for (int64_t end = 0; end < T; cuts.push_back(end)) end = std::min(T, end + random.between(1, T / 3 + 1));
+  return cuts;
+}
+
 void require_same_state(const State& a, const State& b, double tolerance) {
   const auto x = a.flatten(), y = b.flatten();
   REQUIRE(x.size() == y.size());
@@ -31,20 +40,26 @@ void require_same_state(const State& a, const State& b, double tolerance) {
 
 TEST_CASE("models: any split into calls gives the same logits and the same state", "[models][property]") {
   at::NoGradGuard no_grad;
+  Random random(2);
+  const std::vector<int64_t> lengths{65, 100, 64, 2, 63, 1};
+  size_t number = 0;
   for (const Variant& v : variants()) {
-    INFO(v.name);
+    const int64_t T = lengths[number % lengths.size()], B = number % 2 ? 1 : 3;
+    ++number;
+    INFO(v.name << ", " << B << " rows of " << T);
     const auto model = make(v, at::kDouble);
-    const at::Tensor x = tokens(3, 65);
+    const at::Tensor x = tokens(B, T);
     State one, split, decoded;
     const at::Tensor whole = run(*model, x, one);
-    REQUIRE(relative_error(run_split(*model, x, {1, 2, 9, 25, 33, 64, 65}, split), whole) < kExact);
+    REQUIRE(relative_error(run_split(*model, x, random_cuts(T, random), split), whole) < kExact);
     require_same_state(split, one, kExact);
-    std::vector<int64_t> each(65);
-    for (int i = 0; i < 65; ++i) each[i] = i + 1;
+    std::vector<int64_t> each(T);
+    for (int64_t t = 0; t < T; ++t) each[t] = t + 1;
     REQUIRE(relative_error(run_split(*model, x, each, decoded), whole) < kExact);
+    require_same_state(decoded, one, kExact);
     const auto single = make(v, at::kFloat);
     State s;
-    REQUIRE(relative_error(run_split(*single, x, {7, 40, 65}, s), run(*single, x)) < 10 * kSingle);
+    REQUIRE(relative_error(run_split(*single, x, random_cuts(T, random), s), run(*single, x)) < 10 * kSingle);
   }
 }
 
@@ -52,7 +67,7 @@ TEST_CASE("models: gradients do not depend on the split", "[models][property]") 
   for (const Variant& v : variants()) {
     INFO(v.name);
     const auto model = make(v, at::kDouble);
-    const at::Tensor x = tokens(2, 40);
+    const at::Tensor x = tokens(2, 30);
     auto gradients = [&](const std::vector<int64_t>& cuts) {
       model->zero_grad();
       State state;
@@ -62,7 +77,7 @@ TEST_CASE("models: gradients do not depend on the split", "[models][property]") 
         if (p.value().grad().defined()) result[p.key()] = p.value().grad().clone();
       return result;
     };
-    const auto one = gradients({40}), many = gradients({3, 11, 29, 40});
+    const auto one = gradients({30}), many = gradients({3, 11, 22, 30});
     REQUIRE(one.size() == many.size());
     for (const auto& [name, gradient] : one) {
       INFO(name);
@@ -93,7 +108,7 @@ TEST_CASE("models: outer gradients agree with finite differences", "[models][gra
     INFO(v.name);
     v.memory.guard = false;  // it bends where it starts to act
     const auto model = make(v, at::kDouble);
-    const at::Tensor x = tokens(2, 21);
+    const at::Tensor x = tokens(1, 10);
     auto loss = [&] { return run(*model, x).square().mean(); };
     model->zero_grad();
     loss().backward();
@@ -161,5 +176,28 @@ TEST_CASE("models: chunked and reference kernels agree", "[models][property]") {
     const at::Tensor x = tokens(2, 50), chunked = run(*make(v, at::kDouble), x);
     v.memory.kernel = "reference";
     REQUIRE(relative_error(run(*make(v, at::kDouble), x), chunked) < kExact);
+  }
+}
+
+TEST_CASE("models: two hundred calls need no more room than twenty", "[models][property]") {
+  const at::Tensor x = tokens(2, 24);
+  std::string block;
+  for (Variant v : variants()) {
+    if (v.model.kind == block) continue;  // one of each block
+    block = v.model.kind;
+    INFO(v.name);
+    v.model.attention = "window";
+    const auto model = make(v, at::kFloat);
+    State state;
+    auto calls = [&](int count) {
+      for (int i = 0; i < count; ++i) {
+        run(*model, x, state).sum().backward();
+        state.detach();
+      }
+    };
+    calls(20);
+    const double before = rss_mib();
+    calls(200);
+    REQUIRE(rss_mib() - before < 2);
   }
 }

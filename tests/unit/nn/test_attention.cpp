@@ -50,3 +50,39 @@ TEST_CASE("a later key or another row never changes a bit", "[nn][attention]") {
     REQUIRE(at::equal(run(x).narrow(0, 0, 2), run(other).narrow(0, 0, 2)));
   }
 }
+
+TEST_CASE("hidden keys are as if they were not there", "[nn][attention]") {
+  torch::manual_seed(3);
+  for (int64_t window : {0, 9})
+    for (int64_t prefix : {0, 3})
+      for (int64_t past : {0, 5, 8})
+        for (int64_t steps : {1, 40}) {
+          INFO("window " << window << " prefix " << prefix << " past " << past << " steps " << steps);
+          const at::Tensor seen = at::rand({2, past + steps}) > 0.4;
+          auto run = [&](bool reference) {
+            return [=](const std::vector<at::Tensor>& x) {
+              nn::KeyValue own{x[1], x[2], seen.narrow(1, past, steps)}, before = optional(x[3], x[4]), front = optional(x[5], x[6]);
+              if (past) before.visible = seen.narrow(1, 0, past);
+              if (reference) return std::vector{nn::attention_reference(x[0], own, before, front, window)};
+              return std::vector{window ? nn::window_attention(x[0], own, before, front, window) : nn::full_attention(x[0], own, before, front)};
+            };
+          };
+          auto heads = [](int64_t n) { return normal({2, 3, n, 8}); };
+          const std::vector<at::Tensor> inputs{heads(steps), heads(steps), heads(steps), heads(past), heads(past), heads(prefix), heads(prefix)};
+          require_same(run(false), run(true), inputs, kExact, kExactGradient);
+        }
+}
+
+TEST_CASE("a long hidden past, whole blocks of it, changes no bit", "[nn][attention]") {
+  at::NoGradGuard no_grad;
+  torch::manual_seed(4);
+  const int64_t past = 1500, steps = 20;
+  const at::Tensor q = normal({2, 2, steps, 16}, at::kFloat);
+  const nn::KeyValue own{normal({2, 2, steps, 16}, at::kFloat), normal({2, 2, steps, 16}, at::kFloat), {}};
+  const at::Tensor hidden = at::zeros({2, past}, at::kBool);
+  nn::KeyValue a{normal({2, 2, past, 16}, at::kFloat), normal({2, 2, past, 16}, at::kFloat), hidden}, b = a;
+  b.key = b.key * 7, b.value = b.value - 100;
+  const at::Tensor y = nn::full_attention(q, own, a, {});
+  REQUIRE(at::equal(y, nn::full_attention(q, own, b, {})));
+  REQUIRE(relative_error(y, nn::full_attention(q, own, {}, {})) < kSingle);
+}

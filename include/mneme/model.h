@@ -26,7 +26,7 @@ class Block : public torch::nn::Module {
   /// x [B,T,C], normalised → [B,T,C]; the backbone adds the residual.
   virtual at::Tensor forward(const at::Tensor& x, State& state, ForwardContext& context) = 0;
   /// The flagged rows (bool [B]) start again: what they hold becomes that of a fresh state, and their clock 0. `state` is not
-  /// empty. A block without it works wherever no document ends inside a batch of rows.
+  /// fresh. A block without it works wherever no document ends inside a batch of rows.
   virtual void reset(State& state, const at::Tensor& rows);
 };
 

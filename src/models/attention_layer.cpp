@@ -47,6 +47,7 @@ void AttentionLayer::remember(const nn::KeyValue& own, const nn::KeyValue& past,
 }
 
 void AttentionLayer::reset(State& state, const at::Tensor& rows) const {
+  if (!state.has("keys")) return;  // nothing read yet: only a memory was loaded
   clear(state, rows);
   const int64_t B = rows.size(0);
   at::Tensor& visible = state.tensor("visible");

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "nn/init.h"
 #include "nn/short_conv.h"
 
@@ -9,7 +11,10 @@ namespace mneme {
 
 at::Tensor qkv_weight(int64_t width, int64_t q, int64_t kv, bool tied, at::Generator generator) {
   at::Tensor weight = nn::linear_weight(q + 2 * kv, width, generator);
-  if (tied) weight.narrow(0, q, kv).copy_(weight.narrow(0, 0, kv));
+  for (int64_t first = 0; tied && first < kv; first += q) {  // several keys a token: each starts as the query
+    const int64_t rows = std::min(q, kv - first);
+    weight.narrow(0, q + first, rows).copy_(weight.narrow(0, 0, rows));
+  }
   return weight;
 }
 

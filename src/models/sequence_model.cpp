@@ -86,13 +86,14 @@ at::Tensor SequenceModel::hidden(const at::Tensor& tokens, State& state, Forward
 }
 
 void SequenceModel::reset(State& state, const at::Tensor& rows) {
-  if (state.empty() || !rows.any().item<bool>()) return;
+  const auto begun = [](const State& node) { return node.position > 0 || !node.empty(); };
+  if (!begun(state) || !rows.any().item<bool>()) return;
   if (rows.all().item<bool>()) {
     state = State();
     return;
   }
   for (size_t i = 0; i < layers_.size(); ++i)
-    if (State& child = state.child("layers_" + std::to_string(i)); !child.empty()) layers_[i]->block->reset(child, rows);
+    if (State& child = state.child("layers_" + std::to_string(i)); begun(child)) layers_[i]->block->reset(child, rows);
   state.set_clock(state.clock(rows.size(0)).masked_fill(rows.cpu(), 0));
 }
 

@@ -26,7 +26,8 @@ inline ModelOptions small(const std::string& kind) {
   return m;
 }
 
-/// Further options and sizes, spread over blocks and memories so that each meets each of them.
+/// Further options and sizes, spread over blocks and memories so that each meets each of them. Small steps where a memory without
+/// the defaults' safeguards would blow up: what diverges cannot be compared at 1e-12.
 struct Spread {
   std::string name;
   void (*apply)(ModelOptions& model, MemoryOptions& memory);
@@ -44,11 +45,11 @@ inline const std::vector<Spread>& spreads() {
          m.width = 64, m.heads = 4, o.heads = 1, o.gradient = "refresh", o.refresh = 5, o.clip = 0.5, o.qk_norm = "rms";
        }},
       {"three plain layers, shared gates", [](ModelOptions& m, MemoryOptions& o) {
-         m.persistent_tokens = 2, o.depth = 3, o.form = "plain", o.gate_per_layer = false, o.gate_per_head = false;
+         m.persistent_tokens = 2, o.depth = 3, o.form = "plain", o.gate_per_layer = false, o.gate_per_head = false, o.theta_max = 0.02;
        }},
       {"two sweeps, mean loss", [](ModelOptions&, MemoryOptions& o) { o.gradient = "sweeps", o.sweeps = 2, o.inner_loss = "l2_mean"; }},
       {"norm with fast gain, Huber", [](ModelOptions& m, MemoryOptions& o) {
-         m.combine = "product", o.form = "residual+norm", o.fast_gain = true, o.inner_loss = "huber", o.refresh = 3;
+         m.combine = "product", o.form = "residual+norm", o.fast_gain = true, o.inner_loss = "huber", o.refresh = 3, o.theta_max = 0.02;
        }},
   };
   return all;

@@ -22,7 +22,9 @@ BenchPeak measure_peak();
 
 struct BenchTime {
   double median_s = 0, best_s = 0;
-  double busy = 0;      ///< processor time spent per thread and second: below .9 other programs had the cores
+  double processor_s = 0;  ///< of all threads, median
+  /// Processor time per thread and second: below .9 other programs had the cores.
+  double busy(int64_t threads) const { return processor_s / (median_s * double(threads)); }
   double peak_mib = 0;  ///< most resident memory during the runs, above what was held before
 };
 

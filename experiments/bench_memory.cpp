@@ -1,6 +1,7 @@
 // mneme bench memory: the memories' kernels beside each other. Operations: docs/performance.md.
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -134,7 +135,7 @@ BenchResult bench_memory(const BenchOptions& options) {
   BenchResult result{{{"peak", fmt::format("{:.0f} GF/s (64×64×64 in cache: BLAS {:.0f}, libxsmm {}; own {:.0f})", peak.gflops(), peak.blas_gflops,
                                            peak.libxsmm_gflops > 0 ? fmt::format("{:.0f}", peak.libxsmm_gflops) : "not compiled in", peak.own_gflops)}},
                      BenchTable({"memory", "gradient", "heads", "tokens", "width", "expansion", "refresh", "kernel", "pass", "ms", "tokens_per_s",
-                                 "gflops", "percent_of_peak", "busy", "peak_mib"})};
+                                 "gflops", "percent_of_peak", "percent_while_running", "busy", "peak_mib"})};
   for (const Case& c : cases)
     for (const std::string& kernel : kernels) {
       if (options.progress) options.progress(c.text() + " " + kernel);
@@ -148,10 +149,12 @@ BenchResult bench_memory(const BenchOptions& options) {
           const at::Tensor reads = subject.run();
           if (backward) torch::autograd::grad({reads}, subject.inputs, {weight}, false, false, true);
         });
-        const double gflops = c.flops() * (backward ? 3 : 1) * double(c.heads * tokens) * 1e-9 / time.median_s;
+        const double gflop = c.flops() * (backward ? 3 : 1) * double(c.heads * tokens) * 1e-9, gflops = gflop / time.median_s;
+        const auto threads = double(at::get_num_threads());
         result.table.add({c.memory, c.gradient, c.heads, tokens, c.width, c.expansion, c.refresh, kernel,
                           std::string(backward ? "forward+backward" : "forward"), time.median_s * 1e3, int64_t(double(tokens) / time.median_s), gflops,
-                          100 * gflops / peak.gflops(), time.busy, time.peak_mib});
+                          100 * gflops / peak.gflops(),
+                          100 * gflop * threads / (time.processor_s * peak.gflops()), time.busy(at::get_num_threads()), time.peak_mib});
       }
     }
   return result;

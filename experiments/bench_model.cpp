@@ -1,5 +1,6 @@
 // mneme bench model: training tokens/s of every kind of block against length, full attention beside.
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -76,7 +77,7 @@ BenchResult bench_model(const BenchOptions& options) {
         torch::autograd::grad({loss}, model.parameters(), {}, false, false, true);
       });
       result.table.add({arm.name, length, rows, model.parameter_count(), time.median_s * 1e3, int64_t(double(rows * length) / time.median_s),
-                        time.busy, time.peak_mib});
+                        time.busy(at::get_num_threads()), time.peak_mib});
     }
   return result;
 }

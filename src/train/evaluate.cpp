@@ -10,7 +10,6 @@
 #include "mneme/errors.h"
 #include "train/batch.h"
 #include "train/loss.h"
-#include "train/runtime.h"
 
 namespace mneme {
 
@@ -110,7 +109,6 @@ void take_over(EvalSetting& into, const BatchSums& sums, const Batch& batch) {
 
 EvalSetting evaluate_setting(SequenceModel& model, const Task& task, const EvalOptions& eval,
                              const EvalRequest& request, const Setting& setting, const std::vector<int64_t>& edges) {
-  release_free_memory();
   EvalSetting result;
   result.setting = setting;
   result.length = task.length(setting);

@@ -27,9 +27,7 @@ namespace {
 
 constexpr int kSize = 64;
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// Of all threads of this process.
 double processor_seconds() {
@@ -76,7 +74,8 @@ BenchPeak measure_peak() {
   BenchPeak peak;
   const float one = 1, zero = 0;
   if (sgemm_)
-    peak.blas_gflops = product_speed([&](float* a, float* b, float* c) { sgemm_("N", "N", &kSize, &kSize, &kSize, &one, b, &kSize, a, &kSize, &zero, c, &kSize); });
+    peak.blas_gflops = product_speed(
+        [&](float* a, float* b, float* c) { sgemm_("N", "N", &kSize, &kSize, &kSize, &one, b, &kSize, a, &kSize, &zero, c, &kSize); });
 #ifdef MNEME_LIBXSMM
   if (const libxsmm_smmfunction f = libxsmm_smmdispatch(kSize, kSize, kSize, nullptr, nullptr, nullptr, &one, &zero, nullptr, nullptr))
     peak.libxsmm_gflops = product_speed([&](float* a, float* b, float* c) { f(b, a, c); });
@@ -92,7 +91,8 @@ BenchTime measure(int64_t repeats, double seconds, const std::function<void()>& 
   peak_since_reset(true);
   f();
   std::vector<double> times, processor_times;
-  for (double spent = 0; times.size() < kFewest || (spent < seconds && times.size() < static_cast<size_t>(repeats)); spent += times.back()) {
+  for (double spent = 0; times.size() < kFewest || (spent < seconds && times.size() < static_cast<size_t>(repeats));
+       spent += times.back()) {
     const double start = now(), processor = processor_seconds();
     f();
     times.push_back(now() - start);

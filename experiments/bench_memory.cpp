@@ -44,9 +44,10 @@ constexpr int64_t kReferenceTokens = 64;
 Case parse(const std::string& text) {
   const std::vector<std::string> parts = split(text, ':');
   auto fail = [&] {
-    return UsageError(fmt::format("--shapes {}: a shape is KIND:GRADIENT:HEADSxTOKENSxWIDTH[xEXPANSION], e.g. mlp:refresh:16x1024x64x2 or "
-                                  "linear:exact:16x1024x64",
-                                  text));
+    return UsageError(
+        fmt::format("--shapes {}: a shape is KIND:GRADIENT:HEADSxTOKENSxWIDTH[xEXPANSION], e.g. mlp:refresh:16x1024x64x2 or "
+                    "linear:exact:16x1024x64",
+                    text));
   };
   if (parts.size() != 3) throw fail();
   Case c{parts[0], parts[1], 0, 0, 0};
@@ -86,7 +87,8 @@ Subject plugin_subject(const Case& c, const std::string& kernel) {
   options.kernel = kernel;
   options.heads = c.heads, options.head_width = c.width, options.expansion = c.expansion;
   options.gradient = c.gradient, options.refresh = c.refresh, options.retention_target = "zero", options.guard = false;
-  const auto memory = MemoryRegistry::instance().get(options.kind).make({options, c.heads, c.width, at::make_generator<at::CPUGeneratorImpl>(1)});
+  const auto memory =
+      MemoryRegistry::instance().get(options.kind).make({options, c.heads, c.width, at::make_generator<at::CPUGeneratorImpl>(1)});
   const MemoryInput input = random_input(c, kernel == "reference" ? std::min(c.tokens, kReferenceTokens) : c.tokens);
   return {{input.query, input.key, input.value, input.theta, input.alpha, input.eta}, [=] {
             State state;
@@ -132,10 +134,11 @@ BenchResult bench_memory(const BenchOptions& options) {
   for (const std::string& text : options.shapes.empty() ? kCases : options.shapes) cases.push_back(parse(text));
   at::manual_seed(1);
   const BenchPeak peak = measure_peak();
-  BenchResult result{{{"peak", fmt::format("{:.0f} GF/s (64×64×64 in cache: BLAS {:.0f}, libxsmm {}; own {:.0f})", peak.gflops(), peak.blas_gflops,
-                                           peak.libxsmm_gflops > 0 ? fmt::format("{:.0f}", peak.libxsmm_gflops) : "not compiled in", peak.own_gflops)}},
-                     BenchTable({"memory", "gradient", "heads", "tokens", "width", "expansion", "refresh", "kernel", "pass", "ms", "tokens_per_s",
-                                 "gflops", "percent_of_peak", "percent_while_running", "busy", "peak_mib"})};
+  BenchResult result{
+      {{"peak", fmt::format("{:.0f} GF/s (64×64×64 in cache: BLAS {:.0f}, libxsmm {}; own {:.0f})", peak.gflops(), peak.blas_gflops,
+                            peak.libxsmm_gflops > 0 ? fmt::format("{:.0f}", peak.libxsmm_gflops) : "not compiled in", peak.own_gflops)}},
+      BenchTable({"memory", "gradient", "heads", "tokens", "width", "expansion", "refresh", "kernel", "pass", "ms", "tokens_per_s",
+                  "gflops", "percent_of_peak", "percent_while_running", "busy", "peak_mib"})};
   for (const Case& c : cases)
     for (const std::string& kernel : kernels) {
       if (options.progress) options.progress(c.text() + " " + kernel);
@@ -152,8 +155,8 @@ BenchResult bench_memory(const BenchOptions& options) {
         const double gflop = c.flops() * (backward ? 3 : 1) * double(c.heads * tokens) * 1e-9, gflops = gflop / time.median_s;
         const auto threads = double(at::get_num_threads());
         result.table.add({c.memory, c.gradient, c.heads, tokens, c.width, c.expansion, c.refresh, kernel,
-                          std::string(backward ? "forward+backward" : "forward"), time.median_s * 1e3, int64_t(double(tokens) / time.median_s), gflops,
-                          100 * gflops / peak.gflops(),
+                          std::string(backward ? "forward+backward" : "forward"), time.median_s * 1e3,
+                          int64_t(double(tokens) / time.median_s), gflops, 100 * gflops / peak.gflops(),
                           100 * gflop * threads / (time.processor_s * peak.gflops()), time.busy(at::get_num_threads()), time.peak_mib});
       }
     }

@@ -52,15 +52,17 @@ std::vector<Arm> arms(const std::vector<std::string>& wanted) {
 int64_t parse_length(const std::string& text) {
   int64_t length = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), length);
-  if (error != std::errc() || *end || length < 1) throw UsageError("--shapes " + text + ": bench model takes lengths, e.g. --shapes 1024,4096");
+  if (error != std::errc() || *end || length < 1)
+    throw UsageError("--shapes " + text + ": bench model takes lengths, e.g. --shapes 1024,4096");
   return length;
 }
 
 }  // namespace
 
 BenchResult bench_model(const BenchOptions& options) {
-  BenchResult result{{{"model", "1 layer, width 256, 4 heads × 64, window 128; memory neural_mlp, expansion 2, refresh 64; forward and backward"}},
-                     BenchTable({"block", "tokens", "rows", "parameters", "ms", "train_tokens_per_s", "busy", "peak_mib"})};
+  BenchResult result{
+      {{"model", "1 layer, width 256, 4 heads × 64, window 128; memory neural_mlp, expansion 2, refresh 64; forward and backward"}},
+      BenchTable({"block", "tokens", "rows", "parameters", "ms", "train_tokens_per_s", "busy", "peak_mib"})};
   std::vector<int64_t> lengths;
   for (const std::string& text : options.shapes.empty() ? kLengths : options.shapes) lengths.push_back(parse_length(text));
   at::manual_seed(1);
@@ -76,8 +78,8 @@ BenchResult bench_model(const BenchOptions& options) {
         const at::Tensor loss = at::cross_entropy_loss(model.forward(tokens, state, context).view({rows * length, kVocab}), targets);
         torch::autograd::grad({loss}, model.parameters(), {}, false, false, true);
       });
-      result.table.add({arm.name, length, rows, model.parameter_count(), time.median_s * 1e3, int64_t(double(rows * length) / time.median_s),
-                        time.busy(at::get_num_threads()), time.peak_mib});
+      result.table.add({arm.name, length, rows, model.parameter_count(), time.median_s * 1e3,
+                        int64_t(double(rows * length) / time.median_s), time.busy(at::get_num_threads()), time.peak_mib});
     }
   return result;
 }

@@ -49,8 +49,9 @@ void require_float_cpu(const at::Tensor& x) {
               "mneme: the fused memory takes float32 tensors on the CPU that are not empty; got ", x.toString(), " of sizes ", x.sizes());
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> linear_memory(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                                                                         const at::Tensor& theta, const at::Tensor& alpha, const Optional& eta,
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> linear_memory(const at::Tensor& query, const at::Tensor& key,
+                                                                         const at::Tensor& value, const at::Tensor& theta,
+                                                                         const at::Tensor& alpha, const Optional& eta,
                                                                          const at::Tensor& weights, const Optional& momentum,
                                                                          const Optional& refresh_point, int64_t refresh, int64_t position) {
   require_float_cpu(query);

@@ -31,7 +31,8 @@ class FusedMemory(torch.nn.Module):
         self.store_norm, self.retrieve_norm = torch.nn.RMSNorm(dim), torch.nn.RMSNorm(dim)
         self.query, self.key, self.value, self.combine = linear(dim), linear(dim), linear(dim), linear(dim)
         self.gates, self.retrieve_gate = torch.nn.Linear(dim, 3 * heads), linear(heads)
-        self.weights = torch.nn.ParameterList([torch.randn(heads, D, E) / D**0.5, torch.randn(heads, E, D) / E**0.5, torch.zeros(heads, 1, D)])
+        matrix = lambda rows, columns: torch.randn(heads, rows, columns) / rows**0.5
+        self.weights = torch.nn.ParameterList([matrix(D, E), matrix(E, D), torch.zeros(heads, 1, D)])
 
     def forward(self, x):
         B, T, C = x.shape
@@ -39,8 +40,8 @@ class FusedMemory(torch.nn.Module):
         xs, xr = self.store_norm(x), self.retrieve_norm(x)
         theta, alpha, eta = (g.transpose(1, 2) for g in self.gates(xs).sigmoid().chunk(3, -1))
         reads, *state = torch.ops.mneme.mlp_memory(
-            split(self.query(xr)), split(self.key(xs)), split(self.value(xs)), [theta * 0.01] * 3, [alpha] * 3, [eta] * 3, list(self.weights),
-            form="residual+norm", gradient="refresh", refresh=self.refresh)
+            split(self.query(xr)), split(self.key(xs)), split(self.value(xs)), [theta * 0.01] * 3, [alpha] * 3, [eta] * 3,
+            list(self.weights), form="residual+norm", gradient="refresh", refresh=self.refresh)
         reads = reads * self.retrieve_gate(xr).sigmoid().transpose(1, 2)[..., None]
         return self.combine(reads.transpose(1, 2).reshape(B, T, C)), state
 
@@ -104,8 +105,8 @@ def main():
     peer = a.peer_settings.split(",") if importlib.util.find_spec("titans_pytorch") else []
     if not peer:
         print("titans-pytorch is not installed: pip install titans-pytorch==0.5.5 measures it beside ours", file=sys.stderr)
-    rows, keep = [], str(1 << 30)  # freed blocks stay with the process, so that the system need not zero them anew in each step
-    environment = dict(os.environ, OMP_NUM_THREADS=str(a.threads), MALLOC_MMAP_THRESHOLD_=keep, MALLOC_TRIM_THRESHOLD_=keep)
+    rows = []
+    environment = dict(os.environ, OMP_NUM_THREADS=str(a.threads))
     for setting in ["fused", *filter(None, peer)]:
         out = subprocess.run([sys.executable, __file__, *sys.argv[1:], "--one", setting], env=environment,
                              check=True, capture_output=True, text=True).stdout

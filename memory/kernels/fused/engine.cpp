@@ -19,7 +19,8 @@ const Engine* find(const char* name) {
 const Engine* at_start() {
   const char* asked = std::getenv("MNEME_ISA");
   if (const Engine* e = find(asked)) return e;
-  throw ConfigError("MNEME_ISA = " + std::string(asked) + ": this processor runs no such engine; leave it unset, or say generic, avx2 or avx512");
+  throw ConfigError("MNEME_ISA = " + std::string(asked) +
+                    ": this processor runs no such engine; leave it unset, or say generic, avx2 or avx512");
 }
 
 std::atomic<const Engine*>& chosen() {

@@ -16,9 +16,9 @@ struct Rows {  // [tokens, columns], columns contiguous
 struct MlpShape {
   int64_t tokens, width, hidden, refresh, position;
   bool exact_last, clip, momentum, to_initial;
-  bool norm;       ///< residual+norm instead of feature
-  bool fast_gain;  ///< its gain is a third fast weight, [1, width]
-  float factor;    ///< c of ∇‖e‖² = c e
+  bool norm;            ///< residual+norm instead of feature
+  bool fast_gain;       ///< its gain is a third fast weight, [1, width]
+  float factor;         ///< c of ∇‖e‖² = c e
   int64_t tiles;        ///< of the call
   int64_t slot_floats;  ///< of one saved state
 
@@ -45,8 +45,8 @@ struct MlpTask {
   Rows query, key, value;
   const float *theta[3], *alpha[3], *eta[3];  ///< [tokens]
   const float *weights[3], *momentum[3], *refresh_point[3], *initial[3];
-  float* slots;   ///< [tiles, slot_floats] states at tile starts, kept for backward; null: not kept
-  float* reads;   ///< [tokens, width]
+  float* slots;  ///< [tiles, slot_floats] states at tile starts, kept for backward; null: not kept
+  float* reads;  ///< [tokens, width]
   float *end_weights[3], *end_momentum[3], *end_refresh_point[3];
 };
 

@@ -68,7 +68,8 @@ struct FusedFunction : torch::autograd::Function<FusedFunction<Kernel>> {
     const Present inputs(x);
     bool keep = false;
     for (const at::Tensor& t : inputs.tensors) keep |= t.requires_grad();
-    const tensor_list out = FusedFunction::apply(shape, tasks, keep && at::GradMode::is_enabled(), inputs.mask, at::TensorList(inputs.tensors));
+    const tensor_list out =
+        FusedFunction::apply(shape, tasks, keep && at::GradMode::is_enabled(), inputs.mask, at::TensorList(inputs.tensors));
     std::vector<bool> there;
     for (int i = 0; i < Kernel::kOutputs; ++i) there.push_back(Kernel::has_output(shape, i));
     return Present::restore(out, there);

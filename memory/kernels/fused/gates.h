@@ -9,10 +9,10 @@ namespace mneme::memory::fused {
 /// `before` tables are the same memory moved down one row.
 template <int L>
 struct Gates {
-  Matrix K, P, Q;                  ///< [C,C], zero right of the diagonal
-  float *d, *m;                    ///< [C]
-  float *write, *momentum_write;   ///< [C] last row of K; −P_C ⊙ θ
-  float *theta, *keep, *carry;     ///< [C] θ, 1 − α, η
+  Matrix K, P, Q;                 ///< [C,C], zero right of the diagonal
+  float *d, *m;                   ///< [C]
+  float *write, *momentum_write;  ///< [C] last row of K; −P_C ⊙ θ
+  float *theta, *keep, *carry;    ///< [C] θ, 1 − α, η
   float p;
 
   void place(Arena& a, int64_t C) {

@@ -34,7 +34,8 @@ Weights transposed(const Weights& x, const Weights& buffers) {
 
 /// read of rows z: to = base(z) + (K ⊙ z Aᵀ) Δ; `inside` receives K ⊙ z Aᵀ and `raw`, if there, z Aᵀ.
 template <int L>
-void read(const Weights& x, const Gates<L>& g, int64_t rows, Matrix z, Matrix A_transposed, Matrix delta, Matrix inside, Matrix raw, Matrix to) {
+void read(const Weights& x, const Gates<L>& g, int64_t rows, Matrix z, Matrix A_transposed, Matrix delta, Matrix inside, Matrix raw,
+          Matrix to) {
   base<L>(x, rows, z, g.d, g.m, to);
   product<L, Band::lower_result>({rows, rows, x.in}, z, A_transposed, SetMasked<L>{inside, g.K, raw});
   product<L, Band::lower_left>({rows, x.out, rows}, inside, delta, Add<L>{to});
@@ -63,12 +64,11 @@ void write(const Weights& x, const Gates<L>& g, int64_t rows, Matrix A, Matrix d
 /// Errors of the last layer, exact at each token's own weights, target t: with tables one row down,
 /// (I − c (K' ⊙ A Aᵀ)) Δ = c (d' ⊙ (A w) + m' ⊙ (A S) + A I − t). `system` receives −c K' ⊙ A Aᵀ.
 template <int L>
-void exact_errors(const Weights& x, const Gates<L>& g, float c, int64_t rows, Matrix A, Matrix A_transposed, Matrix target, Matrix system, Matrix raw,
-                  Matrix delta) {
+void exact_errors(const Weights& x, const Gates<L>& g, float c, int64_t rows, Matrix A, Matrix A_transposed, Matrix target, Matrix system,
+                  Matrix raw, Matrix delta) {
   base<L>(x, rows, A, g.d - 1, g.m - 1, delta);
   for (int64_t t = 0; t < rows; ++t)
-    for (int64_t j = 0; j < padded(x.out); j += L)
-      at<L>(delta.row(t) + j) = (at<L>(delta.row(t) + j) - at<L>(target.row(t) + j)) * c;
+    for (int64_t j = 0; j < padded(x.out); j += L) at<L>(delta.row(t) + j) = (at<L>(delta.row(t) + j) - at<L>(target.row(t) + j)) * c;
   product<L, Band::lower_result>({rows, rows, x.in}, A, A_transposed, SetMasked<L>{system, g.K.before(), raw, -c});
   solve_unit_lower<L>(system, delta, rows, x.out);
 }

@@ -36,8 +36,8 @@ void add_outer(Matrix left, Matrix right, const float* scale, int64_t rows, int6
 
 /// base() backwards, to = d ⊙ (z w) + m ⊙ (z S) + z I: z_bar and the gradients of d and m, not those of the weights.
 template <int L>
-void base_input_gradient(const Weights& xT, int64_t rows, Matrix z, const float* d, const float* m, Matrix to_bar, Matrix z_bar, float* d_bar,
-                         float* m_bar, const GradientBuffers<L>& b) {
+void base_input_gradient(const Weights& xT, int64_t rows, Matrix z, const float* d, const float* m, Matrix to_bar, Matrix z_bar,
+                         float* d_bar, float* m_bar, const GradientBuffers<L>& b) {
   const Dims n{rows, xT.out, xT.in};
   b.clear_dots(rows);
   product<L>(n, to_bar, xT.w, AddScaledDot<L>{z_bar, d, z, b.dots_d});
@@ -49,7 +49,8 @@ void base_input_gradient(const Weights& xT, int64_t rows, Matrix z, const float*
 
 /// base() backwards for the weights: x_bar += zᵀ (d ⊙ to_bar) and so on.
 template <int L>
-void base_weight_gradient(const Weights& x_bar, int64_t rows, Matrix z, const float* d, const float* m, Matrix to_bar, const GradientBuffers<L>& b) {
+void base_weight_gradient(const Weights& x_bar, int64_t rows, Matrix z, const float* d, const float* m, Matrix to_bar,
+                          const GradientBuffers<L>& b) {
   add_outer<L>(z, to_bar, d, rows, x_bar.in, x_bar.out, b.scaled, x_bar.w);
   if (x_bar.S) add_outer<L>(z, to_bar, m, rows, x_bar.in, x_bar.out, b.scaled, x_bar.S);
   if (x_bar.I) add_outer<L>(z, to_bar, nullptr, rows, x_bar.in, x_bar.out, b.scaled, x_bar.I);
@@ -71,8 +72,8 @@ void read_gradient(const Weights& xT, const Weights& x_bar, const Gates<L>& g, G
 
 /// write() backwards: x_bar holds the gradient of the next state and receives that of the tile's start.
 template <int L>
-void write_gradient(const Weights& x, const Weights& x_bar, const Weights& buffers, const Gates<L>& g, GateGradients<L>& g_bar, int64_t rows,
-                    Matrix A, Matrix delta, Matrix A_bar, Matrix delta_bar, const GradientBuffers<L>& b) {
+void write_gradient(const Weights& x, const Weights& x_bar, const Weights& buffers, const Gates<L>& g, GateGradients<L>& g_bar,
+                    int64_t rows, Matrix A, Matrix delta, Matrix A_bar, Matrix delta_bar, const GradientBuffers<L>& b) {
   b.clear_dots(rows);
   product<L>({rows, x.out, x.in}, A, x_bar.w, AddScaledDot<L>{delta_bar, g.write, delta, b.dots_d});
   if (x.S) product<L>({rows, x.out, x.in}, A, x_bar.S, AddScaledDot<L>{delta_bar, g.momentum_write, delta, b.dots_m});
@@ -102,7 +103,8 @@ void write_gradient(const Weights& x, const Weights& x_bar, const Weights& buffe
 /// exact_errors() backwards. delta_bar becomes the gradient of −target.
 template <int L>
 void exact_errors_gradient(const Weights& xT, const Weights& x_bar, const Gates<L>& g, GateGradients<L>& g_bar, float c, int64_t rows,
-                           Matrix A, Matrix delta_transposed, Matrix system, Matrix raw, Matrix delta_bar, Matrix A_bar, const GradientBuffers<L>& b) {
+                           Matrix A, Matrix delta_transposed, Matrix system, Matrix raw, Matrix delta_bar, Matrix A_bar,
+                           const GradientBuffers<L>& b) {
   const int64_t in = x_bar.in, out = x_bar.out;
   solve_unit_lower_transposed<L>(system, delta_bar, rows, out);
   product<L, Band::lower_result>({rows, rows, out}, delta_bar, delta_transposed,
@@ -116,7 +118,8 @@ void exact_errors_gradient(const Weights& xT, const Weights& x_bar, const Gates<
 
 /// stale_errors() backwards. delta_bar becomes the gradient of −target; RT is scratch for Rᵀ.
 template <int L>
-void stale_errors_gradient(Matrix R, float c, int64_t in, int64_t out, int64_t rows, Matrix A, Matrix RT, Matrix delta_bar, Matrix A_bar, Matrix R_bar) {
+void stale_errors_gradient(Matrix R, float c, int64_t in, int64_t out, int64_t rows, Matrix A, Matrix RT, Matrix delta_bar, Matrix A_bar,
+                           Matrix R_bar) {
   for (int64_t i = 0; i < rows * delta_bar.stride; i += L) at<L>(delta_bar.data + i) *= c;
   transpose<L>(R, in, out, RT);
   product<L>({rows, in, out}, delta_bar, RT, Add<L>{A_bar});

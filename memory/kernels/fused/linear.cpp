@@ -41,8 +41,8 @@ struct LinearKernel {
     engine().linear(s, t, scratch);
   }
 
-  static void run_gradient(const Shape& s, const tensor_list& x, const at::Tensor& slots, const tensor_list& out_bar, const tensor_list& bar,
-                           int64_t n, float* scratch) {
+  static void run_gradient(const Shape& s, const tensor_list& x, const at::Tensor& slots, const tensor_list& out_bar,
+                           const tensor_list& bar, int64_t n, float* scratch) {
     const LinearTask call = task(x, slots, n);
     auto wanted = [&](int i) { return task_data<float>(bar[i], n); };
     LinearGradientTask t{};

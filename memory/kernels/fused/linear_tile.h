@@ -93,7 +93,7 @@ struct LinearGradient {
   LinearTile<L> t;
   GradientBuffers<L> b;
   GateGradients<L> g_bar;
-  Weights bar, T;                           // of the state; transposed weights
+  Weights bar, T;  // of the state; transposed weights
   Matrix R_bar, raw_system, raw_inside;
   Matrix q_bar, k_bar, y_bar, delta_bar, deltaT;
 

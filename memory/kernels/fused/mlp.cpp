@@ -8,8 +8,19 @@ namespace {
 struct MlpKernel {
   using Shape = MlpShape;
   // One per layer of each but the first; a slow gain is the third refresh point.
-  enum Input { kQuery, kKey, kValue, kTheta, kAlpha = kTheta + 3, kEta = kAlpha + 3, kWeights = kEta + 3, kMomentum = kWeights + 3,
-               kRefreshPoint = kMomentum + 3, kInitial = kRefreshPoint + 3, kInputs = kInitial + 3 };
+  enum Input {
+    kQuery,
+    kKey,
+    kValue,
+    kTheta,
+    kAlpha = kTheta + 3,
+    kEta = kAlpha + 3,
+    kWeights = kEta + 3,
+    kMomentum = kWeights + 3,
+    kRefreshPoint = kMomentum + 3,
+    kInitial = kRefreshPoint + 3,
+    kInputs = kInitial + 3
+  };
   enum Output { kReads, kEndWeights, kEndMomentum = kEndWeights + 3, kEndRefreshPoint = kEndMomentum + 3, kOutputs = kEndRefreshPoint + 3 };
 
   static int64_t scratch(const Shape& s) { return engine().mlp_scratch(s); }
@@ -49,8 +60,8 @@ struct MlpKernel {
     engine().mlp(s, t, scratch);
   }
 
-  static void run_gradient(const Shape& s, const tensor_list& x, const at::Tensor& slots, const tensor_list& out_bar, const tensor_list& bar,
-                           int64_t n, float* scratch) {
+  static void run_gradient(const Shape& s, const tensor_list& x, const at::Tensor& slots, const tensor_list& out_bar,
+                           const tensor_list& bar, int64_t n, float* scratch) {
     const MlpTask call = task(x, slots, n);
     MlpGradientTask t{};
     t.call = &call;

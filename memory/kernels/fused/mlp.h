@@ -28,10 +28,10 @@ struct MlpCall {
   bool exact_last = true;                       ///< of feature
   bool clip = true;                             ///< of feature
   int64_t refresh = 64;
-  int64_t position = 0;                         ///< tokens read before this call
+  int64_t position = 0;  ///< tokens read before this call
   Form form = Form::feature;
-  at::Tensor gain = {};                         ///< [N,1,D] slow gain of residual_norm; undefined = 0
-  double factor = 2;                            ///< c of ∇‖e‖² = c e; 2/D for the mean over features
+  at::Tensor gain = {};  ///< [N,1,D] slow gain of residual_norm; undefined = 0
+  double factor = 2;     ///< c of ∇‖e‖² = c e; 2/D for the mean over features
 };
 
 struct MlpState {

@@ -14,16 +14,17 @@ struct MlpGradient {
   typename MlpTile<L>::Raw raw;
   GradientBuffers<L> b;
   GateGradients<L> g_bar[3];
-  Weights bar[3];                                // of the state at the running tile's end, then start
-  Matrix R_bar[3];                               // of the running interval's refresh point
-  Matrix q_bar, k_bar, y_bar, delta2_bar;        // [C,D]
+  Weights bar[3];                                   // of the state at the running tile's end, then start
+  Matrix R_bar[3];                                  // of the running interval's refresh point
+  Matrix q_bar, k_bar, y_bar, delta2_bar;           // [C,D]
   Matrix z_bar, a_bar, h_bar, delta1_bar, delta1T;  // [C,E], [E,C]
-  Matrix gamma_bar, gain_delta_bar, chain_bar;   // [C,D] residual+norm
-  Matrix gain_deltaT, ones_bar;                  // [D,C], [C,1]
-  Weights upT, downT, gainT;                     // transposed last and first layer, and gain
+  Matrix gamma_bar, gain_delta_bar, chain_bar;      // [C,D] residual+norm
+  Matrix gain_deltaT, ones_bar;                     // [D,C], [C,1]
+  Weights upT, downT, gainT;                        // transposed last and first layer, and gain
   float* norm_bar;
 
-  MlpGradient(const MlpShape& shape, Arena& x) : s(shape), t(shape, x), b(x, kTileTokens, shape.width > shape.hidden ? shape.width : shape.hidden) {
+  MlpGradient(const MlpShape& shape, Arena& x)
+      : s(shape), t(shape, x), b(x, kTileTokens, shape.width > shape.hidden ? shape.width : shape.hidden) {
     const int64_t C = kTileTokens, D = s.width, E = s.hidden;
     for (Matrix* m : {&raw.system, &raw.outer, &raw.inside1, &raw.inside2, &raw.inside3}) *m = x.matrix(C, C);
     for (GateGradients<L>& g : g_bar) g.place(x, C);
@@ -154,7 +155,8 @@ struct MlpGradient {
     const int64_t D = s.width, E = s.hidden;
     gelu_gradient_rows<L>(t.h, delta1_bar, n, delta1_bar, t.back, h_bar);
     stale_back(n);
-    norm_errors_gradient<L>(t.unit, t.norm, t.e, t.R[2].data, s.factor, n, D, t.delta2, gain_delta_bar, delta2_bar, chain_bar, R_bar[2].data);
+    norm_errors_gradient<L>(t.unit, t.norm, t.e, t.R[2].data, s.factor, n, D, t.delta2, gain_delta_bar, delta2_bar, chain_bar,
+                            R_bar[2].data);
     product<L>({n, E, D}, chain_bar, t.upT.w, Add<L>{a_bar});
     product<L>({E, D, n}, Transposed{t.a}, chain_bar, Add<L>{R_bar[1]});
     gelu_gradient_rows<L>(t.h, a_bar, n, a_bar);

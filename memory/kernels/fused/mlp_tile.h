@@ -2,30 +2,30 @@
 // of residual+norm is a third layer whose input row is 1.
 #pragma once
 
-#include "memory/kernels/fused/slots.h"
 #include "memory/kernels/fused/layer.h"
 #include "memory/kernels/fused/norm_rows.h"
 #include "memory/kernels/fused/rows.h"
+#include "memory/kernels/fused/slots.h"
 
 namespace mneme::memory::fused {
 
 template <int L>
 struct MlpTile {
   const MlpShape& s;
-  Matrix q, k, target;                    // [C,D]
-  Matrix kT, aT, deltaT;                  // [D,C], [E,C], [D,C]
-  Matrix h, a, back, delta1;              // [C,E] keys: pre-activations, features, error before and after their derivative
-  Matrix hq, z;                           // [C,E] queries: pre-activations, features
-  Matrix delta2, y;                       // [C,D] last layer's errors; reads
-  Matrix unit, e, gain_delta, gamma;      // [C,D] residual+norm: keys' normalised outputs, errors, the gain's; queries' gain
-  Matrix ones, onesT;                     // [C,1], [1,C]
+  Matrix q, k, target;                              // [C,D]
+  Matrix kT, aT, deltaT;                            // [D,C], [E,C], [D,C]
+  Matrix h, a, back, delta1;                        // [C,E] keys: pre-activations, features, error before and after their derivative
+  Matrix hq, z;                                     // [C,E] queries: pre-activations, features
+  Matrix delta2, y;                                 // [C,D] last layer's errors; reads
+  Matrix unit, e, gain_delta, gamma;                // [C,D] residual+norm: keys' normalised outputs, errors, the gain's; queries' gain
+  Matrix ones, onesT;                               // [C,1], [1,C]
   Matrix system, outer, inside1, inside2, inside3;  // [C,C]
-  Matrix scaled;                          // [C, max(D,E)]
+  Matrix scaled;                                    // [C, max(D,E)]
   Matrix R[3], I[3];
-  Weights upT;                            // transposed last layer
-  float *norm, *norm_z, *clip;            // [C] inverse norms of features, or of outputs; clip factors
+  Weights upT;                  // transposed last layer
+  float *norm, *norm_z, *clip;  // [C] inverse norms of features, or of outputs; clip factors
   Gates<L> g[3];
-  int64_t n = 0;                          // tokens of the tile
+  int64_t n = 0;  // tokens of the tile
 
   MlpTile(const MlpShape& shape, Arena& x) : s(shape) {
     const int64_t C = kTileTokens, D = s.width, E = s.hidden;

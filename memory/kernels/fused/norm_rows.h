@@ -71,9 +71,9 @@ __attribute__((noinline)) void norm_errors(Matrix unit, const float* inverse, Ma
 /// norm_errors() backwards. delta_bar becomes the gradient of −target; chain_bar is set to that of the chain's output;
 /// gain_bar is added to.
 template <int L>
-__attribute__((noinline)) void norm_errors_gradient(Matrix unit, const float* inverse, Matrix e, const float* gain, float factor, int64_t rows,
-                                                    int64_t columns, Matrix delta, Matrix gain_delta_bar, Matrix delta_bar, Matrix chain_bar,
-                                                    float* gain_bar) {
+__attribute__((noinline)) void norm_errors_gradient(Matrix unit, const float* inverse, Matrix e, const float* gain, float factor,
+                                                    int64_t rows, int64_t columns, Matrix delta, Matrix gain_delta_bar, Matrix delta_bar,
+                                                    Matrix chain_bar, float* gain_bar) {
   const int64_t width = padded(columns);
   const float n = float(columns);
   for (int64_t t = 0; t < rows; ++t) {

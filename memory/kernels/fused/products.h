@@ -35,7 +35,8 @@ MNEME_ALWAYS_INLINE float left_entry(const Transposed& a, const float* block, in
 
 // R rows by V vectors of left · right, k from `begin` to `end`, given to the store.
 template <int L, int R, int V, class Left, class Store>
-MNEME_ALWAYS_INLINE void block(const Left& left, const Matrix& right, int64_t i, int64_t j, int64_t begin, int64_t end, const Store& store) {
+MNEME_ALWAYS_INLINE void block(const Left& left, const Matrix& right, int64_t i, int64_t j, int64_t begin, int64_t end,
+                               const Store& store) {
   Float<L> x[R][V];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
@@ -59,7 +60,8 @@ MNEME_ALWAYS_INLINE void block(const Left& left, const Matrix& right, int64_t i,
 }
 
 template <int L, int R, Band band, class Left, class Store>
-MNEME_ALWAYS_INLINE void row_block(const Dims& n, const Left& left, const Matrix& right, int64_t i, int64_t first, int64_t last, const Store& store) {
+MNEME_ALWAYS_INLINE void row_block(const Dims& n, const Left& left, const Matrix& right, int64_t i, int64_t first, int64_t last,
+                                   const Store& store) {
   const int64_t begin = band == Band::upper_left ? i : 0;
   const int64_t end = band == Band::lower_left && i + R < n.depth ? i + R : n.depth;
   int64_t limit = last;

@@ -8,9 +8,9 @@ namespace mneme::memory::fused {
 /// feature_gradient() with `clip` backwards (clip null: not clipped). delta is its result, delta_bar the incoming gradient,
 /// which becomes that of g. Sets h_bar and norm_bar, adds to a_bar.
 template <int L>
-__attribute__((noinline)) void feature_gradient_backward(Matrix h, Matrix a, const float* inverse_norm, Matrix g, Matrix delta, const float* clip,
-                                                         int64_t rows, int64_t columns, Matrix delta_bar, Matrix a_bar, Matrix h_bar,
-                                                         float* norm_bar) {
+__attribute__((noinline)) void feature_gradient_backward(Matrix h, Matrix a, const float* inverse_norm, Matrix g, Matrix delta,
+                                                         const float* clip, int64_t rows, int64_t columns, Matrix delta_bar, Matrix a_bar,
+                                                         Matrix h_bar, float* norm_bar) {
   const int64_t width = padded(columns);
   for (int64_t t = 0; t < rows; ++t) {
     const float *x = h.row(t), *u = a.row(t), *gt = g.row(t), *dt = delta.row(t);
@@ -40,8 +40,8 @@ __attribute__((noinline)) void feature_gradient_backward(Matrix h, Matrix a, con
 
 /// unit_features() backwards: adds to h_bar what comes through a (a_bar) and through the norm (norm_bar).
 template <int L>
-__attribute__((noinline)) void unit_features_backward(Matrix h, Matrix a, const float* inverse_norm, int64_t rows, int64_t columns, Matrix a_bar,
-                                                      const float* norm_bar, Matrix h_bar) {
+__attribute__((noinline)) void unit_features_backward(Matrix h, Matrix a, const float* inverse_norm, int64_t rows, int64_t columns,
+                                                      Matrix a_bar, const float* norm_bar, Matrix h_bar) {
   const int64_t width = padded(columns);
   for (int64_t t = 0; t < rows; ++t) {
     const float *x = h.row(t), *u = a.row(t), *in = a_bar.row(t);

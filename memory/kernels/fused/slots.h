@@ -49,8 +49,8 @@ struct LinearSlot {
 /// A tile on the way back.
 struct TileSpan {
   int64_t index, first, size;
-  int64_t point;         ///< slot of its refresh point's weights; −1: the point lies before the call
-  bool new_point;        ///< another than the last tile's
+  int64_t point;   ///< slot of its refresh point's weights; −1: the point lies before the call
+  bool new_point;  ///< another than the last tile's
   bool starts_at_point;
 };
 

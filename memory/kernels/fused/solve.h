@@ -75,8 +75,7 @@ __attribute__((noinline)) void solve_unit_lower_transposed(Matrix A, Matrix X, i
   for (int64_t j = 0; j < width; j += 2 * L) {
     const bool two = j + 2 * L <= width;
     int64_t i = rows;
-    for (; i % R; --i)
-      two ? solve_transposed_block<L, 1, 2>(A, X, i - 1, j, rows) : solve_transposed_block<L, 1, 1>(A, X, i - 1, j, rows);
+    for (; i % R; --i) two ? solve_transposed_block<L, 1, 2>(A, X, i - 1, j, rows) : solve_transposed_block<L, 1, 1>(A, X, i - 1, j, rows);
     for (; i > 0; i -= R)
       two ? solve_transposed_block<L, R, 2>(A, X, i - R, j, rows) : solve_transposed_block<L, R, 1>(A, X, i - R, j, rows);
   }

@@ -67,8 +67,7 @@ at::Tensor gate_rows(const at::Tensor& gate, int64_t N, int64_t T, const std::st
 
 void require_sizes(const at::Tensor& x, at::IntArrayRef sizes, const std::string& name) {
   if (!x.defined()) throw ConfigError(fmt::format("memory: {} is missing; it should have sizes {}", name, text(sizes)));
-  if (x.sizes() != sizes)
-    throw ConfigError(fmt::format("memory: {} has sizes {}, should have {}", name, text(x.sizes()), text(sizes)));
+  if (x.sizes() != sizes) throw ConfigError(fmt::format("memory: {} has sizes {}, should have {}", name, text(x.sizes()), text(sizes)));
   if (x.scalar_type() != at::kFloat || !x.device().is_cpu())
     throw ConfigError(fmt::format("memory: {} should be a float32 tensor on the CPU for the fused kernel", name));
 }

@@ -1,11 +1,10 @@
 // The fused kernels against token loops written here: results, states, every gradient, on each instruction set.
-#include "tests/support/tensors.h"
-
 #include "memory/kernels/fused/engine.h"
 #include "memory/kernels/fused/linear.h"
 #include "memory/kernels/fused/mlp.h"
 #include "memory/kernels/fused/task.h"
 #include "mneme/errors.h"
+#include "tests/support/tensors.h"
 
 using namespace mneme;
 using namespace mneme::test;
@@ -71,7 +70,8 @@ Tensors mlp_loop(const Tensors& x, const Case& c) {
 
 fused::MlpCall mlp_call(const Tensors& x, const Case& c, int64_t first, int64_t steps) {
   auto part = [&](int i) { return single(x[i].narrow(1, first, steps)); };
-  fused::MlpCall call{part(0), part(1), part(2), {part(3), part(4)}, {part(5), part(6)}, {}, {}, c.exact_last, c.clip, c.refresh, c.position + first};
+  fused::MlpCall call{part(0), part(1),      part(2), {part(3), part(4)}, {part(5), part(6)}, {},
+                      {},      c.exact_last, c.clip,  c.refresh,          c.position + first};
   if (c.momentum) call.eta = {part(7), part(8)};
   if (c.to_initial) call.initial = {single(x[15]), single(x[16])};
   return call;
@@ -140,7 +140,8 @@ Tensors norm_loop(const Tensors& x, const NormCase& c) {
 
 Tensors norm_kernel(const Tensors& x, const NormCase& c) {
   const int layers = c.fast_gain ? 3 : 2;
-  fused::MlpCall call{single(x[0]), single(x[1]), single(x[2]), {}, {}, {}, {}, false, false, c.refresh, c.position, fused::Form::residual_norm};
+  fused::MlpCall call{single(x[0]), single(x[1]), single(x[2]), {},        {},         {},
+                      {},           false,        false,        c.refresh, c.position, fused::Form::residual_norm};
   fused::MlpState s;
   for (int l = 0; l < layers; ++l) {
     call.theta[l] = single(x[3 + l]), call.alpha[l] = single(x[6 + l]);
@@ -207,8 +208,8 @@ struct Poisoned {
 void require_same_mlp(const Case& c, int64_t D, int64_t E) {
   INFO("T " << c.T << " D " << D << " E " << E << " refresh " << c.refresh << " position " << c.position << " momentum " << c.momentum
             << " to initial " << c.to_initial << " exact last " << c.exact_last << " engine " << fused::engine().name);
-  require_same([&](const Tensors& x) { return mlp_kernel(x, c); }, [&](const Tensors& x) { return mlp_loop(x, c); }, mlp_inputs(2, c.T, D, E),
-               kSingle, kSingle);
+  require_same([&](const Tensors& x) { return mlp_kernel(x, c); }, [&](const Tensors& x) { return mlp_loop(x, c); },
+               mlp_inputs(2, c.T, D, E), kSingle, kSingle);
 }
 
 void require_same_linear(const Case& c, int64_t E, int64_t D) {
@@ -248,10 +249,10 @@ TEST_CASE("fused linear memory equals the token loop, states and every gradient"
 TEST_CASE("fused MLP memory, residual+norm: equals the token loop with autograd's inner gradients", "[memory][fused]") {
   torch::manual_seed(7);
   const Poisoned poisoned;
-  for (const NormCase& c : {NormCase{70, 64}, NormCase{70, 64, 0, false}, NormCase{40, 16, 5, true, true}, NormCase{70, 64, 10, true, false, false},
-                            NormCase{33, 100, 90, true, true, false, 2.0 / 20}}) {
-    INFO("T " << c.T << " refresh " << c.refresh << " position " << c.position << " momentum " << c.momentum << " to initial " << c.to_initial
-              << " fast gain " << c.fast_gain);
+  for (const NormCase& c : {NormCase{70, 64}, NormCase{70, 64, 0, false}, NormCase{40, 16, 5, true, true},
+                            NormCase{70, 64, 10, true, false, false}, NormCase{33, 100, 90, true, true, false, 2.0 / 20}}) {
+    INFO("T " << c.T << " refresh " << c.refresh << " position " << c.position << " momentum " << c.momentum << " to initial "
+              << c.to_initial << " fast gain " << c.fast_gain);
     require_same([&](const Tensors& x) { return norm_kernel(x, c); }, [&](const Tensors& x) { return norm_loop(x, c); },
                  norm_inputs(2, c.T, 20, 36), kSingle, kSingle);
   }

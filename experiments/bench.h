@@ -52,8 +52,8 @@ std::vector<std::pair<std::string, std::string>> machine_header();
 struct BenchOptions {
   std::vector<std::string> shapes;  ///< of the benchmark; empty = its own
   int64_t repeats = 15;
-  double seconds = 3;               ///< at most per line
-  std::vector<std::string> kernels; ///< reference, chunked, fused; empty = all
+  double seconds = 3;                ///< at most per line
+  std::vector<std::string> kernels;  ///< reference, chunked, fused; empty = all
   std::function<void(const std::string&)> progress;
 };
 

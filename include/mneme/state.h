@@ -45,7 +45,7 @@ class State {
   /// recurrence needs (names that start with '_') and clocks do not count.
   int64_t bytes_per_row() const;
 
-  /// Tokens that each row has read: int64 [rows].
+  /// Tokens that each row has read: int64 [rows], on the CPU whatever the device of the other tensors.
   at::Tensor clock(int64_t rows) const;
   void set_clock(const at::Tensor& clock);
   void advance(int64_t tokens);

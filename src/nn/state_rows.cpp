@@ -41,7 +41,7 @@ void State::select(State& into, const std::string& name, const at::Tensor& index
     into.tensors_[name] = picked;
     return;
   }
-  const at::Tensor extent = tensors_.at(extent_of(name)).index_select(0, index);
+  const at::Tensor extent = tensors_.at(extent_of(name)).index_select(0, index.cpu());
   const auto [dimension, size] = std::pair{extent.select(1, 0).max().item<int64_t>(), extent.select(1, 1).max().item<int64_t>()};
   if (size < 0) return;
   into.tensors_[name] = dimension > 0 ? picked.narrow(dimension, 0, size) : picked;
@@ -54,7 +54,7 @@ State State::rows(const at::Tensor& index) const {
     if (tensor.defined() && name != kClock && name.back() != '#') select(result, name, index);
   for (const auto& [name, child] : children_) result.children_[name] = child.rows(index);
   result.position = position;
-  if (has(kClock)) result.set_clock(tensors_.at(kClock).index_select(0, index));
+  if (has(kClock)) result.set_clock(tensors_.at(kClock).index_select(0, index.cpu()));
   return result;
 }
 

@@ -82,6 +82,11 @@ int64_t checked_rows(const std::string& path, const TensorFile& file, SequenceMo
   return *rows.begin();
 }
 
+void require_writes(const Config& config) {
+  if (config.memory.off || config.memory.frozen)
+    throw DataError(std::string("this model's memories hold nothing: memory.") + (config.memory.off ? "off" : "frozen") + " = true");
+}
+
 }  // namespace
 
 void save_state(const std::string& path, const State& state, const std::map<std::string, std::string>& metadata) {
@@ -107,15 +112,15 @@ State memories_of(const State& state) {
 }
 
 void save_memories(const std::string& path, const State& state, const LoadedModel& loaded) {
+  require_writes(loaded.config);
   const State memories = memories_of(state);
-  if (memories.empty())
-    throw DataError("this model has no memory that could be saved (model.kind = " + loaded.config.model.kind +
-                    (loaded.config.memory.off ? ", memory.off = true)" : ")"));
+  if (memories.empty()) throw DataError("this model has no memory: model.kind = " + loaded.config.model.kind);
   save_state(path, memories, {{"config_hash", config_hash(loaded.config)}, {"step", std::to_string(loaded.step)}});
 }
 
 StoredMemories::StoredMemories(const std::string& path, const LoadedModel& loaded, int64_t rows)
     : device_(loaded.model->parameters().front().device()) {
+  require_writes(loaded.config);
   const TensorFile file = read_safetensors(path);
   rows_ = checked_rows(path, file, *loaded.model);
   const std::string hash = config_hash(loaded.config), step = std::to_string(loaded.step);
@@ -128,8 +133,10 @@ StoredMemories::StoredMemories(const std::string& path, const LoadedModel& loade
     throw CheckpointError(fmt::format("{} holds the memories of {} rows, but {} are read: give as many rows, or one", path, rows_, rows));
   const at::ScalarType real = loaded.model->parameters().front().scalar_type();
   NamedTensors tensors;
-  for (const auto& [name, tensor] : file.tensors)
-    tensors.emplace_back(name, is_position(name, tensor) ? tensor : tensor.to(device_, tensor.is_floating_point() ? real : tensor.scalar_type()));
+  for (const auto& [name, tensor] : file.tensors) {
+    const at::ScalarType type = tensor.is_floating_point() ? real : tensor.scalar_type();
+    tensors.emplace_back(name, is_position(name, tensor) ? tensor : tensor.to(device_, type));
+  }
   state_ = State::unflatten(tensors);
 }
 

@@ -14,11 +14,11 @@ void save_state(const std::string& path, const State& state, const std::map<std:
 /// CheckpointError: missing, damaged.
 State load_state(const std::string& path);
 
-/// Only what the memories hold, without attention windows and convolution tails; empty where nothing is written. A sequence
-/// that starts from it knows what was read before, and continues no text.
+/// Only what the memories hold, without attention windows and convolution tails: a sequence that starts from it knows what was
+/// read before, and continues no text. Of a model whose memories write.
 State memories_of(const State& state);
 
-/// The memories of a state, with the checkpoint that made them. DataError: the model has none.
+/// The memories of a state, with the checkpoint that made them. DataError: the model has none, or never writes.
 void save_memories(const std::string& path, const State& state, const LoadedModel& loaded);
 
 /// Memories to start rows from; those of one row serve for all.

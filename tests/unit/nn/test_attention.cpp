@@ -24,11 +24,13 @@ TEST_CASE("attention equals the explicit mask, gradients too", "[nn][attention]"
             return [=](const std::vector<at::Tensor>& x) {
               const nn::KeyValue own{x[1], x[2]}, before = optional(x[3], x[4]), front = optional(x[5], x[6]);
               if (reference) return std::vector{nn::attention_reference(x[0], own, before, front, window)};
-              return std::vector{window ? nn::window_attention(x[0], own, before, front, window) : nn::full_attention(x[0], own, before, front)};
+              return std::vector{window ? nn::window_attention(x[0], own, before, front, window)
+                                        : nn::full_attention(x[0], own, before, front)};
             };
           };
           auto heads = [](int64_t n) { return normal({2, 3, n, 8}); };
-          const std::vector<at::Tensor> inputs{heads(steps), heads(steps), heads(steps), heads(past), heads(past), heads(prefix), heads(prefix)};
+          const std::vector<at::Tensor> inputs{heads(steps), heads(steps), heads(steps), heads(past),
+                                               heads(past),  heads(prefix), heads(prefix)};
           require_same(run(false), run(true), inputs, kExact, kExactGradient);
           at::NoGradGuard no_grad;  // another path for evaluation
           REQUIRE(relative_error(run(false)(inputs)[0], run(true)(inputs)[0]) < kExact);
@@ -64,11 +66,13 @@ TEST_CASE("hidden keys are as if they were not there", "[nn][attention]") {
               nn::KeyValue own{x[1], x[2], seen.narrow(1, past, steps)}, before = optional(x[3], x[4]), front = optional(x[5], x[6]);
               if (past) before.visible = seen.narrow(1, 0, past);
               if (reference) return std::vector{nn::attention_reference(x[0], own, before, front, window)};
-              return std::vector{window ? nn::window_attention(x[0], own, before, front, window) : nn::full_attention(x[0], own, before, front)};
+              return std::vector{window ? nn::window_attention(x[0], own, before, front, window)
+                                        : nn::full_attention(x[0], own, before, front)};
             };
           };
           auto heads = [](int64_t n) { return normal({2, 3, n, 8}); };
-          const std::vector<at::Tensor> inputs{heads(steps), heads(steps), heads(steps), heads(past), heads(past), heads(prefix), heads(prefix)};
+          const std::vector<at::Tensor> inputs{heads(steps), heads(steps), heads(steps), heads(past),
+                                               heads(past),  heads(prefix), heads(prefix)};
           require_same(run(false), run(true), inputs, kExact, kExactGradient);
         }
 }

@@ -13,7 +13,7 @@ at::Tensor AttentionLayer::forward(const at::Tensor& x, State& state, const Forw
   Projected tokens = project(x, rotary(x, state), state);
   tokens.own.visible = context.mask;
   nn::KeyValue past;
-  if (state.has("keys")) past = {state.tensor("keys"), state.tensor("values"), state.has("visible") ? state.tensor("visible") : at::Tensor()};
+  if (state.has("keys")) past = {state.tensor("keys"), state.tensor("values"), state.tensor("visible")};
   const nn::KeyValue own = grouped(tokens.own), before = grouped(past), prefix = grouped(persistent(x.size(0)));
   const at::Tensor y = window_ ? nn::window_attention(tokens.query, own, before, prefix, window_)
                                : nn::full_attention(tokens.query, own, before, prefix);

@@ -8,7 +8,8 @@ namespace mneme {
 namespace {
 
 // Additive [1 or B,1,n,P + S c]: query i stands at token S − n + i; c keys a token; visible bool [B,S].
-at::Tensor segment_mask(int64_t queries, int64_t tokens, int64_t each, int64_t prefix, const at::Tensor& visible, const at::TensorOptions& options) {
+at::Tensor segment_mask(int64_t queries, int64_t tokens, int64_t each, int64_t prefix, const at::Tensor& visible,
+                        const at::TensorOptions& options) {
   const auto integers = options.dtype(at::kLong);
   const at::Tensor behind = at::arange(queries, integers).unsqueeze(1) + (tokens - queries) - at::arange(tokens, integers);
   at::Tensor seen = (behind >= 0).unsqueeze(0);
@@ -71,7 +72,8 @@ at::Tensor SegmentAttention::whole_segments(const Projected& tokens, const nn::K
   auto folded = [&](const at::Tensor& x) {  // [B,H,count·S,D] → [B·count,H,S,D]
     return x.unflatten(2, at::IntArrayRef({count, x.size(2) / count})).transpose(1, 2).flatten(0, 1);
   };
-  const nn::KeyValue kv{folded(pairs.key), folded(pairs.value), pairs.visible.defined() ? pairs.visible.reshape({B * count, segment_}) : pairs.visible};
+  nn::KeyValue kv{folded(pairs.key), folded(pairs.value), {}};
+  if (pairs.visible.defined()) kv.visible = pairs.visible.reshape({B * count, segment_});
   const at::Tensor y = attend(folded(tokens.query), grouped(persistent(B * count)), grouped(kv), segment_, each);
   return output(y.unflatten(0, at::IntArrayRef({B, count})).transpose(1, 2).flatten(2, 3));
 }

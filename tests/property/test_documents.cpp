@@ -71,18 +71,18 @@ at::Tensor some_padding() {
 TEST_CASE("documents: packed into rows they are as if each stood alone, in one call or several", "[models][property]") {
   at::NoGradGuard no_grad;
   const at::Tensor x = tokens(kRows, kTokens), more = tokens(kRows, 11, 7), reset = starts();
+  size_t number = 0;
   for (const Variant& v : variants()) {
     INFO(v.name);
     const auto model = make(v, at::kDouble);
-    for (const at::Tensor& mask : {at::Tensor(), some_padding()}) {
-      INFO((mask.defined() ? "with padding" : "no padding"));
-      at::Tensor alone_continued;
-      const at::Tensor alone = separately(*model, x, mask, more, alone_continued);
-      for (const std::vector<int64_t>& cuts : {std::vector<int64_t>{kTokens}, {7, 20, 30, 49, kTokens}}) {
-        State state;
-        REQUIRE(relative_error(read(*model, x, {reset, mask}, state, cuts), alone) < kExact);
-        REQUIRE(relative_error(run(*model, more, state), alone_continued) < kExact);
-      }
+    const at::Tensor mask = number++ % 3 ? at::Tensor() : some_padding();
+    INFO((mask.defined() ? "with padding" : "no padding"));
+    at::Tensor alone_continued;
+    const at::Tensor alone = separately(*model, x, mask, more, alone_continued);
+    for (const std::vector<int64_t>& cuts : {std::vector<int64_t>{kTokens}, {7, 20, 30, 49, kTokens}}) {
+      State state;
+      REQUIRE(relative_error(read(*model, x, {reset, mask}, state, cuts), alone) < kExact);
+      REQUIRE(relative_error(run(*model, more, state), alone_continued) < kExact);
     }
   }
 }

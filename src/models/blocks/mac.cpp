@@ -37,7 +37,8 @@ class MacBlock : public Block {
     attention_ = register_module("attention", std::make_shared<SegmentAttention>(context));
     if (!has_memory(context)) return;
     const ModelOptions model = without_persistent(context.model);
-    memory_ = register_module("memory", std::make_shared<MemoryLayer>(BlockContext{model, context.memory, context.layer, context.generator}));
+    const BlockContext of_memory{model, context.memory, context.layer, context.generator};
+    memory_ = register_module("memory", std::make_shared<MemoryLayer>(of_memory));
     combination_ = Combination(*this, context);
     period_ = memory_->period() > 0 ? std::lcm(segment_, memory_->period()) : 0;
   }
@@ -56,7 +57,8 @@ class MacBlock : public Block {
     if (memory_) {
       memory_->reset(state.child("memory"), rows);
       state.child("frozen") = with_rows(state.child("frozen"), rows, memory_->readable(state.child("memory")), B);
-      if (state.has("retrieval_tail")) state.tensor("retrieval_tail") = state.tensor("retrieval_tail").masked_fill(rows.view({-1, 1, 1}), 0);
+      at::Tensor& tail = state.tensor("retrieval_tail");
+      if (tail.defined()) tail = tail.masked_fill(rows.view({-1, 1, 1}), 0);
     }
     state.set_clock(state.clock(B).masked_fill(rows.cpu(), 0));
   }

@@ -107,7 +107,8 @@ at::Tensor by_hand(const Mac& mac, const at::Tensor& x) {
 TEST_CASE("mac is its definition, token by token", "[models][mac]") {
   at::NoGradGuard no_grad;
   torch::manual_seed(6);
-  for (const MacSetting& setting : {MacSetting{"product", "rope", 0, 2}, MacSetting{"sum", "rope", 3, 1}, MacSetting{"product", "none", 2, 1}}) {
+  const std::vector<MacSetting> settings{{"product", "rope", 0, 2}, {"sum", "rope", 3, 1}, {"product", "none", 2, 1}};
+  for (const MacSetting& setting : settings) {
     INFO(setting.combine << " " << setting.positions << " " << setting.persistent);
     const Mac mac(setting);
     const at::Tensor x = normal({2, 23, kWidth});

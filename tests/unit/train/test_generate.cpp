@@ -131,7 +131,8 @@ TEST_CASE("memories alone can be saved, given to other rows, and are refused whe
     State informed = StoredMemories(path, loaded_of(world), 1).rows(0, 1), fresh;
     CHECK_FALSE(at::equal(logits_of(*world.model, informed, {5, 9}), logits_of(*world.model, fresh, {5, 9})));
 
-    CHECK_THAT(message_of<CheckpointError>([&] { StoredMemories(path, loaded_of(world, 8), 1); }), Contains("step 7") && Contains("step 8"));
+    CHECK_THAT(message_of<CheckpointError>([&] { StoredMemories(path, loaded_of(world, 8), 1); }),
+               Contains("step 7") && Contains("step 8"));
     World wider(tiny_config(options + std::vector<std::string>{"model.width=32"}));
     CHECK_THAT(message_of<CheckpointError>([&] { StoredMemories(path, loaded_of(wider), 1); }), Contains("16") && Contains("32"));
     World other(tiny_config(arm("full")));

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
@@ -53,9 +54,13 @@ std::string h5_image(const std::string& path, const std::string& name, const Pai
 
 int bench(const CommandLine& line) {
   line.refuse_overrides();
-  const std::string& what = line.only_name("memory or model");
-  if (what != "memory" && what != "model")
-    throw UsageError(fmt::format("mneme bench knows memory and model, not '{}'{}", what, did_you_mean(what, {"memory", "model"})));
+  static const std::map<std::string, BenchResult (*)(const BenchOptions&)> benchmarks{
+      {"memory", bench_memory}, {"model", bench_model}, {"stability", bench_stability}, {"gradients", bench_gradients}};
+  const std::string& what = line.only_name("memory, model, stability or gradients");
+  const auto benchmark = benchmarks.find(what);
+  if (benchmark == benchmarks.end())
+    throw UsageError(fmt::format("mneme bench knows memory, model, stability and gradients, not '{}'{}", what,
+                                 did_you_mean(what, {"memory", "model", "stability", "gradients"})));
   RuntimeOptions runtime;
   runtime.threads = line.integer_or("threads", 0, 0, 1024);
   set_up_runtime(runtime);
@@ -65,7 +70,7 @@ int bench(const CommandLine& line) {
   options.repeats = line.integer_or("repeats", options.repeats, 1, 1000);
   if (!line.has("quiet")) options.progress = [](const std::string& text) { fmt::print(stderr, "bench: {}\n", text); };
   const Pairs machine = machine_header();
-  BenchResult result = what == "memory" ? bench_memory(options) : bench_model(options);
+  BenchResult result = benchmark->second(options);
   Pairs header = machine;
   header.insert(header.end(), result.notes.begin(), result.notes.end());
   std::vector<std::vector<std::string>> rows;
@@ -83,11 +88,12 @@ Command bench_command() {
   Command command;
   command.name = "bench";
   command.summary = "speed of the memory kernels and of the models on this machine";
-  command.usage = "memory|model";
+  command.usage = "memory|model|stability|gradients";
   command.details =
       "memory: the token loop (reference), tiles of LibTorch operations (chunked) and the fused kernel, forward and with the "
       "backward pass, in GF/s and as a share of the machine's best 64×64×64 products measured in the same process. model: training "
-      "tokens/s of every kind of block against length. Operations are counted by the formulas of docs/performance.md.";
+      "tokens/s of every kind of block against length. stability: the largest stable step of stale gradients, theory beside "
+      "measurement. gradients: error of each way to take them against the exact recurrence, and its cost. Operations are counted by the formulas of docs/performance.md.";
   command.example = "mneme bench memory --json results/bench.json";
   command.options.add_options()("json", po::value<std::string>(), "write the rows to this file")(
       "h5", po::value<std::string>(), "write the columns to this HDF5 file")(

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <chrono>
 #include <ctime>
 #include <fstream>
@@ -103,6 +104,15 @@ BenchTime measure(int64_t repeats, double seconds, const std::function<void()>& 
   return {times[times.size() / 2], times.front(), processor_times[times.size() / 2], std::max(0.0, peak_since_reset(false) - held)};
 }
 
+namespace {
+
+std::string number(double value) {
+  if (std::isnan(value)) return "-";
+  return value != 0 && std::abs(value) < 0.1 ? fmt::format("{:.2g}", value) : fmt::format("{:.2f}", value);
+}
+
+}  // namespace
+
 std::string BenchTable::text() const {
   std::vector<std::vector<std::string>> lines{columns_};
   for (const auto& row : rows_) {
@@ -113,7 +123,7 @@ std::string BenchTable::text() const {
       else if (const auto* integer = std::get_if<int64_t>(&cell))
         line.push_back(with_separators(*integer));
       else
-        line.push_back(fmt::format("{:.2f}", std::get<double>(cell)));
+        line.push_back(number(std::get<double>(cell)));
     }
     lines.push_back(line);
   }

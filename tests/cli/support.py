@@ -34,7 +34,7 @@ class ProgramTest(unittest.TestCase):
 
     def start(self, *arguments, **options):
         return subprocess.Popen([PROGRAM, *map(str, arguments)], cwd=self.folder, env=self.environment(),
-                                stdin=subprocess.DEVNULL, text=True,
+                                stdin=subprocess.DEVNULL, text=True, errors="replace",
                                 **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options})
 
     def mneme(self, *arguments, expect=OK, timeout=60, **options):

@@ -35,7 +35,7 @@ class Bench(ProgramTest):
 
     def test_model_measures_every_kind_of_block(self):
         kinds = [line.split()[0] for line in self.mneme("list", "models").out.splitlines() if line.startswith("  ")]
-        out = self.mneme("bench", "model", "--shapes", "64", "--repeats", 1, "--quiet").out
+        out = self.mneme("bench", "model", "--shapes", "64", "--repeats", 1, "--threads", 1, "--quiet").out
         for kind in kinds:
             self.assertRegex(out, rf"(?m)^{kind}\b")
 

@@ -284,6 +284,6 @@ TEST_CASE("guard: repeated keys stay bounded, distinct keys are untouched", "[me
   c.guard = true;
   REQUIRE(error() < 1e-2);  // ten intervals, each at least halves it
   const at::Tensor distinct = at::eye(64, at::kDouble).unsqueeze(0);
-  const memory::Guarded g = memory::guard(distinct, at::full({1, 64}, .5, at::kDouble), {}, at::zeros({1, 64, 64}, at::kDouble), 1);
+  const memory::Guarded g = memory::guard(distinct, at::full({1, 64}, memory::kGuardLimit * .99, at::kDouble), {}, at::zeros({1, 64, 64}, at::kDouble), 1);
   REQUIRE(at::equal(g.factor, at::ones_like(g.factor)));
 }

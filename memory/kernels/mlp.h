@@ -49,14 +49,14 @@ struct MlpCall {
 };
 
 struct MlpWeights {
-  std::vector<at::Tensor> weights;        ///< [N,D,E] … [N,E,D], gain
-  std::vector<at::Tensor> momentum;       ///< empty without momentum
-  std::vector<at::Tensor> refresh_point;  ///< with exact_last and sweeps all but the last matrix
-  std::vector<at::Tensor> load;           ///< of the guard, per matrix: what the interval has written so far, [N,·,·]
+  std::vector<at::Tensor> weights = {};        ///< [N,D,E] … [N,E,D], gain
+  std::vector<at::Tensor> momentum = {};       ///< empty without momentum
+  std::vector<at::Tensor> refresh_point = {};  ///< with exact_last and sweeps all but the last matrix
+  std::vector<at::Tensor> load = {};           ///< of the guard, per matrix: what the interval has written so far, [N,·,·]
   /// With sweeps: weights and momentum of the running interval as each earlier sweep sees them.
-  std::vector<std::vector<at::Tensor>> sweep_weights, sweep_momentum;
-  at::Tensor firings;                     ///< steps the guard shortened in this call, for measurements
-  at::Tensor losses;                      ///< [N,T] each token's inner loss where its gradient is taken; with MlpCall::losses
+  std::vector<std::vector<at::Tensor>> sweep_weights = {}, sweep_momentum = {};
+  at::Tensor firings = {};                     ///< steps the guard shortened in this call, for measurements
+  at::Tensor losses = {};                      ///< [N,T] each token's inner loss where its gradient is taken; with MlpCall::losses
 };
 
 /// Reads [N,T,D]; `state` moves on.

@@ -10,7 +10,7 @@ namespace mneme::nn {
 
 struct KeyValue {
   at::Tensor key, value;  ///< [B,H,S,D] each; undefined = none
-  at::Tensor visible;     ///< bool [B,S]: keys that queries may see, a token itself always may; undefined = all
+  at::Tensor visible = {};     ///< bool [B,S]: keys that queries may see, a token itself always may; undefined = all
   bool defined() const { return key.defined(); }
   int64_t size() const { return key.defined() ? key.size(2) : 0; }
 };

@@ -106,7 +106,7 @@ at::Tensor MemoryLayer::run(const at::Tensor& x, State& state, ForwardContext* c
   } else {
     // [B,T,n H,D] → [B,H,T·n,D]
     auto steps = [&](int64_t first) { return heads.narrow(2, first, pairs_ * H).reshape({B, T * pairs_, H, D}); };
-    auto per_step = [&](const at::Tensor& x) { return pairs_ == 1 ? x : x.repeat_interleave(pairs_, 2); };
+    auto per_step = [&](const at::Tensor& rows) { return pairs_ == 1 ? rows : rows.repeat_interleave(pairs_, 2); };
     const at::Tensor step = context ? context->mask : at::Tensor();
     const GateValues g = gates_->forward(x, step, state.child("gates"), context);
     std::map<std::string, double> measured;

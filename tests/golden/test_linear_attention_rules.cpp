@@ -33,7 +33,8 @@ TEST_CASE("linear rules: DeltaNet is the exact mode with θ = β/2, Gated DeltaN
   };
   for (const bool gated : {false, true}) {
     const auto& expected = fixture.at(gated ? "gated_delta" : "delta");
-    memory::LinearCall call{rows(fixture.at("q")), rows(fixture.at("k")), rows(fixture.at("v"))};
+    memory::LinearCall call{};
+    call.query = rows(fixture.at("q")), call.key = rows(fixture.at("k")), call.value = rows(fixture.at("v"));
     call.theta = rows(fixture.at("beta")).squeeze(2) / 2;
     call.alpha = 1 - rows(expected.at("g")).squeeze(2).exp();
     call.decayed = gated;

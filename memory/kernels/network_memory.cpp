@@ -92,13 +92,18 @@ MlpCall NetworkMemory::call_of(const MemoryInput& input, int64_t position) const
   call.read_before = options_.read == "before";
   call.decayed = options_.gradient_at == "decayed";
   if (gradient_ == Gradient::refresh) call.clip = options_.clip;
-  call.guard = gradient_ == Gradient::refresh && options_.guard && net_.loss != InnerLoss::dot;
+  call.guard = guarded();
   return call;
+}
+
+// Only tokens that share a gradient point can overshoot together, and a dot product has no curvature to overshoot.
+bool NetworkMemory::guarded() const {
+  return options_.guard && gradient_ == Gradient::refresh && options_.refresh > 1 && net_.loss != InnerLoss::dot;
 }
 
 // One matrix, exact gradients of a squared error: solved for all tiles at once.
 bool NetworkMemory::shapes_fit_linear_kernel() const {
-  return net_.depth == 1 && gradient_ == Gradient::exact_last && (net_.loss == InnerLoss::l2 || net_.loss == InnerLoss::l2_mean);
+  return net_.depth == 1 && net_.form == Form::plain && gradient_ == Gradient::exact_last && (net_.loss == InnerLoss::l2 || net_.loss == InnerLoss::l2_mean);
 }
 
 namespace {
@@ -183,7 +188,7 @@ void NetworkMemory::start(State& state, int64_t rows) {
     if (options_.momentum) state.tensor(named("momentum_", l)) = zero;
     if (!exact_last || int64_t(l) + 1 < net_.depth) state.tensor(named("refresh_point_", l)) = initial;
     const int64_t E = initial.size(2);
-    if (!exact_last && options_.guard && net_.loss != InnerLoss::dot && int64_t(l) < net_.depth)
+    if (guarded() && int64_t(l) < net_.depth)
       state.tensor(named("load_", l)) = at::zeros({rows, initial.size(1), E, E}, initial.options());
     for (int64_t n = 0; gradient_ == Gradient::sweeps && n < options_.sweeps; ++n) {
       const std::string sweep = "sweep_" + std::to_string(n) + "_";

@@ -35,6 +35,7 @@ class NetworkMemory : public Memory {
 
  private:
   int64_t fast_weights() const { return net_.depth + (options_.fast_gain ? 1 : 0); }
+  bool guarded() const;
   bool shapes_fit_linear_kernel() const;
   MlpCall call_of(const MemoryInput& input, int64_t position) const;
   at::Tensor run(const MlpCall& call, const MemoryInput& input, MlpWeights& weights) const;

@@ -40,7 +40,11 @@ struct BlockContext {
 struct BlockPlugin {
   std::string name, summary;
   std::function<std::shared_ptr<Block>(const BlockContext&)> make;
+  bool attends = true;  ///< obeys model.attention in layers with a memory too; false: only in those without
 };
+
+/// The state grows with every token read: full attention in some layer.
+bool keeps_every_token(const ModelOptions& model);
 
 using BlockRegistry = Registry<BlockPlugin>;
 

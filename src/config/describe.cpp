@@ -118,7 +118,7 @@ void EvalOptions::describe(OptionVisitor& v) {
   v.option("tokens", tokens, {0, kMaxCount}, "> 0: rows of a setting = tokens / row length, from 16 to samples");
   v.option("every", every, {0, kMaxCount}, "steps between validations; 0 = only at the end");
   v.option("segment", segment, {1, kMaxLength}, "tokens read at a time; longer rows carry state on");
-  v.option("batch_tokens", batch_tokens, {1, kMaxLength}, "tokens held at once");
+  v.option("batch_tokens", batch_tokens, {1, kMaxLength}, "tokens held at once: segments, or whole rows with full attention");
   v.option("seed", seed, {0, kMaxCount}, "seed of the test rows, the same for every arm");
 }
 

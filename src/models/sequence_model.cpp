@@ -59,6 +59,12 @@ SequenceModel::SequenceModel(const ModelOptions& model, const MemoryOptions& mem
 
 SequenceModel::~SequenceModel() = default;
 
+bool keeps_every_token(const ModelOptions& model) {
+  if (model.attention != "full") return false;
+  const bool every_layer_a_memory = model.memory_layers.empty() || int64_t(model.memory_layers.size()) == model.layers;
+  return BlockRegistry::instance().get(model.kind).attends || !every_layer_a_memory;
+}
+
 void Block::reset(State&, const at::Tensor&) {
   throw Error("this block cannot start a document inside a row: it has no Block::reset; give each document a row of its own");
 }

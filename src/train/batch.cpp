@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "mneme/errors.h"
+#include "mneme/model.h"
 #include "mneme/random.h"
 
 namespace mneme {
@@ -28,6 +29,11 @@ Batch make_batch(const Task& task, Split split, uint64_t seed, uint64_t first, i
     batch.slices.push_back(std::move(sample.slice));
   }
   return batch;
+}
+
+int64_t rows_at_once(const Config& config, int64_t length) {
+  const int64_t held = keeps_every_token(config.model) ? length : std::min(config.eval.segment, length);
+  return std::max<int64_t>(1, config.eval.batch_tokens / held);
 }
 
 void score_every_token(Batch& batch) {

@@ -23,6 +23,10 @@ struct Batch {
 /// Rows first … first + rows − 1 of a split.
 Batch make_batch(const Task& task, Split split, uint64_t seed, uint64_t first, int64_t rows, const Setting& setting);
 
+/// Rows of `length` tokens that evaluation and prediction read side by side: eval.batch_tokens tokens are held at once, of a row
+/// those of a segment, or all of them where full attention keeps them. At least 1.
+int64_t rows_at_once(const Config& config, int64_t length);
+
 /// train.loss on every token: positions without a target of their own get the next input token (the last one stays out).
 void score_every_token(Batch& batch);
 

@@ -107,14 +107,15 @@ void take_over(EvalSetting& into, const BatchSums& sums, const Batch& batch) {
   }
 }
 
-EvalSetting evaluate_setting(SequenceModel& model, const Task& task, const EvalOptions& eval,
+EvalSetting evaluate_setting(SequenceModel& model, const Task& task, const Config& config,
                              const EvalRequest& request, const Setting& setting, const std::vector<int64_t>& edges) {
+  const EvalOptions& eval = config.eval;
   EvalSetting result;
   result.setting = setting;
   result.length = task.length(setting);
   const int64_t rows = eval_rows(task, eval, request.split, setting);
   const int64_t segment = std::min(eval.segment, result.length);
-  const int64_t at_once = std::max<int64_t>(1, std::min(eval.batch_tokens / segment, kTokensHeld / result.length));
+  const int64_t at_once = std::max<int64_t>(1, std::min(rows_at_once(config, result.length), kTokensHeld / result.length));
   for (int64_t first = 0; first < rows; first += at_once) {
     const Batch batch = make_batch(task, request.split, static_cast<uint64_t>(eval.seed), static_cast<uint64_t>(first),
                                    std::min(at_once, rows - first), setting);
@@ -155,7 +156,7 @@ Evaluation evaluate(SequenceModel& model, const Task& task, const Config& config
   for (const Setting& setting : settings) longest = std::max(longest, task.length(setting));
   if (task.by_position()) result.position_edges = position_edges(longest);
   for (const Setting& setting : settings)
-    result.settings.push_back(evaluate_setting(model, task, config.eval, request, setting, result.position_edges));
+    result.settings.push_back(evaluate_setting(model, task, config, request, setting, result.position_edges));
   return result;
 }
 

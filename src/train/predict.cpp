@@ -12,6 +12,7 @@
 #include "core/files.h"
 #include "core/hdf5.h"
 #include "mneme/errors.h"
+#include "train/batch.h"
 #include "train/checkpoint.h"
 #include "train/state_file.h"
 
@@ -157,8 +158,7 @@ PredictSummary predict(const PredictOptions& options) {
   Predictor predictor(*loaded.model, loaded.config.eval, tokens, output, summary.length - summary.positions);
 
   const auto begin = std::chrono::steady_clock::now();
-  const int64_t at_once =
-      std::max<int64_t>(1, loaded.config.eval.batch_tokens / std::min(loaded.config.eval.segment, summary.length));
+  const int64_t at_once = rows_at_once(loaded.config, summary.length);
   std::vector<State> ends;
   std::vector<int64_t> counts;
   for (int64_t row = 0; row < summary.rows; row += at_once) {

@@ -33,7 +33,7 @@ class LmmBlock : public Block {
 
 void register_block_lmm(BlockRegistry& registry) {
   registry.add({"lmm", "long-term memory alone as the sequence mixer",
-                [](const BlockContext& context) { return std::make_shared<LmmBlock>(context); }});
+                [](const BlockContext& context) { return std::make_shared<LmmBlock>(context); }, /*attends=*/false});
 }
 
 }  // namespace mneme

@@ -120,7 +120,7 @@ class MacBlock : public Block {
 
 void register_block_mac(BlockRegistry& registry) {
   registry.add({"mac", "memory as a context: attention in segments, over what the memory says and the tokens",
-                [](const BlockContext& context) { return std::make_shared<MacBlock>(context); }});
+                [](const BlockContext& context) { return std::make_shared<MacBlock>(context); }, /*attends=*/false});
 }
 
 }  // namespace mneme

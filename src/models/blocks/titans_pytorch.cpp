@@ -126,7 +126,7 @@ class TitansPytorchBlock : public Block {
 
 void register_block_titans_pytorch(BlockRegistry& registry) {
   registry.add({"titans_pytorch", "the memory of the package titans-pytorch, number by number",
-                [](const BlockContext& context) { return std::make_shared<TitansPytorchBlock>(context); }});
+                [](const BlockContext& context) { return std::make_shared<TitansPytorchBlock>(context); }, /*attends=*/false});
 }
 
 }  // namespace mneme

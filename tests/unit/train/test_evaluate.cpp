@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "tests/unit/train/train_fixture.h"
+#include "train/batch.h"
 #include "train/evaluate.h"
 
 using namespace mneme;
@@ -83,6 +84,17 @@ TEST_CASE("evaluating sixteen times longer rows takes no more memory than their 
   const int64_t few = peak(4 * kSegment), many = peak(64 * kSegment);
   CHECK(few > 0);
   CHECK(static_cast<double>(many) <= 1.05 * static_cast<double>(few));
+}
+
+TEST_CASE("rows read side by side: as many segments as eval.batch_tokens holds, whole rows with full attention", "[train]") {
+  const auto at_once = [](const std::string& name) {
+    return rows_at_once(tiny_config(arm(name) + std::vector<std::string>{"eval.segment=64", "eval.batch_tokens=1024"}), 512);
+  };
+  CHECK(at_once("full") == 2);
+  CHECK(at_once("window") == 16);
+  CHECK(at_once("mag") == 16);
+  CHECK(at_once("lmm") == 16);
+  CHECK(rows_at_once(tiny_config(arm("full") + std::vector<std::string>{"eval.batch_tokens=8"}), 512) == 1);
 }
 
 TEST_CASE("rows of a setting: samples, fewer where eval.tokens says so, never under 16 for that", "[train]") {

@@ -5,11 +5,18 @@
 
 namespace mneme::memory::fused {
 
+/// Rows e_t, read backwards from its one.
+struct UnitRow {
+  float row[2 * kTileTokens + kPad] = {};
+  constexpr UnitRow() { row[kTileTokens] = 1; }
+};
+inline constexpr UnitRow kUnit;
+
 /// Tables of one weight matrix in a tile of C tokens. Rows and entries −1 exist: K is zero there, d one, m zero, so that
 /// `before` tables are the same memory moved down one row.
 template <int L>
 struct Gates {
-  Matrix K, P, Q;                 ///< [C,C], zero right of the diagonal
+  Matrix K, P, Q;                 ///< [C,C], zero right of the diagonal as far as a block of columns reaches
   float *d, *m;                   ///< [C]
   float *write, *momentum_write;  ///< [C] last row of K; −P_C ⊙ θ
   float *theta, *keep, *carry;    ///< [C] θ, 1 − α, η
@@ -22,8 +29,8 @@ struct Gates {
     theta = a.take(C), keep = a.take(C), carry = a.take(C);
   }
 
-  /// eta null: no momentum.
-  __attribute__((noinline)) void fill(const float* theta_in, const float* alpha, const float* eta, int64_t n) {
+  /// eta null: no momentum. P and Q beyond their last rows are kept for the backward pass only.
+  __attribute__((noinline)) void fill(const float* theta_in, const float* alpha, const float* eta, int64_t n, bool keep_tables) {
     const int64_t width = padded(n);
     for (int64_t i = 0; i < width; ++i) {
       theta[i] = i < n ? theta_in[i] : 0;
@@ -31,23 +38,26 @@ struct Gates {
       carry[i] = i < n && eta ? eta[i] : 0;
       K.row(-1)[i] = 0;
     }
+    for (int64_t i = 0; i < width; i += L) {  // L columns down the rows, from the one above the first that a product reads
+      Float<L> pi = {}, qi = {};
+      const Float<L> step = -at<L>(theta + i);
+      for (int64_t t = i / kPad * kPad - (i >= kPad); t < n; ++t) {
+        pi = pi * carry[t] + at<L>(kUnit.row + kTileTokens - t + i);
+        qi = qi * keep[t] + pi;
+        at<L>(K.row(t) + i) = qi * step;
+        if (!keep_tables) continue;
+        at<L>(P.row(t) + i) = pi;
+        at<L>(Q.row(t) + i) = qi;
+      }
+      at<L>(momentum_write + i) = pi * step;
+    }
+    write = K.row(n - 1);
     d[-1] = 1, m[-1] = 0, p = 1;
     for (int64_t t = 0; t < n; ++t) {
-      float *pt = P.row(t), *qt = Q.row(t), *kt = K.row(t);
-      for (int64_t i = 0; i < width; i += L) {
-        const Float<L> zero = {};
-        const Float<L> pi = t ? at<L>(pt - P.stride + i) * carry[t] : zero;
-        at<L>(pt + i) = pi;
-        at<L>(qt + i) = t ? at<L>(qt - Q.stride + i) * keep[t] + pi : pi;
-      }
-      pt[t] = qt[t] = 1;
-      for (int64_t i = 0; i < width; i += L) at<L>(kt + i) = -at<L>(qt + i) * at<L>(theta + i);
       p *= carry[t];
       d[t] = d[t - 1] * keep[t];
       m[t] = m[t - 1] * keep[t] + p;
     }
-    write = K.row(n - 1);
-    for (int64_t i = 0; i < width; i += L) at<L>(momentum_write + i) = -at<L>(P.row(n - 1) + i) * at<L>(theta + i);
   }
 };
 

@@ -116,12 +116,11 @@ void exact_errors_gradient(const Weights& xT, const Weights& x_bar, const Gates<
   base_weight_gradient<L>(x_bar, rows, A, g.d - 1, g.m - 1, delta_bar, b);
 }
 
-/// stale_errors() backwards. delta_bar becomes the gradient of −target; RT is scratch for Rᵀ.
+/// stale_errors() backwards. delta_bar becomes the gradient of −target; RT = Rᵀ.
 template <int L>
-void stale_errors_gradient(Matrix R, float c, int64_t in, int64_t out, int64_t rows, Matrix A, Matrix RT, Matrix delta_bar, Matrix A_bar,
+void stale_errors_gradient(Matrix RT, float c, int64_t in, int64_t out, int64_t rows, Matrix A, Matrix delta_bar, Matrix A_bar,
                            Matrix R_bar) {
   for (int64_t i = 0; i < rows * delta_bar.stride; i += L) at<L>(delta_bar.data + i) *= c;
-  transpose<L>(R, in, out, RT);
   product<L>({rows, in, out}, delta_bar, RT, Add<L>{A_bar});
   product<L>({in, out, rows}, Transposed{A}, delta_bar, Add<L>{R_bar});
 }

@@ -42,7 +42,7 @@ struct LinearTile {
     load(task.query, first, s.key_width, q);
     load(task.key, first, s.key_width, k);
     load(task.value, first, s.value_width, v);
-    g.fill(task.theta + first, task.alpha + first, s.momentum ? task.eta + first : nullptr, n);
+    g.fill(task.theta + first, task.alpha + first, s.momentum ? task.eta + first : nullptr, n, bool(raw));
     transpose<L>(k, n, s.key_width, kT);
     if (exact())
       exact_errors<L>(weights(slot), g, s.factor, n, k, kT, v, system, raw, delta);
@@ -137,7 +137,7 @@ struct LinearGradient {
     if (t.exact())
       exact_errors_gradient<L>(xT, bar, t.g, g_bar, s.factor, n, t.k, deltaT, t.system, raw_system, delta_bar, k_bar, b);
     else
-      stale_errors_gradient<L>(t.R, s.factor, E, D, n, t.k, T.w, delta_bar, k_bar, R_bar);
+      transpose<L>(t.R, E, D, T.w), stale_errors_gradient<L>(T.w, s.factor, E, D, n, t.k, delta_bar, k_bar, R_bar);
     g_bar.finish(t.g, n, task.theta + first, task.alpha + first, s.momentum ? task.eta + first : nullptr);
     for (int64_t i = 0; i < n * delta_bar.stride; i += L) fused::at<L>(delta_bar.data + i) = -fused::at<L>(delta_bar.data + i);
     store_rows<L>(q_bar, n, E, task.query + first * E, E);

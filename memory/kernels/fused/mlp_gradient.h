@@ -40,7 +40,7 @@ struct MlpGradient {
       gain_deltaT = x.matrix(D, C), ones_bar = x.matrix(C, 1);
     }
     for (Matrix* m : {&q_bar, &k_bar, &y_bar, &delta2_bar}) *m = x.matrix(C, D);
-    for (Matrix* m : {&z_bar, &a_bar, &h_bar, &delta1_bar}) *m = x.matrix(C, E);
+    for (Matrix* m : {&z_bar, &a_bar, &h_bar, &delta1_bar, &raw.curve}) *m = x.matrix(C, E);
     delta1T = x.matrix(E, C);
     for (Matrix* m : {&upT.w, &upT.S, &upT.I}) *m = x.matrix(D, E);
     for (Matrix* m : {&downT.w, &downT.S, &downT.I}) *m = x.matrix(E, D);
@@ -120,7 +120,7 @@ struct MlpGradient {
     const Weights last = s.exact_last ? t.upT : transposed<L>(t.weights(slot, 1), upT);
     read_gradient<L>(last, bar[1], t.g[1], g_bar[1], n, t.z, t.a, t.deltaT, t.inside2, raw.inside2, y_bar, z_bar, a_bar, delta2_bar, b);
     if (s.norm)
-      gelu_gradient_rows<L>(t.hq, z_bar, n, z_bar);
+      multiply_rows<L>(t.hq, z_bar, n, z_bar);
     else
       feature_gradient<L>(t.hq, t.z, t.norm_z, n, s.hidden, z_bar, z_bar, nullptr);
     transpose<L>(t.delta1, n, s.hidden, delta1T);
@@ -131,7 +131,8 @@ struct MlpGradient {
   /// From delta1_bar and delta2_bar to k_bar and the gradient of −target, which is left in delta2_bar.
   void errors(const MlpSlot& slot, int64_t n) {
     const int64_t D = s.width, E = s.hidden;
-    feature_gradient_backward<L>(t.h, t.a, t.norm, t.back, t.delta1, s.clip ? t.clip : nullptr, n, E, delta1_bar, a_bar, h_bar, norm_bar);
+    feature_gradient_backward<L>(t.h, raw.curve, t.a, t.norm, t.back, t.delta1, s.clip ? t.clip : nullptr, n, E, delta1_bar, a_bar, h_bar,
+                                 norm_bar);
     const Matrix back_bar = delta1_bar;
     if (s.exact_last) {
       const Gates<L>& g = t.g[1];
@@ -144,7 +145,7 @@ struct MlpGradient {
       exact_errors_gradient<L>(t.upT, bar[1], g, g_bar[1], s.factor, n, t.a, t.deltaT, t.system, raw.system, delta2_bar, a_bar, b);
     } else {
       stale_back(n);
-      stale_errors_gradient<L>(t.R[1], s.factor, E, D, n, t.a, upT.w, delta2_bar, a_bar, R_bar[1]);
+      stale_errors_gradient<L>(t.upT.w, s.factor, E, D, n, t.a, delta2_bar, a_bar, R_bar[1]);
     }
     unit_features_backward<L>(t.h, t.a, t.norm, n, E, a_bar, norm_bar, h_bar);
     lower_input(n);
@@ -153,13 +154,15 @@ struct MlpGradient {
   /// The same for residual+norm.
   void norm_errors(int64_t n) {
     const int64_t D = s.width, E = s.hidden;
-    gelu_gradient_rows<L>(t.h, delta1_bar, n, delta1_bar, t.back, h_bar);
+    multiply_rows<L>(delta1_bar, t.back, n, h_bar);
+    multiply_rows<L>(raw.curve, h_bar, n, h_bar);
+    multiply_rows<L>(t.h, delta1_bar, n, delta1_bar);
     stale_back(n);
     norm_errors_gradient<L>(t.unit, t.norm, t.e, t.R[2].data, s.factor, n, D, t.delta2, gain_delta_bar, delta2_bar, chain_bar,
                             R_bar[2].data);
     product<L>({n, E, D}, chain_bar, t.upT.w, Add<L>{a_bar});
     product<L>({E, D, n}, Transposed{t.a}, chain_bar, Add<L>{R_bar[1]});
-    gelu_gradient_rows<L>(t.h, a_bar, n, a_bar);
+    multiply_rows<L>(t.h, a_bar, n, a_bar);
     add_rows<L>(h_bar, a_bar, n);
     lower_input(n);
   }
@@ -216,7 +219,7 @@ void mlp_gradient(const MlpShape& s, const MlpGradientTask& task, float* scratch
   auto slot_at = [&](int64_t j) { return MlpSlot::at(s, task.call->slots + j * s.slot_floats); };
   IntervalWalk walk(s.refresh, s.position, s.tokens, s.tiles);
   for (TileSpan tile; walk.next(tile);) {
-    if (tile.new_point) tile.point < 0 ? gradient.t.load_refresh_point(*task.call) : gradient.t.refresh(slot_at(tile.point));
+    if (tile.new_point) tile.point < 0 ? gradient.t.load_refresh_point(*task.call) : gradient.t.refresh(slot_at(tile.point), true);
     gradient.tile(task, slot_at(tile.index), tile.first, tile.size);
     if (tile.starts_at_point) gradient.leave_interval();
   }

@@ -14,14 +14,14 @@ struct MlpTile {
   const MlpShape& s;
   Matrix q, k, target;                              // [C,D]
   Matrix kT, aT, deltaT;                            // [D,C], [E,C], [D,C]
-  Matrix h, a, back, delta1;                        // [C,E] keys: pre-activations, features, error before and after their derivative
-  Matrix hq, z;                                     // [C,E] queries: pre-activations, features
+  Matrix h, a, back, delta1;                        // [C,E] keys: pre-activations, then gelu' of them; features, error before and after
+  Matrix hq, z;                                     // [C,E] queries: pre-activations, then gelu' of them if wanted; features
   Matrix delta2, y;                                 // [C,D] last layer's errors; reads
   Matrix unit, e, gain_delta, gamma;                // [C,D] residual+norm: keys' normalised outputs, errors, the gain's; queries' gain
   Matrix ones, onesT;                               // [C,1], [1,C]
   Matrix system, outer, inside1, inside2, inside3;  // [C,C]
   Matrix scaled;                                    // [C, max(D,E)]
-  Matrix R[3], I[3];
+  Matrix R[3], own_R[3], I[3];  // refresh point's weights, a slot's or our own; initial weights
   Weights upT;                  // transposed last layer
   float *norm, *norm_z, *clip;  // [C] inverse norms of features, or of outputs; clip factors
   Gates<L> g[3];
@@ -35,7 +35,7 @@ struct MlpTile {
     kT = x.matrix(D, C), aT = x.matrix(E, C), deltaT = x.matrix(D, C);
     scaled = x.matrix(C, D > E ? D : E);
     for (int l = 0; l < 3; ++l) {
-      R[l] = x.matrix(s.in(l), s.out(l));
+      R[l] = own_R[l] = x.matrix(s.in(l), s.out(l));
       if (s.to_initial && l < s.layers()) I[l] = x.matrix(s.in(l), s.out(l));
     }
     if (s.norm) {
@@ -64,13 +64,16 @@ struct MlpTile {
 
   void load_refresh_point(const MlpTask& task) {
     for (int l = 0; l < 3; ++l)
-      if (s.has_refresh_point(l)) load_matrix(task.refresh_point[l], l, R[l]);
+      if (s.has_refresh_point(l)) load_matrix(task.refresh_point[l], l, R[l] = own_R[l]);
   }
 
-  /// R = W of the slot.
-  void refresh(const MlpSlot& slot) {
-    for (int l = 0; l < 3; ++l)
-      if (s.has_refresh_point(l)) whole_weights(slot, l, R[l]);
+  /// R = W of the slot, copied unless the slot holds W itself and `stays` as it is for the interval.
+  void refresh(const MlpSlot& slot, bool stays) {
+    for (int l = 0; l < 3; ++l) {
+      if (!s.has_refresh_point(l)) continue;
+      R[l] = stays && !s.to_initial ? slot.w[l] : own_R[l];
+      if (R[l].data == own_R[l].data) whole_weights(slot, l, R[l]);
+    }
   }
 
   void whole_weights(const MlpSlot& slot, int l, Matrix to) const {
@@ -81,9 +84,15 @@ struct MlpTile {
     }
   }
 
-  struct Raw {  // products before their masks, which only the backward pass keeps
-    Matrix system, outer, inside1, inside2, inside3;
+  struct Raw {  // what only the backward pass keeps: products before their masks, and gelu'' of the keys' pre-activations
+    Matrix system, outer, inside1, inside2, inside3, curve;
   };
+
+  /// Features of pre-activations x, which become gelu'(x) where D ≥ 1.
+  template <int D>
+  void activate(Matrix x, Matrix to, float* inverse_norm, Matrix curve = {}) {
+    s.norm ? gelu_rows<L, D>(x, n, to, curve) : unit_features<L, D>(x, n, s.hidden, to, inverse_norm, curve);
+  }
 
   /// Loads the tile's rows and gates, and finds features and errors of its keys.
   void errors(const MlpTask& task, const MlpSlot& slot, int64_t first, int64_t tokens, const Raw& raw = {}) {
@@ -94,20 +103,17 @@ struct MlpTile {
     load(task.value, first, target);
     for (int64_t i = 0; i < n * k.stride; i += L) fused::at<L>(target.data + i) -= fused::at<L>(k.data + i);
     for (int l = 0; l < s.layers(); ++l)
-      g[l].fill(task.theta[l] + first, task.alpha[l] + first, s.momentum ? task.eta[l] + first : nullptr, n);
+      g[l].fill(task.theta[l] + first, task.alpha[l] + first, s.momentum ? task.eta[l] + first : nullptr, n, bool(raw.inside1));
     transpose<L>(k, n, D, kT);
     product<L>({n, E, D}, k, R[0], Set<L>{h});
-    if (s.norm)
-      gelu_rows<L>(h, n, a);
-    else
-      unit_features<L>(h, n, E, a, norm);
+    raw.curve ? activate<2>(h, a, norm, raw.curve) : activate<1>(h, a, norm);
     transpose<L>(a, n, E, aT);
     if (s.norm) {
       product<L>({n, D, E}, a, R[1], Set<L>{unit});
       layer_norm_rows<L>(unit, n, D, norm);
       norm_errors<L>(unit, norm, target, R[2].data, s.factor, n, D, e, gain_delta, delta2);
       stale_back(n);
-      gelu_gradient_rows<L>(h, back, n, delta1);
+      multiply_rows<L>(h, back, n, delta1);
       return;
     }
     if (s.exact_last) {
@@ -133,10 +139,7 @@ struct MlpTile {
   /// Features of the queries.
   void features(const MlpSlot& slot, const Raw& raw = {}) {
     read<L>(weights(slot, 0), g[0], n, q, kT, delta1, inside1, raw.inside1, hq);
-    if (s.norm)
-      gelu_rows<L>(hq, n, z);
-    else
-      unit_features<L>(hq, n, s.hidden, z, norm_z);
+    raw.inside1 ? activate<1>(hq, z, norm_z) : activate<0>(hq, z, norm_z);
   }
 
   /// The chain's output for the queries, into y; with residual+norm normalised, and their gain in gamma.
@@ -194,7 +197,7 @@ void mlp(const MlpShape& s, const MlpTask& task, float* scratch) {
   if (s.position % s.refresh) tile.load_refresh_point(task);
   for (int64_t first = 0, j = 0; first < s.tokens; ++j) {
     const int64_t size = tile_size(s.refresh, s.position + first, s.tokens - first);
-    if ((s.position + first) % s.refresh == 0) tile.refresh(slot);
+    if ((s.position + first) % s.refresh == 0) tile.refresh(slot, task.slots || size == s.refresh);
     tile.errors(task, slot, first, size);
     tile.features(slot);
     tile.reads(slot, task.reads + first * s.width);
@@ -203,7 +206,7 @@ void mlp(const MlpShape& s, const MlpTask& task, float* scratch) {
     slot = next;
     first += size;
   }
-  if ((s.position + s.tokens) % s.refresh == 0) tile.refresh(slot);
+  if ((s.position + s.tokens) % s.refresh == 0) tile.refresh(slot, true);
   for (int l = 0; l < s.layers(); ++l) {
     if (s.has_refresh_point(l)) tile.store_matrix(tile.R[l], l, task.end_refresh_point[l]);
     if (s.momentum) tile.store_matrix(slot.S[l], l, task.end_momentum[l]);

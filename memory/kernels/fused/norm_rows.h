@@ -8,20 +8,21 @@ namespace mneme::memory::fused {
 
 constexpr float kNormEpsilon = 1e-5f;
 
-template <int L>
-__attribute__((noinline)) void gelu_rows(Matrix h, int64_t rows, Matrix a) {
-  for (int64_t i = 0; i < rows * h.stride; i += L) at<L>(a.data + i) = gelu<L>(at<L>(h.data + i));
+/// a = gelu(h); derivatives as in unit_features().
+template <int L, int D>
+__attribute__((noinline)) void gelu_rows(Matrix h, int64_t rows, Matrix a, Matrix curve = {}) {
+  for (int64_t i = 0; i < rows * h.stride; i += L) {
+    Float<L> slope, second;
+    at<L>(a.data + i) = gelu<L, D>(at<L>(h.data + i), slope, second);
+    if constexpr (D > 0) at<L>(h.data + i) = slope;
+    if constexpr (D > 1) at<L>(curve.data + i) = second;
+  }
 }
 
-/// to = g ⊙ gelu'(h); `second`, if there, = g ⊙ from ⊙ gelu''(h) (then `from` too). to may be g.
+/// to = x ⊙ y
 template <int L>
-__attribute__((noinline)) void gelu_gradient_rows(Matrix h, Matrix g, int64_t rows, Matrix to, Matrix from = {}, Matrix second = {}) {
-  for (int64_t i = 0; i < rows * h.stride; i += L) {
-    Float<L> curve;
-    const Float<L> slope = gelu_slope<L>(at<L>(h.data + i), curve), x = at<L>(g.data + i);
-    if (second) at<L>(second.data + i) = x * at<L>(from.data + i) * curve;
-    at<L>(to.data + i) = x * slope;
-  }
+void multiply_rows(Matrix x, Matrix y, int64_t rows, Matrix to) {
+  for (int64_t i = 0; i < rows * x.stride; i += L) at<L>(to.data + i) = at<L>(x.data + i) * at<L>(y.data + i);
 }
 
 /// unit = (x − mean) · inverse, in place; columns beyond `columns` stay zero.

@@ -54,9 +54,14 @@ MNEME_ALWAYS_INLINE void block(const Left& left, const Matrix& right, int64_t i,
       for (int v = 0; v < V; ++v) x[r][v] += left_entry(left, a, r, k) * y[v];
   }
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r)
+  for (int r = 0; r < R; ++r) {
+    if constexpr (requires { store.row(i, j, x[r]); }) {
+      store.row(i + r, j, x[r]);
+    } else {
 #pragma GCC unroll 2
-    for (int v = 0; v < V; ++v) store(i + r, j + v * L, x[r][v]);
+      for (int v = 0; v < V; ++v) store(i + r, j + v * L, x[r][v]);
+    }
+  }
 }
 
 template <int L, int R, Band band, class Left, class Store>
@@ -115,9 +120,15 @@ struct AddScaledDot {  // also the rows' dot products with `with`, before the sc
   Matrix to;
   const float* scale;
   Matrix with, dots;
-  MNEME_ALWAYS_INLINE void operator()(int64_t i, int64_t j, Float<L> x) const {
-    at<L>(to.row(i) + j) += x * scale[i];
-    at<L>(dots.row(i)) += x * at<L>(with.row(i) + j);
+  template <int V>
+  MNEME_ALWAYS_INLINE void row(int64_t i, int64_t j, const Float<L> (&x)[V]) const {
+    Float<L> dot = at<L>(dots.row(i));
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) {
+      at<L>(to.row(i) + j + v * L) += x[v] * scale[i];
+      dot += x[v] * at<L>(with.row(i) + j + v * L);
+    }
+    at<L>(dots.row(i)) = dot;
   }
 };
 template <int L>

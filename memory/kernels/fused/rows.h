@@ -40,18 +40,20 @@ void store_rows(Matrix from, int64_t rows, int64_t columns, float* to, int64_t s
   }
 }
 
-/// a = s · inverse_norm, s = gelu(h), inverse_norm = (‖s‖² + ε)^{−1/2}
-template <int L>
-__attribute__((noinline)) void unit_features(Matrix h, int64_t rows, int64_t columns, Matrix a, float* inverse_norm) {
+/// a = s · inverse_norm, s = gelu(h), inverse_norm = (‖s‖² + ε)^{−1/2}. With D ≥ 1 derivatives wanted h becomes gelu'(h), with
+/// two `curve` gelu''(h).
+template <int L, int D>
+__attribute__((noinline)) void unit_features(Matrix h, int64_t rows, int64_t columns, Matrix a, float* inverse_norm, Matrix curve = {}) {
   const int64_t width = padded(columns);
   for (int64_t t = 0; t < rows; ++t) {
-    const float* x = h.row(t);
-    float* y = a.row(t);
-    Float<L> squares = {};
+    float *x = h.row(t), *y = a.row(t);
+    Float<L> squares = {}, slope, second;
     for (int64_t j = 0; j < width; j += L) {
-      const Float<L> s = gelu<L>(at<L>(x + j));
+      const Float<L> s = gelu<L, D>(at<L>(x + j), slope, second);
       at<L>(y + j) = s;
       squares += s * s;
+      if constexpr (D > 0) at<L>(x + j) = slope;
+      if constexpr (D > 1) at<L>(curve.row(t) + j) = second;
     }
     const float r = inverse_norm[t] = 1.0f / __builtin_sqrtf(sum<L>(squares) + kUnitEpsilon);
     for (int64_t j = 0; j < width; j += L) at<L>(y + j) *= r;
@@ -65,19 +67,19 @@ MNEME_ALWAYS_INLINE float dot(const float* x, const float* y, int64_t width) {
   return sum<L>(s);
 }
 
-/// delta = J_φᵀ g, the way back through the features; with `clip`, rows longer than 1 are cut to length 1 and the factor
+/// delta = J_φᵀ g, the way back through features whose gelu' is `slope`; with `clip`, rows longer than 1 are cut to length 1 and the factor
 /// goes to clip[t]. delta may be g.
 template <int L>
-__attribute__((noinline)) void feature_gradient(Matrix h, Matrix a, const float* inverse_norm, int64_t rows, int64_t columns, Matrix g,
+__attribute__((noinline)) void feature_gradient(Matrix slope, Matrix a, const float* inverse_norm, int64_t rows, int64_t columns, Matrix g,
                                                 Matrix delta, float* clip) {
   const int64_t width = padded(columns);
   for (int64_t t = 0; t < rows; ++t) {
-    const float *x = h.row(t), *u = a.row(t), *in = g.row(t);
+    const float *x = slope.row(t), *u = a.row(t), *in = g.row(t);
     float* y = delta.row(t);
     const float along = dot<L>(u, in, width), r = inverse_norm[t];
     Float<L> squares = {};
     for (int64_t j = 0; j < width; j += L) {
-      const Float<L> through = (at<L>(in + j) - at<L>(u + j) * along) * r, d = through * gelu_slope<L>(at<L>(x + j));
+      const Float<L> through = (at<L>(in + j) - at<L>(u + j) * along) * r, d = through * at<L>(x + j);
       at<L>(y + j) = d;
       squares += d * d;
     }

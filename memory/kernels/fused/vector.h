@@ -31,11 +31,15 @@ MNEME_ALWAYS_INLINE const Float<L>& at(const float* x) {
 
 template <int L>
 MNEME_ALWAYS_INLINE float sum(Float<L> x) {
-  float s[L];
-  *reinterpret_cast<Float<L>*>(s) = x;
-  for (int width = L / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; ++i) s[i] += s[i + width];
-  return s[0];
+  if constexpr (L == 2) {
+    return x[0] + x[1];
+  } else {
+    struct Halves {
+      Float<L / 2> low, high;
+    };
+    const Halves halves = __builtin_bit_cast(Halves, x);
+    return sum<L / 2>(halves.low + halves.high);
+  }
 }
 
 /// e^x within 2 ulp for −87 ≤ x ≤ 88, clamped outside (the scheme of nn/simd.h).
@@ -79,22 +83,16 @@ MNEME_ALWAYS_INLINE Float<L> erf(Float<L> x) {
 
 constexpr float kInverseSqrt2 = 0.70710678118654752f, kInverseSqrt2Pi = 0.39894228040143268f;
 
-template <int L>
-MNEME_ALWAYS_INLINE Float<L> gelu(Float<L> x) {
-  return x * 0.5f * (erf<L>(x * kInverseSqrt2) + 1.0f);
-}
-
-/// gelu'(x) = Φ(x) + x φ(x); `second` = φ(x) (2 − x²).
-template <int L>
-MNEME_ALWAYS_INLINE Float<L> gelu_slope(Float<L> x, Float<L>& second) {
-  const Float<L> density = exp<L>(x * x * -0.5f) * kInverseSqrt2Pi;
-  second = density * (2.0f - x * x);
-  return (erf<L>(x * kInverseSqrt2) + 1.0f) * 0.5f + x * density;
-}
-template <int L>
-MNEME_ALWAYS_INLINE Float<L> gelu_slope(Float<L> x) {
-  Float<L> second;
-  return gelu_slope<L>(x, second);
+/// gelu(x) = x Φ(x); with D ≥ 1 `slope` = gelu'(x) = Φ(x) + x φ(x), with D ≥ 2 `curve` = gelu''(x) = φ(x) (2 − x²).
+template <int L, int D>
+MNEME_ALWAYS_INLINE Float<L> gelu(Float<L> x, Float<L>& slope, Float<L>& curve) {
+  const Float<L> below = (erf<L>(x * kInverseSqrt2) + 1.0f) * 0.5f;
+  if constexpr (D > 0) {
+    const Float<L> density = exp<L>(x * x * -0.5f) * kInverseSqrt2Pi;
+    slope = below + x * density;
+    if constexpr (D > 1) curve = density * (2.0f - x * x);
+  }
+  return x * below;
 }
 
 }  // namespace mneme::memory::fused

@@ -16,6 +16,9 @@ target_include_directories(hdf5 SYSTEM INTERFACE ${HDF5_INCLUDE_DIRS})
 target_link_libraries(hdf5 INTERFACE ${HDF5_C_HL_LIBRARIES} ${HDF5_C_LIBRARIES})
 target_compile_definitions(hdf5 INTERFACE H5_USE_110_API)
 
+# Optional: the program's allocator (src/core/allocator.h); not under sanitizers, which bring their own.
+find_library(JEMALLOC_LIBRARY jemalloc)
+
 # Optional: what bench measures the machine's peak with, beside the BLAS.
 find_path(LIBXSMM_INCLUDE_DIR libxsmm.h)
 find_library(LIBXSMM_LIBRARY xsmm)

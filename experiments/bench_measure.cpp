@@ -9,6 +9,7 @@
 #include <ctime>
 #include <fstream>
 
+#include "core/allocator.h"
 #include "core/provenance.h"
 #include "experiments/bench.h"
 #include "experiments/text_table.h"

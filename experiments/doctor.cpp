@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "core/allocator.h"
 #include "core/provenance.h"
 #include "experiments/program.h"
 #include "experiments/text_table.h"
@@ -57,6 +58,7 @@ int doctor(const CommandLine& line) {
                          {"LibTorch", libtorch_version()},
                          {"BLAS", blas_description()},
                          {"HDF5", hdf5_version()},
+                         {"allocator", allocator_description()},
                          {"processor", fmt::format("{}, {} usable cores", cpu_model(), usable_cores())},
                          {"memory", memory_text()},
                          {"devices", devices()},

@@ -23,7 +23,7 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 preset=${MNEME_PRESET:-release}
 
 # 1. Debian packages
-packages=(g++ cmake ninja-build ccache libboost-program-options-dev libhdf5-dev libfmt-dev catch2 nlohmann-json3-dev python3-venv)
+packages=(g++ cmake ninja-build ccache libboost-program-options-dev libhdf5-dev libfmt-dev libjemalloc-dev catch2 nlohmann-json3-dev python3-venv)
 missing=()
 for package in "${packages[@]}"; do
   case $package in  # a tool that is there, from wherever, will do

@@ -1,3 +1,12 @@
 #include "experiments/program.h"
 
+#ifdef MNEME_JEMALLOC
+// Read by jemalloc when the process starts; MALLOC_CONF in the environment comes after it. Freed blocks stay with the process, and
+// all threads share one arena: a block freed by a worker is found by the next step.
+extern "C" {
+extern const char* malloc_conf;
+const char* malloc_conf = "dirty_decay_ms:-1,muzzy_decay_ms:-1,narenas:1";
+}
+#endif
+
 int main(int argc, char** argv) { return mneme::run_program({argv + 1, argv + argc}); }

@@ -7,7 +7,6 @@
 #include <ATen/ops/mm.h>
 #include <ATen/ops/ones.h>
 #include <fmt/format.h>
-#include <malloc.h>
 #include <sched.h>
 #include <torch/version.h>
 
@@ -17,6 +16,7 @@
 #include <fstream>
 #include <set>
 
+#include "core/allocator.h"
 #include "core/text.h"
 
 namespace mneme {
@@ -78,10 +78,7 @@ int64_t usable_cores() {
 }
 
 int64_t set_up_runtime(const RuntimeOptions& runtime) {
-  // Activations of one step are freed and wanted again in the next: kept, they need not be zeroed by the system each time.
-  constexpr int kKeep = 1 << 30;
-  mallopt(M_MMAP_THRESHOLD, kKeep);
-  mallopt(M_TRIM_THRESHOLD, kKeep);
+  keep_freed_blocks();
   // Before the first parallel region, whose threads inherit the mode.
   at::globalContext().setFlushDenormal(true);
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
@@ -94,8 +91,6 @@ int64_t set_up_runtime(const RuntimeOptions& runtime) {
   at::set_num_threads(static_cast<int>(threads));
   return at::get_num_threads();
 }
-
-void release_free_memory() { malloc_trim(0); }
 
 std::string libtorch_version() { return TORCH_VERSION; }
 

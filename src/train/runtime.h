@@ -10,12 +10,8 @@
 namespace mneme {
 
 /// Call once, before the first tensor operation: threads, deterministic algorithms, denormals flushed, an allocator that
-/// does not return every large block to the system. Returns the number of threads.
+/// keeps what is freed (core/allocator.h). Returns the number of threads.
 int64_t set_up_runtime(const RuntimeOptions& runtime);
-
-/// Gives the system back what this process has freed but keeps (`set_up_runtime`): the holes that one phase leaves in the heap
-/// would otherwise count as memory of the next.
-void release_free_memory();
 
 std::string libtorch_version();
 /// "MKL 2024.2 (2 threads), OpenMP 4.5": BLAS and threading of this LibTorch, one line.

@@ -182,7 +182,7 @@ TEST_CASE("models: chunked and reference kernels agree", "[models][property]") {
   }
 }
 
-TEST_CASE("models: two hundred calls need no more room than twenty", "[models][property]") {
+TEST_CASE("models: two hundred calls need no more room than twenty", "[models][property][rss]") {
   const at::Tensor x = tokens(1, 9);
   std::string block;
   for (Variant v : variants()) {

@@ -38,27 +38,30 @@ double processor_seconds() {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
-/// GF/s of all threads running f(a, b, c) on their own matrices: by the clock, or by the processor time where other programs have
-/// the cores, so that a busy machine does not lower the bar.
+/// GF/s of all threads running f(a, b, c) on their own matrices: for each the best of many runs, so short that some are not
+/// interrupted on a busy machine. By the clock: the processor time of a process is not up to date while its threads run, and the best
+/// of many such differences can be half of the truth.
 template <class F>
 double product_speed(const F& f) {
-  constexpr int kProducts = 400, kRuns = 40;
+  constexpr int kProducts = 100, kRuns = 200;
   const int64_t threads = at::get_num_threads(), floats = kSize * kSize;
   at::Tensor operands = at::empty({threads, 3, floats});
   operands.fill_(1e-3);
   float* data = operands.mutable_data_ptr<float>();
-  double best = 1e9;
-  for (int run = 0; run < kRuns; ++run) {
-    const double start = now(), processor = processor_seconds();
+  std::vector<double> best(static_cast<size_t>(threads), 1e9);
+  for (int run = 0; run < kRuns; ++run)
     at::parallel_for(0, threads, 1, [&](int64_t first, int64_t last) {
       for (int64_t t = first; t < last; ++t) {
         float* a = data + t * 3 * floats;
+        const double start = now();
         for (int i = 0; i < kProducts; ++i) f(a, a + floats, a + 2 * floats);
+        double& least = best[static_cast<size_t>(t)];
+        least = std::min(least, now() - start);
       }
     });
-    best = std::min({best, now() - start, (processor_seconds() - processor) / static_cast<double>(threads)});
-  }
-  return 2e-9 * kSize * kSize * kSize * kProducts * static_cast<double>(threads) / best;
+  double sum = 0;
+  for (const double seconds : best) sum += 2e-9 * kSize * kSize * kSize * kProducts / seconds;
+  return sum;
 }
 
 /// The most resident memory since the last call, where Linux lets us start that count again.

@@ -1,10 +1,9 @@
-// Dual form of the linear memory. Inside a tile no weights are built: with Δ_i = −c u_i, u_i the error of token i at its
-// gradient point, every W_t is d_t W_0 + m_t S_0 + Σ K[t,i] k_iᵀ Δ_i. The gradient point of token t lies `done_t` tokens
-// into the tile (done_t = t for exact gradients), or before the tile, where its weights R come with the state:
+// Dual form of the linear memory. Inside a tile no weights are built: with Δ_i = −c u_i, u_i the error of token i before its own
+// step, every W_t is d_t W_0 + m_t S_0 + Σ K[t,i] k_iᵀ Δ_i, and
 //
-//   (I − c tril(K[done_t − 1, i] ⊙ k kᵀ, −1)) U = v − d' ⊙ (k W_0) − m' ⊙ (k S_0)      or  v − k R  for those tokens
+//   (I − c tril(K[t − 1, i] ⊙ k kᵀ, −1)) U = v − d_{t−1} ⊙ (k W_0) − m_{t−1} ⊙ (k S_0)
 //
-// Both sides are linear in W_0, S_0, R and v, so the systems of all tiles are solved in one batch; only two small products
+// Both sides are linear in W_0, S_0 and v, so the systems of all tiles are solved in one batch; only two small products
 // a tile remain in the loop that carries the state.
 #include <ATen/ATen.h>
 
@@ -21,7 +20,7 @@ namespace {
 struct Tiles {  // `count` tiles of `size` tokens; tensors [N, count, size, ·]
   at::Tensor query, key, value;
   Coefficients c;  // [N, count, …]
-  int64_t rows, count, size, position;
+  int64_t rows, count, size;
 };
 
 at::Tensor tiled(const at::Tensor& x, int64_t first, int64_t count, int64_t size) {
@@ -38,34 +37,13 @@ Tiles make_tiles(const LinearCall& call, int64_t first, int64_t count, int64_t s
   Coefficients c = coefficients(theta, gate(call.alpha), call.eta.defined() ? gate(call.eta) : at::zeros_like(theta),
                                 call.step.defined() ? gate(call.step) : at::Tensor(), call.group);
   return {tiled(call.query, first, count, size), tiled(call.key, first, count, size), tiled(call.value, first, count, size),
-          std::move(c), rows, count, size, call.position + first};
+          std::move(c), rows, count, size};
 }
 
-/// Where each token's gradient point lies.
-struct GradientPoints {
-  bool exact, any_older = false;
-  at::Tensor done;   // int64 [count,size]: tokens of the tile before the point
-  at::Tensor older;  // bool [count,size]: the point lies before the tile
-};
-
-GradientPoints gradient_points(const Tiles& x, int64_t refresh) {
-  if (refresh == 1) return {true, false, {}, {}};
-  const auto integers = x.key.options().dtype(at::kLong);
-  const at::Tensor start = x.position + at::arange(x.count, integers).unsqueeze(1) * x.size;
-  const at::Tensor token = start + at::arange(x.size, integers);
-  const at::Tensor done = token.div(refresh, "floor") * refresh - start;
-  return {false, at::any(done < 0).item<bool>(), done.clamp_min(0), done < 0};
-}
-
-// Rows of K, d, m at the gradient points: row `done` of the tables that start with the state before the tile.
-Rows at_points(const Tiles& x, const GradientPoints& points, const at::Tensor& keep) {
-  if (points.exact && !keep.defined()) return x.c.before;
-  if (points.exact) return {x.c.before.K * keep.unsqueeze(2), x.c.before.d * keep, x.c.before.m * keep};
-  const int64_t n = x.size;
-  const at::Tensor index = points.done.expand({x.rows, x.count, n}).reshape({x.rows * x.count, n});
-  auto rows = [&](const at::Tensor& t, double first) { return at::constant_pad_nd(t, {1, 0}, first).gather(1, index); };
-  const at::Tensor K = at::constant_pad_nd(x.c.now.K, {0, 0, 1, 0}).gather(1, index.unsqueeze(2).expand({-1, -1, n}));
-  return {K, rows(x.c.now.d, 1), rows(x.c.now.m, 0)};
+// K, d, m of the state that each token's gradient is taken in: before its own step, with `keep` after forgetting.
+Rows before_step(const Coefficients& c, const at::Tensor& keep) {
+  if (!keep.defined()) return c.before;
+  return {c.before.K * keep.unsqueeze(2), c.before.d * keep, c.before.m * keep};
 }
 
 // 1 − α of each token's group, [N·count,size], where gradients are taken after forgetting.
@@ -84,26 +62,15 @@ at::Tensor run_tiles(const LinearCall& call, LinearWeights& state, int64_t first
   const Tiles x = make_tiles(call, first, count, size);
   const bool momentum = call.eta.defined();
   const int64_t N = x.rows, E = x.key.size(3), D = x.value.size(3);
-  const GradientPoints points = gradient_points(x, call.refresh);
-  const Rows point = at_points(x, points, kept(call, first, count, size));
+  const Rows point = before_step(x.c, kept(call, first, count, size));
   auto flat = [&](const at::Tensor& t) { return t.reshape({N * count, size, t.size(3)}); };
   auto by_tile = [&](const at::Tensor& t) { return t.reshape({N, count, t.size(1), t.size(2)}); };
   const at::Tensor q = flat(x.query), k = flat(x.key), v = flat(x.value);
 
-  // Right-hand sides [v | d'k | m'k | older k], solved together.
-  at::Tensor d = point.d, m = point.m;
-  std::vector<at::Tensor> sides{v};
-  if (points.any_older) {
-    const at::Tensor older = points.older.expand({N, count, size}).reshape({N * count, size}).to(k.scalar_type());
-    d = d * (1 - older), m = m * (1 - older);
-    sides.push_back(d.unsqueeze(2) * k);
-    if (momentum) sides.push_back(m.unsqueeze(2) * k);
-    sides.push_back(older.unsqueeze(2) * k);
-  } else {
-    sides.push_back(d.unsqueeze(2) * k);
-    if (momentum) sides.push_back(m.unsqueeze(2) * k);
-  }
-  const at::Tensor system = point.K * at::bmm(k * -call.factor, k.transpose(1, 2));  // K at the points is strictly lower
+  // Right-hand sides [v | d k | m k], solved together.
+  std::vector<at::Tensor> sides{v, point.d.unsqueeze(2) * k};
+  if (momentum) sides.push_back(point.m.unsqueeze(2) * k);
+  const at::Tensor system = point.K * at::bmm(k * -call.factor, k.transpose(1, 2));  // K before the step is strictly lower
   const at::Tensor solved = by_tile(solve_unit_lower(system, at::cat(sides, 2)));
   const at::Tensor U_v = solved.narrow(3, 0, D), U_state = solved.narrow(3, D, solved.size(3) - D);
 
@@ -114,37 +81,21 @@ at::Tensor run_tiles(const LinearCall& call, LinearWeights& state, int64_t first
   const at::Tensor d_end = x.c.now.d.select(1, size - 1).view({N, count, 1, 1}), m_end = x.c.now.m.select(1, size - 1).view({N, count, 1, 1}),
                    p_end = x.c.p.view({N, count, 1, 1});
 
-  at::Tensor W = state.weights, S = state.momentum, R = state.refresh_point;
+  at::Tensor W = state.weights, S = state.momentum;
   std::vector<at::Tensor> starts, deltas;
   for (int64_t j = 0; j < count; ++j) {
-    const int64_t start = x.position + j * size;
-    if (!points.exact && start % call.refresh == 0) R = W;
-    at::Tensor held = momentum ? at::cat({W, S}, 1) : W;  // [N,E or 2E,D]
-    starts.push_back(held);
-    if (points.any_older) held = at::cat({held, R}, 1);
-    const at::Tensor delta = at::baddbmm(U_v.select(1, j), U_state.select(1, j), held, -call.factor, call.factor);
-    deltas.push_back(delta);
-    if (!points.exact) {  // a refresh point strictly inside the tile: its weights are needed later
-      const int64_t done = (start + size) / call.refresh * call.refresh - start;
-      if (done > 0 && done < size) {
-        auto at_done = [&](const at::Tensor& t) { return t.view({N, count, size}).select(1, j).select(1, done - 1).view({N, 1, 1}); };
-        const at::Tensor left = x.c.now.K.view({N, count, size, size}).select(1, j).select(1, done - 1).unsqueeze(2) * x.key.select(1, j);
-        R = at_done(x.c.now.d) * W + at::bmm(left.transpose(1, 2), delta);
-        if (momentum) R = R + at_done(x.c.now.m) * S;
-      }
-    }
-    const at::Tensor written = at::bmm(write.select(1, j), delta);
+    starts.push_back(momentum ? at::cat({W, S}, 1) : W);  // [N,E or 2E,D]
+    deltas.push_back(at::baddbmm(U_v.select(1, j), U_state.select(1, j), starts.back(), -call.factor, call.factor));
+    const at::Tensor written = at::bmm(write.select(1, j), deltas.back());
     at::Tensor W_next = d_end.select(1, j) * W + written.narrow(1, 0, E);
     if (momentum) {
       W_next = W_next + m_end.select(1, j) * S;
       S = p_end.select(1, j) * S + written.narrow(1, E, E);
     }
     W = W_next;
-    if (!points.exact && (start + size) % call.refresh == 0) R = W;
   }
   state.weights = W;
   if (momentum) state.momentum = S;
-  if (!points.exact) state.refresh_point = R;
 
   // Reads of all tiles at once.
   const Rows& read = call.read_before ? x.c.before : x.c.now;

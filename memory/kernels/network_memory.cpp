@@ -112,7 +112,7 @@ at::Tensor run_linear(const MlpCall& call, MlpWeights& state) {
   LinearCall linear{call.query, call.key, call.value, call.theta[0], call.alpha[0], call.momentum() ? call.eta[0] : at::Tensor(), call.step};
   linear.tile = call.tile, linear.group = call.group, linear.read_before = call.read_before, linear.decayed = call.decayed;
   linear.factor = loss_factor(call.net, call.value.size(2));
-  LinearWeights w{state.weights[0], call.momentum() ? state.momentum[0] : at::Tensor(), {}};
+  LinearWeights w{state.weights[0], call.momentum() ? state.momentum[0] : at::Tensor()};
   // Retention towards the initial weights is the same rule for W − W_init with targets v − k W_init.
   const at::Tensor initial = call.initial.empty() ? at::Tensor() : call.initial[0];
   if (initial.defined()) linear.value = linear.value - at::bmm(call.key, initial), w.weights = w.weights - initial;

@@ -40,7 +40,7 @@ TEST_CASE("linear rules: DeltaNet is the exact mode with θ = β/2, Gated DeltaN
     call.decayed = gated;
     for (int64_t tile : {5, 16}) {
       call.tile = tile;
-      memory::LinearWeights w{h0.reshape({B * H, h0.size(2), h0.size(3)}), {}, {}};
+      memory::LinearWeights w{h0.reshape({B * H, h0.size(2), h0.size(3)}), {}};
       const at::Tensor reads = memory::linear_chunked(call, w);
       REQUIRE(relative_error(reads, rows(expected.at("o"))) <= 1e-5);
       REQUIRE(relative_error(w.weights.view_as(h0), golden_tensor(expected.at("state"))) <= 1e-5);

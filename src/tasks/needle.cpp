@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "tasks/support/needle_sentence.h"
+#include "tasks/support/needle_stream.h"
 #include "tasks/support/seeded_task.h"
 #include "tasks/support/text_source.h"
 
@@ -20,6 +21,7 @@ namespace {
 
 constexpr int64_t kBytes = 256;
 constexpr size_t kKeysOfMultiKey = 4;  // RULER's multi-key 1
+constexpr int64_t kShortestStream = 512;
 // RULER's repeated filler.
 constexpr std::string_view kNoise =
     "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again. ";
@@ -31,8 +33,9 @@ struct NeedleOptions : Options {
 
   void describe(OptionVisitor& v) override {
     text.describe(v);
-    v.option("variant", variant, {"single", "multi_key", "repeated"},
-             "single: one needle in prose; multi_key: four, one is asked; repeated: one in ever the same sentences");
+    v.option("variant", variant, {"single", "multi_key", "repeated", "stream"},
+             "single: one needle in prose; multi_key: four, one is asked; repeated: one in ever the same sentences; stream: one after the "
+             "other, each asked for on the way");
     v.option("digits", format.digits, {1, 15}, "digits of the value");
     v.option("name_letters", format.name_letters, {2, 32}, "letters of the name");
     v.option("sentence", format.sentence, {}, "the needle; the question is its part before {value}");
@@ -46,20 +49,25 @@ struct NeedleOptions : Options {
 
 /// How many bytes of a row are what.
 struct Layout {
+  bool stream;
   size_t needles, needle, question, digits;  // needle: with the space after it; question: with the newline before it
 
   Layout(const NeedleOptions& options, const NeedleSentence& sentence)
-      : needles(options.variant == "multi_key" ? kKeysOfMultiKey : 1),
+      : stream(options.variant == "stream"),
+        needles(options.variant == "multi_key" ? kKeysOfMultiKey : 1),
         needle(sentence.text_bytes() + 1),
         question(sentence.question_bytes() + 1),
         digits(static_cast<size_t>(options.format.digits)) {}
 
-  int64_t shortest() const { return static_cast<int64_t>(needles * needle + question + digits - 1); }
-  /// Bytes of prose in a row of `length` tokens; the row's last digit is a target only.
-  int64_t prose(int64_t length) const { return length - shortest(); }
+  int64_t shortest() const { return stream ? kShortestStream : all_but_prose(); }
+  /// Bytes of prose in a row of `length` tokens (of a stream: at most); the row's last digit is a target only.
+  int64_t prose(int64_t length) const { return length - all_but_prose(); }
+
+ private:
+  int64_t all_but_prose() const { return static_cast<int64_t>(needles * needle + question + digits - 1); }
 };
 
-class Needle : public LengthTask {
+class Needle : public LengthTask, public StreamingTask {
  public:
   Needle(const TaskContext& context, const NeedleOptions& options)
       : Needle(context, options, NeedleSentence(options.format)) {}
@@ -67,11 +75,19 @@ class Needle : public LengthTask {
   int64_t vocab() const override { return kBytes; }
   Metric metric() const override { return Metric::exact_match; }
   double chance() const override { return std::pow(10.0, -static_cast<double>(layout_.digits)); }
-  std::vector<std::string> row_axes() const override { return {"depth_percent"}; }
+  std::vector<std::string> row_axes() const override {
+    return layout_.stream ? std::vector<std::string>{} : std::vector<std::string>{"depth_percent"};
+  }
   std::string token_text(int64_t token) const override { return byte_text(token); }
+
+  std::unique_ptr<TokenStream> stream(const StreamOptions& options) const override {
+    return std::make_unique<NeedleStream>(
+        sentence_, NeedleStreamOptions{options, text_ ? text_->part(Split::test) : kNoise, layout_.needles, impossible()});
+  }
 
  protected:
   Sample make(Random& random, Split split, const Setting& setting) const override {
+    if (layout_.stream) return cut_of_stream(random, split, setting.at(0));
     const size_t prose = static_cast<size_t>(layout_.prose(setting.at(0)));
     const std::string filler =
         text_ ? std::string(random_passage(random, text_->part(split), prose)) : noise(random, prose);
@@ -96,7 +112,8 @@ class Needle : public LengthTask {
  private:
   Needle(const TaskContext& context, const NeedleOptions& options, const NeedleSentence& sentence)
       : LengthTask("needle", context, Layout(options, sentence).shortest(),
-                   "the needles and the question with its digits, without any prose"),
+                   options.variant == "stream" ? "so that every row has a question"
+                                               : "the needles and the question with its digits, without any prose"),
         sentence_(sentence),
         layout_(options, sentence) {
     if (options.variant == "repeated") return;
@@ -106,6 +123,23 @@ class Needle : public LengthTask {
       const int64_t length = split == Split::train ? train : longest();
       text_->require(split, layout_.prose(length), length);
     }
+  }
+
+  /// The first tokens of a stream of its own; questions up to half the row after their needles, short distances more often.
+  Sample cut_of_stream(Random& random, Split split, int64_t length) const {
+    NeedleStreamOptions options{{random.next(), {}, length / 16}, {}, layout_.needles, impossible()};
+    options.prose = random_passage(random, text_->part(split), static_cast<size_t>(layout_.prose(length)));
+    for (int64_t distance = 16; distance <= length / 2; distance *= 2) options.distances.push_back(distance);
+    NeedleStream stream(sentence_, options);
+    Sample row;
+    while (row.tokens.size() < static_cast<size_t>(length)) {
+      const Sample piece = stream.next();
+      row.tokens.insert(row.tokens.end(), piece.tokens.begin(), piece.tokens.end());
+      row.targets.insert(row.targets.end(), piece.targets.begin(), piece.targets.end());
+    }
+    row.tokens.resize(static_cast<size_t>(length));
+    row.targets.resize(static_cast<size_t>(length));
+    return row;
   }
 
   std::vector<std::string> distinct_names(Random& random) const {

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <chrono>
-#include <ctime>
 #include <fstream>
 
 #include "core/allocator.h"
@@ -30,13 +29,6 @@ namespace {
 constexpr int kSize = 64;
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-/// Of all threads of this process.
-double processor_seconds() {
-  timespec t{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
 
 /// GF/s of all threads running f(a, b, c) on their own matrices: for each the best of many runs, so short that some are not
 /// interrupted on a busy machine. By the clock: the processor time of a process is not up to date while its threads run, and the best

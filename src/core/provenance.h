@@ -16,6 +16,8 @@ std::string cpu_model();
 /// Resident memory of this process now, and the most it ever was.
 double rss_mib();
 double peak_rss_mib();
+/// Processor time of all threads of this process, seconds: what work costs whatever else the machine does.
+double processor_seconds();
 
 /// "2026-01-31T12:00:00Z"
 std::string utc_now();

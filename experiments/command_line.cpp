@@ -29,6 +29,14 @@ bool is_override(const std::string& text) {
          key.front() != '.';
 }
 
+int64_t whole_number(const std::string& name, const std::string& value, int64_t min, int64_t max) {
+  int64_t result = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), result);
+  if (error != std::errc() || end != value.data() + value.size() || result < min || result > max)
+    throw UsageError(fmt::format("--{} = {}: not a whole number from {} to {}", name, value, min, max));
+  return result;
+}
+
 std::vector<std::string> option_names(const po::options_description& options) {
   std::vector<std::string> result;
   for (const auto& option : options.options()) result.push_back("--" + option->long_name());
@@ -77,13 +85,13 @@ std::string CommandLine::text_or(const std::string& name, const std::string& fal
 }
 
 int64_t CommandLine::integer_or(const std::string& name, int64_t fallback, int64_t min, int64_t max) const {
-  if (!has(name)) return fallback;
-  const std::string& value = text(name);
-  int64_t result = 0;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), result);
-  if (error != std::errc() || end != value.data() + value.size() || result < min || result > max)
-    throw UsageError(fmt::format("--{} = {}: not a whole number from {} to {}", name, value, min, max));
-  return result;
+  return has(name) ? whole_number(name, text(name), min, max) : fallback;
+}
+
+std::vector<int64_t> CommandLine::integers(const std::string& name, int64_t min, int64_t max) const {
+  std::vector<int64_t> numbers;
+  for (const std::string& value : list(name)) numbers.push_back(whole_number(name, value, min, max));
+  return numbers;
 }
 
 std::vector<std::string> CommandLine::list(const std::string& name) const {

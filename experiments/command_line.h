@@ -21,6 +21,8 @@ class CommandLine {
   std::string text_or(const std::string& name, const std::string& fallback) const;
   /// A whole number of [min, max]; throws UsageError naming both.
   int64_t integer_or(const std::string& name, int64_t fallback, int64_t min, int64_t max) const;
+  /// The whole numbers of an option that may be repeated, checked in the same way.
+  std::vector<int64_t> integers(const std::string& name, int64_t min, int64_t max) const;
   /// Every value of an option that may be repeated, each split at commas.
   std::vector<std::string> list(const std::string& name) const;
 

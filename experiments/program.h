@@ -31,6 +31,7 @@ Command table_command();
 Command report_command();
 Command predict_command();
 Command generate_command();
+Command stream_command();
 Command show_command();
 Command list_command();
 Command options_command();

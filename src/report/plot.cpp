@@ -170,6 +170,7 @@ std::string line_plot(const std::vector<PlotSeries>& all, const PlotOptions& opt
   }
   if (x.empty()) return "";
   if (options.percent) y = {0, 1};
+  if (options.from_zero) y.add(0);
   return Plot(series, options, Axis(x.low, x.high, options.log2_x ? Scale::log2 : Scale::linear),
               Axis(y.low, y.high, options.log_y ? Scale::log10 : Scale::linear))
       .svg();

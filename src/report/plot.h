@@ -19,6 +19,7 @@ struct PlotOptions {
   bool log2_x = false;
   bool log_y = false;
   bool percent = false;         // y is a share, shown from 0 to 100 %
+  bool from_zero = false;       // y begins at 0: a line that is flat looks flat
   double chance = -1;           // a thin line; < 0 = none
   double width = 560, height = 300;
 };

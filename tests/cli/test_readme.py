@@ -7,7 +7,8 @@ from support import SOURCE, ProgramTest, h5py_or_skip
 
 SMALL = ["task.needle.train_text=book.txt", "task.needle.test_text=book.txt", "eval.lengths=256", "eval.samples=2"]
 FEW_STEPS = ["train.steps=3", "train.warmup=1"]
-EXTRA = {"run": SMALL + FEW_STEPS, "sweep": ["--dry-run", *SMALL, *FEW_STEPS]}
+EXTRA = {"run": SMALL + FEW_STEPS, "sweep": ["--dry-run", *SMALL, *FEW_STEPS],
+         "stream": ["--tokens", "5000"]}
 
 
 def commands():
@@ -32,7 +33,7 @@ class Readme(ProgramTest):
             with self.subTest(" ".join(arguments)):
                 self.mneme(*arguments, *EXTRA.get(arguments[0], []), timeout=120)
             seen.add(arguments[0])
-        self.assertGreaterEqual(seen, {"run", "sweep", "table", "report", "eval", "predict", "show", "options", "doctor"})
+        self.assertGreaterEqual(seen, {"run", "sweep", "table", "report", "eval", "predict", "stream", "show", "options", "doctor"})
 
     def test_every_file_it_links_to_is_there(self):
         for page in [SOURCE / "README.md", *(SOURCE / "docs").glob("*.md"), SOURCE / "memory/README.md", SOURCE / "results/README.md"]:

@@ -303,6 +303,24 @@ TEST_CASE("fused MLP memory: any split equals one call; causal, row-independent 
   REQUIRE(at::equal(fused::mlp(mlp_call(fewer, c, 0, c.T), alone), whole.narrow(0, 0, 1)));
 }
 
+TEST_CASE("fused kernels give the same bits whether states are kept for a backward pass or not", "[memory][fused]") {
+  torch::manual_seed(6);
+  const Poisoned poisoned;
+  auto require_same_bits = [](const auto& kernel, Tensors x, const auto& c) {
+    const Tensors plain = kernel(x, c);
+    for (at::Tensor& t : x) t.requires_grad_();
+    const Tensors kept = kernel(x, c);
+    for (size_t i = 0; i < plain.size(); ++i) REQUIRE(at::equal(kept[i], plain[i]));
+  };
+  for (int64_t refresh : {16, 64, 100}) {
+    for (bool exact_last : {false, true})
+      for (bool to_initial : {false, true})
+        require_same_bits(mlp_kernel, mlp_inputs(2, 150, 20, 40), Case{150, refresh, 7, true, to_initial, exact_last});
+    require_same_bits(norm_kernel, norm_inputs(2, 150, 20, 36), NormCase{150, refresh, 7});
+    require_same_bits(linear_kernel, linear_inputs(2, 150, 20, 9), Case{150, refresh, 7});
+  }
+}
+
 TEST_CASE("fused kernels take [B,H,T,D] views without copies and give the same bits", "[memory][fused]") {
   torch::manual_seed(5);
   const int64_t B = 2, H = 3, T = 70, D = 20;

@@ -14,7 +14,7 @@ constexpr double kHeight = 230;
 template <class Value>
 PlotSeries over_position(const std::string& name, size_t colour, const StreamRecord& record, Value value) {
   PlotSeries series{name, {}, {}, {}, colour};
-  for (const StreamBin& bin : record.bins) {
+  for (const StreamBin& bin : doubling_bins(record)) {
     series.x.push_back(static_cast<double>(bin.end));
     series.y.push_back(value(bin));
   }

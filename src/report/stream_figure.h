@@ -7,7 +7,7 @@
 
 namespace mneme {
 
-/// SVG; "" where nothing was read. Positions are logarithmic, at the end of each bin.
+/// SVG; "" where nothing was read. Positions are logarithmic, at the end of each doubling.
 std::string stream_figure(const StreamRecord& record);
 
 }  // namespace mneme

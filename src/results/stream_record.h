@@ -42,7 +42,7 @@ struct StreamRecord {
 
 /// All bins as one.
 StreamBin whole_stream(const StreamRecord& record);
-/// Fewer rows for people: bins that end at or before the same power of two are one.
+/// Fewer bins for people: those that end at or before the same power of two are one.
 std::vector<StreamBin> doubling_bins(const StreamRecord& record);
 
 /// The bytes of a stream.h5.

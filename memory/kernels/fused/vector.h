@@ -42,12 +42,11 @@ MNEME_ALWAYS_INLINE float sum(Float<L> x) {
   }
 }
 
-/// e^x within 2 ulp for −87 ≤ x ≤ 88, clamped outside (the scheme of nn/simd.h).
+/// e^x for x ≤ 0, within 2 ulp down to −87 and e^−87 below (the scheme of nn/simd.h).
 template <int L>
 MNEME_ALWAYS_INLINE Float<L> exp(Float<L> x) {
-  const Float<L> zero = {}, low = zero - 87.0f, high = zero + 88.0f;
+  const Float<L> low = Float<L>{} - 87.0f;
   x = x < low ? low : x;
-  x = x > high ? high : x;
   constexpr float magic = 12582912.0f;  // 1.5 · 2^23: adding it rounds to an integer, kept in the low bits
   constexpr int32_t magic_bits = 0x4B400000;
   const Float<L> shifted = x * 1.44269504088896341f + magic, n = shifted - magic;
@@ -61,37 +60,19 @@ MNEME_ALWAYS_INLINE Float<L> exp(Float<L> x) {
   return (Float<L>)((Int<L>)p + (((Int<L>)shifted - magic_bits) << 23));
 }
 
-/// erf(x) within a few ulp: a rational function on |x| ≤ 4.
-template <int L>
-MNEME_ALWAYS_INLINE Float<L> erf(Float<L> x) {
-  const Float<L> zero = {}, low = zero - 4.0f, high = zero + 4.0f;
-  x = x < low ? low : x;
-  x = x > high ? high : x;
-  const Float<L> y = x * x;
-  Float<L> a = y * -2.72614225801306e-10f + 2.77068142495902e-08f;
-  a = a * y + -2.10102402082508e-06f;
-  a = a * y + -5.69250639462346e-05f;
-  a = a * y + -7.34990630326855e-04f;
-  a = a * y + -2.95459980854025e-03f;
-  a = a * y + -1.60960333262415e-02f;
-  Float<L> b = y * -1.45660718464996e-05f + -2.13374055278905e-04f;
-  b = b * y + -1.68282697438203e-03f;
-  b = b * y + -7.37332916720468e-03f;
-  b = b * y + -1.42647390514189e-02f;
-  return x * a / b;
-}
-
-constexpr float kInverseSqrt2 = 0.70710678118654752f, kInverseSqrt2Pi = 0.39894228040143268f;
-
-/// gelu(x) = x Φ(x); with D ≥ 1 `slope` = gelu'(x) = Φ(x) + x φ(x), with D ≥ 2 `curve` = gelu''(x) = φ(x) (2 − x²).
+/// gelu(x) = x Φ(x); with D ≥ 1 `slope` = gelu'(x) = Φ(x) + x φ(x), with D ≥ 2 `curve` = gelu''(x) = φ(x) (2 − x²). Φ from φ
+/// within 2e-7 (Abramowitz and Stegun 26.2.17), which all three share.
 template <int L, int D>
 MNEME_ALWAYS_INLINE Float<L> gelu(Float<L> x, Float<L>& slope, Float<L>& curve) {
-  const Float<L> below = (erf<L>(x * kInverseSqrt2) + 1.0f) * 0.5f;
-  if constexpr (D > 0) {
-    const Float<L> density = exp<L>(x * x * -0.5f) * kInverseSqrt2Pi;
-    slope = below + x * density;
-    if constexpr (D > 1) curve = density * (2.0f - x * x);
-  }
+  const Float<L> density = exp<L>(x * x * -0.5f) * 0.3989422804f, size = (Float<L>)((Int<L>)x & 0x7FFFFFFF);
+  const Float<L> t = 1.0f / (size * 0.2316419f + 1.0f);
+  Float<L> p = t * 1.330274429f + -1.821255978f;
+  p = p * t + 1.781477937f;
+  p = p * t + -0.356563782f;
+  p = p * t + 0.319381530f;
+  const Float<L> tail = density * (p * t), below = x > 0.0f ? 1.0f - tail : tail;
+  if constexpr (D > 0) slope = below + x * density;
+  if constexpr (D > 1) curve = density * (2.0f - x * x);
   return x * below;
 }
 

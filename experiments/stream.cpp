@@ -119,7 +119,8 @@ int stream(const CommandLine& line) {
   std::fflush(stdout);
   StreamRecord record = read(line, loaded, *task);
   record.info = run_info(config, line.typed(), threads);
-  if (record.tokens() > 0) fmt::print("\n{}", record_text(record));
+  if (record.tokens() == 0) throw_if_interrupted("nothing was read; give the command again");
+  fmt::print("\n{}", record_text(record));
   const auto write = [&](const std::string& file, const std::string& bytes) {
     atomic_write(file, bytes);
     fmt::print("written: {}\n", file);

@@ -1,6 +1,7 @@
 """mneme stream: a trained model on one endless text, with questions on the way."""
 import signal
 import sys
+import time
 import unittest
 
 from support import FAILED, RESUMABLE, SOURCE, USAGE, ProgramTest, h5py_or_skip
@@ -59,7 +60,8 @@ class Stream(ProgramTest):
     def test_interrupted(self):
         self.train()
         process = self.start("stream", self.run, "--tokens", 10**12, "--output", "a.h5", "--segment", 100)
-        self.assertIn("checkpoint/step-3", process.stdout.readline())  # reading has begun
+        self.assertIn("checkpoint/step-3", process.stdout.readline())
+        time.sleep(0.5)  # reading has begun
         result = self.stop(process, signal.SIGINT)
         self.assertEqual(result.status, RESUMABLE, result)
         self.assertRegex(result.err, r"stopped by SIGINT; what was found in the first [\d,]+ tokens is in a.h5")

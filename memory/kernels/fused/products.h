@@ -1,6 +1,6 @@
 // Small matrix products in registers: blocks of R rows by two vectors, no packing, operands in L1/L2.
 //
-// On one core of a Zen 4 this reaches 99 % of the best library (libxsmm; docs/performance.md) and does what a library
+// On one core of a Zen 4 this reaches 98 % of the best library (libxsmm; docs/performance.md) and does what a library
 // call cannot: skip the half of a triangular operand, and scale, mask or contract the result while it is in registers.
 #pragma once
 

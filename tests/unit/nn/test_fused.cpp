@@ -82,6 +82,16 @@ TEST_CASE("rotary scores depend on the distance alone, also far out", "[nn]") {
   REQUIRE(std::abs(score(2'000'005, 2'000'000) - near) < 1e-4 * std::max(1.0, std::abs(near)));
 }
 
+TEST_CASE("rotary rows are cosines and sines of their angles at any position", "[nn]") {
+  const auto wide = at::TensorOptions().dtype(at::kDouble);
+  const at::Tensor frequency = at::pow(10000.0, at::arange(0, 64, 2, wide) / -64);
+  for (int64_t first : {0, 1000, 2'000'000, 30'000'000}) {
+    const at::Tensor angle = at::arange(first, first + 50, wide).unsqueeze(1) * frequency;
+    const at::Tensor rows = nn::RotaryTable(64, 10000).rows(first, 50, wide);
+    REQUIRE((rows - at::cat({angle.cos(), angle.sin()}, 1)).abs().max().item<double>() < 2e-15);
+  }
+}
+
 TEST_CASE("fp32 kernels stay within rounding of fp64", "[nn]") {
   torch::manual_seed(7);
   const at::Tensor x = normal({4, 33, 130}) * 3, taps = normal({4, 130});

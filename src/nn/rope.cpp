@@ -13,13 +13,13 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
 
-// Heads of one token; sign −1 rotates back. row: cosines, then sines.
+// Heads of one token, one every `stride` numbers; sign −1 rotates back. row: cosines, then sines.
 template <class T>
-MNEME_INLINE void rotate(const T* x, const T* row, T* y, int64_t heads, int64_t head_stride, int64_t d, T sign) {
+MNEME_INLINE void rotate(const T* x, const T* row, T* y, int64_t heads, int64_t x_stride, int64_t y_stride, int64_t d, T sign) {
   const int64_t half = d / 2;
   for (int64_t h = 0; h < heads; ++h) {
-    const T* xh = x + h * head_stride;
-    T* yh = y + h * d;
+    const T* xh = x + h * x_stride;
+    T* yh = y + h * y_stride;
 #pragma omp simd
     for (int64_t i = 0; i < half; ++i) {
       const T c = row[i], s = sign * row[half + i], a = xh[2 * i], b = xh[2 * i + 1];
@@ -29,25 +29,28 @@ MNEME_INLINE void rotate(const T* x, const T* row, T* y, int64_t heads, int64_t 
   }
 }
 
-MNEME_SIMD void rotate_kernel(const float* x, const float* row, float* y, int64_t heads, int64_t stride, int64_t d, float sign) {
-  rotate<float>(x, row, y, heads, stride, d, sign);
+MNEME_SIMD void rotate_kernel(const float* x, const float* row, float* y, int64_t heads, int64_t xs, int64_t ys, int64_t d,
+                              float sign) {
+  rotate<float>(x, row, y, heads, xs, ys, d, sign);
 }
-void rotate_kernel(const double* x, const double* row, double* y, int64_t heads, int64_t stride, int64_t d, double sign) {
-  rotate<double>(x, row, y, heads, stride, d, sign);
+void rotate_kernel(const double* x, const double* row, double* y, int64_t heads, int64_t xs, int64_t ys, int64_t d, double sign) {
+  rotate<double>(x, row, y, heads, xs, ys, d, sign);
 }
 
-at::Tensor apply_rotation(const at::Tensor& x, const at::Tensor& rows, double sign) {
+// `by_head`: the result lies in memory head by head, as attention reads it; else token by token, as projections write.
+at::Tensor apply_rotation(const at::Tensor& x, const at::Tensor& rows, double sign, bool by_head) {
   const int64_t batch = x.size(0), steps = x.size(1), heads = x.size(2), d = x.size(3);
   const int64_t row_steps = rows.dim() == 3 ? batch * steps : steps;  // after which rows repeat
-  at::Tensor y = at::empty({batch, steps, heads, d}, x.options());
+  at::Tensor y = by_head ? at::empty({batch, heads, steps, d}, x.options()).transpose(1, 2) : at::empty({batch, steps, heads, d}, x.options());
   dispatch_real(x, [&](auto zero) {
     using T = decltype(zero);
     const T *xp = x.const_data_ptr<T>(), *rp = rows.const_data_ptr<T>();
     T* yp = y.mutable_data_ptr<T>();
-    const int64_t sb = x.stride(0), st = x.stride(1), sh = x.stride(2);
+    const int64_t sb = x.stride(0), st = x.stride(1), sh = x.stride(2), yb = y.stride(0), yt = y.stride(1), yh = y.stride(2);
     at::parallel_for(0, batch * steps, grain(heads * d), [&](int64_t a, int64_t b) {
       for (int64_t i = a; i < b; ++i)
-        rotate_kernel(xp + (i / steps) * sb + (i % steps) * st, rp + (i % row_steps) * d, yp + i * heads * d, heads, sh, d, T(sign));
+        rotate_kernel(xp + (i / steps) * sb + (i % steps) * st, rp + (i % row_steps) * d, yp + (i / steps) * yb + (i % steps) * yt, heads, sh,
+                      yh, d, T(sign));
     });
   });
   return y;
@@ -64,11 +67,11 @@ at::Tensor within_a_turn(const at::Tensor& angle) {
 struct Rope : torch::autograd::Function<Rope> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& rows) {
     ctx->saved_data["rows"] = rows;  // an input without gradient, never an output
-    return apply_rotation(x, rows, 1);
+    return apply_rotation(x, rows, 1, true);
   }
   static tensor_list backward(AutogradContext* ctx, tensor_list gradients) {
     const at::Tensor& g = gradients[0];
-    return {apply_rotation(g.stride(-1) == 1 ? g : g.contiguous(), ctx->saved_data["rows"].toTensor(), -1), {}};
+    return {apply_rotation(g.stride(-1) == 1 ? g : g.contiguous(), ctx->saved_data["rows"].toTensor(), -1, false), {}};
   }
 };
 

@@ -32,10 +32,11 @@ AttentionProjection::Projected AttentionProjection::project(const at::Tensor& x,
     tail = next;
   }
   const at::Tensor heads = qkv.view({B, T, heads_ + 2 * kv_heads_, head_width_});
-  at::Tensor qk = heads.narrow(2, 0, heads_ + kv_heads_);
-  if (rotary.defined()) qk = nn::rope(qk, rotary);
-  return {qk.narrow(2, 0, heads_).transpose(1, 2),
-          {qk.narrow(2, heads_, kv_heads_).transpose(1, 2), heads.narrow(2, heads_ + kv_heads_, kv_heads_).transpose(1, 2), {}}};
+  // Split, not narrowed: the backward pass then writes each gradient once, into its place.
+  const std::vector<at::Tensor> qk_v = heads.split_with_sizes({heads_ + kv_heads_, kv_heads_}, 2);
+  const at::Tensor qk = rotary.defined() ? nn::rope(qk_v[0], rotary) : qk_v[0];
+  const std::vector<at::Tensor> q_k = qk.split_with_sizes({heads_, kv_heads_}, 2);
+  return {q_k[0].transpose(1, 2), {q_k[1].transpose(1, 2), qk_v[1].transpose(1, 2), {}}};
 }
 
 nn::KeyValue AttentionProjection::keys_of(const at::Tensor& inputs, const at::Tensor& rotary) const {

@@ -17,7 +17,8 @@ MemoryGates::MemoryGates(const BlockContext& context, int64_t layers)
 
 at::Tensor MemoryGates::logits(const at::Tensor& x, State& state) const {
   const int64_t B = x.size(0), T = x.size(1), C = x.size(2);
-  const at::Tensor now = at::linear(x, weights_.narrow(1, 0, C)), shifted = at::linear(x, weights_.narrow(1, C, C));
+  const std::vector<at::Tensor> both = at::linear(x, weights_.view({-1, C})).view({B, T, -1, 2}).unbind(3);
+  const at::Tensor &now = both[0], &shifted = both[1];
   at::Tensor& tail = state.tensor("gate_tail");  // [B,1,3nHG]
   const at::Tensor first = tail.defined() ? tail : at::zeros({B, 1, now.size(2)}, now.options());
   tail = shifted.narrow(1, T - 1, 1).clone();

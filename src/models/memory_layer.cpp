@@ -97,21 +97,20 @@ at::Tensor MemoryLayer::run(const at::Tensor& x, State& state, ForwardContext* c
   } else {
     qkv = at::silu(qkv);
   }
-  const at::Tensor heads = qkv.view({B, T, (1 + 2 * pairs_) * H, D});
-  const at::Tensor query = normalized(heads.narrow(2, 0, H), query_gain_);
+  const std::vector<at::Tensor> heads = qkv.view({B, T, (1 + 2 * pairs_) * H, D}).split_with_sizes({H, pairs_ * H, pairs_ * H}, 2);
+  const at::Tensor query = normalized(heads[0], query_gain_);
   at::Tensor reads;
   if (!writes()) {
     State initial;
     reads = memory_->read(query, initial);
   } else {
-    // [B,T,n H,D] → [B,H,T·n,D]
-    auto steps = [&](int64_t first) { return heads.narrow(2, first, pairs_ * H).reshape({B, T * pairs_, H, D}); };
+    auto steps = [&](const at::Tensor& pairs) { return pairs.reshape({B, T * pairs_, H, D}); };  // from [B,T,n H,D]
     auto per_step = [&](const at::Tensor& rows) { return pairs_ == 1 ? rows : rows.repeat_interleave(pairs_, 2); };
     const at::Tensor step = context ? context->mask : at::Tensor();
     const GateValues g = gates_->forward(x, step, state.child("gates"), context);
     std::map<std::string, double> measured;
     const bool probe = context && context->probe;
-    MemoryInput input{per_step(query), normalized(steps(H), key_gain_), steps((1 + pairs_) * H).transpose(1, 2), g.theta, g.alpha, g.eta};
+    MemoryInput input{per_step(query), normalized(steps(heads[1]), key_gain_), steps(heads[2]).transpose(1, 2), g.theta, g.alpha, g.eta};
     input.step = step.defined() && pairs_ > 1 ? step.repeat_interleave(pairs_, 1) : step;
     if (probe) input.probe = &measured;
     if (context && context->surprise) input.losses = &(*context->surprise)["layer" + std::to_string(layer_)];

@@ -85,7 +85,7 @@ at::Tensor full_attention(const at::Tensor& query, const KeyValue& own, const Ke
 at::Tensor window_attention(const at::Tensor& query, const KeyValue& own, const KeyValue& past, const KeyValue& prefix, int64_t window) {
   const int64_t batch = query.size(0), heads = query.size(1), steps = query.size(2), d = query.size(3);
   if (steps <= window && past.size() == 0) return full_attention(query, own, past, prefix);
-  const int64_t tile = std::min(steps, std::clamp<int64_t>(window, 16, 128));
+  const int64_t tile = std::min(steps, std::clamp<int64_t>(window / 2, 32, 64));
   const int64_t tiles = (steps + tile - 1) / tile, padding = tiles * tile - steps;
   const int64_t missing = window - 1 - past.size(), keys = tile + window - 1;
   // Keys from window − 1 before the call to the end of the last tile; [B,H,tiles,keys,D] overlapping.

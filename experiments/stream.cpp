@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <map>
 
 #include "core/files.h"
 #include "core/setting_text.h"
@@ -31,10 +32,15 @@ Config stream_config(const CommandLine& line, const std::string& path) {
   if (line.has("segment")) overrides.push_back(fmt::format("eval.segment={}", line.integer_or("segment", 1, 1, INT32_MAX)));
   if (line.has("seed")) overrides.push_back(fmt::format("eval.seed={}", line.integer_or("seed", 1, 0, INT64_MAX)));
   if (!line.has("text")) return checkpoint_config(path, overrides);
-  const std::string kind = checkpoint_config(path, overrides).task.kind;
-  if (kind != "needle" && kind != "lm")
-    throw UsageError(fmt::format("--text is for a task that reads a text (needle, lm); this checkpoint's task is {}", kind));
-  overrides.push_back(fmt::format("task.{}.test_text={}", kind, join(line.list("text"), ", ")));
+  const Config trained = checkpoint_config(path, overrides);
+  const std::string section = "task." + trained.task.kind + ".";
+  std::map<std::string, std::string> values;
+  for (const auto& [key, value] : flat_values(trained)) values[key] = value;
+  if (!values.count(section + "test_text"))
+    throw UsageError(fmt::format("--text is for a task that reads a text (needle, lm); this checkpoint's task is {}", trained.task.kind));
+  if (values[section + "variant"] == "repeated")
+    throw UsageError("--text: " + section + "variant = repeated reads no text; choose another variant, e.g. " + section + "variant=stream");
+  overrides.push_back(fmt::format("{}test_text={}", section, join(line.list("text"), ", ")));
   return checkpoint_config(path, overrides);
 }
 
@@ -50,9 +56,7 @@ void require_writable(const std::string& path) {
 
 std::string percent(double share) { return fmt::format("{:.1f} %", 100 * share); }
 
-std::string per_second(const StreamBin& bin, double seconds) {
-  return with_separators(static_cast<int64_t>(static_cast<double>(bin.tokens()) / seconds));
-}
+std::string whole(double value) { return with_separators(static_cast<int64_t>(value)); }
 
 const std::vector<std::string> kAnswers{"questions", "exact match", "accuracy", "loss"};
 
@@ -69,7 +73,7 @@ std::string record_text(const StreamRecord& record) {
   std::vector<std::vector<std::string>> by{{join(record.axes, " x ")}};
   for (auto* table : {&along, &by}) table->front().insert(table->front().end(), kAnswers.begin(), kAnswers.end());
   const auto add = [&](const std::string& name, const StreamBin& bin) {
-    along.push_back({name, per_second(bin, bin.seconds), per_second(bin, bin.processor_seconds), fmt::format("{:.1f}", bin.rss_mib),
+    along.push_back({name, whole(bin.tokens_per_s()), whole(bin.tokens_per_processor_s()), fmt::format("{:.1f}", bin.rss_mib),
                      with_separators(bin.state_bytes)});
     add_answers(along.back(), bin.questions);
   };
@@ -96,7 +100,7 @@ StreamRecord read(const CommandLine& line, const LoadedModel& loaded, const Task
   request.segment = loaded.config.eval.segment;
   request.progress = [&](const StreamRecord&, const StreamBin& bin) {
     status.show(fmt::format("token {} of {}, {} tokens/s, {:.0f} MiB", with_separators(bin.end), with_separators(request.tokens),
-                            per_second(bin, bin.seconds), bin.rss_mib));
+                            whole(bin.tokens_per_s()), bin.rss_mib));
   };
   StreamRecord record = read_stream(loaded, *make_stream(task, options), request);
   record.task = loaded.config.task.kind;
@@ -152,7 +156,7 @@ Command stream_command() {
   command.options.add_options()("tokens,n", text("N"), "how many tokens to read (2097152)")(
       "text", list("FILE"), "text for the task's test text: files or folders")(
       "distances", list("N,N,..."), "tokens from a needle to its question (64, 128, ..., 16384)")(
-      "spacing", text("N"), "tokens from one needle to the next, on average (512)")("seed", text("N"), "of the stream (eval.seed)")(
+      "spacing", text("N"), "tokens from one needle to the next, on average (128)")("seed", text("N"), "of the stream (eval.seed)")(
       "segment", text("N"), "tokens per call of the model (eval.segment): speed, not answers")(
       "output,o", text("FILE.h5"), "write what was found")("plot", text("FILE.svg"), "draw it");
   command.run = stream;

@@ -79,11 +79,9 @@ std::string stream_figure(const StreamRecord& record) {
     answers.push_back(over_position(name, answers.size(), record, value));
     distances.push_back(over_distance(name, distances.size(), record, metric));
   }
-  const auto per_second = [](double StreamBin::* seconds) {
-    return [seconds](const StreamBin& bin) { return static_cast<double>(bin.tokens()) / bin.*seconds; };
-  };
-  const std::vector<PlotSeries> speed{over_position("clock", 0, record, per_second(&StreamBin::seconds)),
-                                      over_position("processor", 1, record, per_second(&StreamBin::processor_seconds))};
+  const std::vector<PlotSeries> speed{
+      over_position("clock", 0, record, [](const StreamBin& bin) { return bin.tokens_per_s(); }),
+      over_position("processor", 1, record, [](const StreamBin& bin) { return bin.tokens_per_processor_s(); })};
   const std::vector<PlotSeries> memory{over_position("process", 0, record, [](const StreamBin& bin) { return bin.rss_mib; })};
   return stacked({line_plot(answers, along), line_plot(distances, by), line_plot(speed, panel("Speed", position, "tokens/s")),
                   line_plot(memory, panel("Resident memory", position, "MiB"))},

@@ -43,15 +43,13 @@ void add_sums(std::vector<h5::Column>& columns, const Rows& rows, Of of) {
 }
 
 void write_bins(h5::Group& file, const std::vector<StreamBin>& bins) {
-  const auto per_second = [](double StreamBin::* seconds) {
-    return [seconds](const StreamBin& bin) { return static_cast<double>(bin.tokens()) / bin.*seconds; };
-  };
   std::vector<h5::Column> columns{column_of("first", bins, &StreamBin::first),
                                   column_of("end", bins, &StreamBin::end),
                                   column_of("seconds", bins, &StreamBin::seconds),
                                   column_of("processor_seconds", bins, &StreamBin::processor_seconds),
-                                  column<double>("tokens_per_s", bins, per_second(&StreamBin::seconds)),
-                                  column<double>("tokens_per_processor_s", bins, per_second(&StreamBin::processor_seconds)),
+                                  column<double>("tokens_per_s", bins, [](const StreamBin& bin) { return bin.tokens_per_s(); }),
+                                  column<double>("tokens_per_processor_s", bins,
+                                                 [](const StreamBin& bin) { return bin.tokens_per_processor_s(); }),
                                   column_of("rss_mib", bins, &StreamBin::rss_mib),
                                   column_of("state_bytes", bins, &StreamBin::state_bytes)};
   add_sums(columns, bins, [](const StreamBin& bin) { return bin.questions; });

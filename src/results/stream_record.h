@@ -22,6 +22,8 @@ struct StreamBin {
   std::map<std::vector<int64_t>, EvalSums> slices;  ///< by their values on StreamRecord::axes
 
   int64_t tokens() const { return end - first; }
+  double tokens_per_s() const { return static_cast<double>(tokens()) / seconds; }
+  double tokens_per_processor_s() const { return static_cast<double>(tokens()) / processor_seconds; }
   /// Both bins as one; `more` follows. Memory is that at the end.
   StreamBin& operator+=(const StreamBin& more);
 };

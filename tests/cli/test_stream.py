@@ -83,6 +83,7 @@ class Stream(ProgramTest):
         for arguments, status, why in [(["--tokens", 0], USAGE, "--tokens = 0"), (["--distances", "a"], USAGE, "--distances"),
                                        (["model.width=8"], USAGE, "model"), (["--text", "nowhere", "-o", "old.h5"], FAILED, "nowhere"),
                                        (["--text", "empty.txt"], FAILED, "no text in it"),
+                                       (["--text", "book.txt", "task.needle.variant=repeated"], USAGE, "reads no text"),
                                        (["--output", "."], FAILED, "is a folder"), (["--output", "book.txt/x.h5"], FAILED, "book.txt")]:
             with self.subTest(arguments):
                 self.assertIn(why, self.stream(*arguments, expect=status).err)

@@ -134,10 +134,12 @@ struct LinearGradient {
     write_gradient<L>(x, bar, T, t.g, g_bar, n, t.k, t.delta, k_bar, delta_bar, b);
     const Weights xT = transposed<L>(x, T);
     read_gradient<L>(xT, bar, t.g, g_bar, n, t.q, t.k, deltaT, t.inside, raw_inside, y_bar, q_bar, k_bar, delta_bar, b);
-    if (t.exact())
+    if (t.exact()) {
       exact_errors_gradient<L>(xT, bar, t.g, g_bar, s.factor, n, t.k, deltaT, t.system, raw_system, delta_bar, k_bar, b);
-    else
-      transpose<L>(t.R, E, D, T.w), stale_errors_gradient<L>(T.w, s.factor, E, D, n, t.k, delta_bar, k_bar, R_bar);
+    } else {
+      transpose<L>(t.R, E, D, T.w);
+      stale_errors_gradient<L>(T.w, s.factor, E, D, n, t.k, delta_bar, k_bar, R_bar);
+    }
     g_bar.finish(t.g, n, task.theta + first, task.alpha + first, s.momentum ? task.eta + first : nullptr);
     for (int64_t i = 0; i < n * delta_bar.stride; i += L) fused::at<L>(delta_bar.data + i) = -fused::at<L>(delta_bar.data + i);
     store_rows<L>(q_bar, n, E, task.query + first * E, E);

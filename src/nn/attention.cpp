@@ -7,6 +7,8 @@
 #include <limits>
 #include <vector>
 
+#include "memory/kernels/fused/window.h"
+
 namespace mneme::nn {
 namespace {
 
@@ -85,6 +87,10 @@ at::Tensor full_attention(const at::Tensor& query, const KeyValue& own, const Ke
 at::Tensor window_attention(const at::Tensor& query, const KeyValue& own, const KeyValue& past, const KeyValue& prefix, int64_t window) {
   const int64_t batch = query.size(0), heads = query.size(1), steps = query.size(2), d = query.size(3);
   if (steps <= window && past.size() == 0) return full_attention(query, own, past, prefix);
+  if (!own.visible.defined() && !past.visible.defined()) {
+    const memory::fused::WindowCall call{query, join({past.key, own.key}), join({past.value, own.value}), prefix.key, prefix.value, window};
+    if (memory::fused::supports(call)) return memory::fused::window_attention(call);
+  }
   const int64_t tile = std::min(steps, std::clamp<int64_t>(window / 2, 32, 64));
   const int64_t tiles = (steps + tile - 1) / tile, padding = tiles * tile - steps;
   const int64_t missing = window - 1 - past.size(), keys = tile + window - 1;

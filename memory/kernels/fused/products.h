@@ -104,6 +104,12 @@ struct Add {
   MNEME_ALWAYS_INLINE void operator()(int64_t i, int64_t j, Float<L> x) const { at<L>(to.row(i) + j) += x; }
 };
 template <int L>
+struct AddTimes {
+  Matrix to;
+  float scale;
+  MNEME_ALWAYS_INLINE void operator()(int64_t i, int64_t j, Float<L> x) const { at<L>(to.row(i) + j) += x * scale; }
+};
+template <int L>
 struct SetScaled {  // rows times `scale`
   Matrix to;
   const float* scale;

@@ -1,0 +1,113 @@
+// The fused window attention against the explicit mask in fp64: reads, every gradient, on each instruction set; bits.
+#include "memory/kernels/fused/engine.h"
+#include "memory/kernels/fused/task.h"
+#include "memory/kernels/fused/window.h"
+#include "mneme/errors.h"
+#include "nn/attention.h"
+#include "tests/support/tensors.h"
+
+using namespace mneme;
+using namespace mneme::test;
+namespace fused = mneme::memory::fused;
+using Tensors = std::vector<at::Tensor>;
+
+namespace {
+
+// Scratch full of NaN for the time of a test; the engine of before again afterwards.
+struct Poisoned {
+  const char* engine = fused::engine().name;
+  Poisoned() { fused::poison_scratch(true); }
+  ~Poisoned() {
+    fused::poison_scratch(false);
+    fused::use_engine(engine);
+  }
+};
+
+struct Case {
+  int64_t window, prefix, past, steps, width = 16, heads = 2;
+};
+
+Tensors inputs(const Case& c) {
+  Tensors x;
+  for (const int64_t n : {c.steps, c.past + c.steps, c.past + c.steps, c.prefix, c.prefix}) x.push_back(normal({2, c.heads, n, c.width}) * 2);
+  return x;
+}
+
+Tensors kernel(const Tensors& x, const Case& c) {
+  auto single = [](const at::Tensor& t) { return t.size(2) ? t.to(at::kFloat) : at::Tensor(); };
+  return {fused::window_attention({single(x[0]), single(x[1]), single(x[2]), single(x[3]), single(x[4]), c.window})};
+}
+
+Tensors explicit_mask(const Tensors& x, const Case& c) {
+  auto part = [&](int64_t first, int64_t n) {
+    return n ? nn::KeyValue{x[1].narrow(2, first, n), x[2].narrow(2, first, n)} : nn::KeyValue{};
+  };
+  const nn::KeyValue prefix = c.prefix ? nn::KeyValue{x[3], x[4]} : nn::KeyValue{};
+  return {nn::attention_reference(x[0], part(c.past, c.steps), part(0, c.past), prefix, c.window)};
+}
+
+void require_explicit_mask(const Case& c) {
+  INFO("window " << c.window << " prefix " << c.prefix << " past " << c.past << " steps " << c.steps << " width " << c.width << " heads "
+                 << c.heads << " engine " << fused::engine().name);
+  require_same([&](const Tensors& x) { return kernel(x, c); }, [&](const Tensors& x) { return explicit_mask(x, c); }, inputs(c), kSingle, kSingle);
+}
+
+}  // namespace
+
+TEST_CASE("fused window attention equals the explicit mask, gradients too", "[nn][attention][fused]") {
+  torch::manual_seed(1);
+  const Poisoned poisoned;
+  for (int64_t window : {1, 2, 7, 32, 64, 100, 128})
+    for (int64_t prefix : {0, 1, 5})
+      for (int64_t past : {0, 1, 6, 31, 99})
+        for (int64_t steps : {1, 2, 63, 64, 65, 200})
+          if (past < window) require_explicit_mask({window, prefix, past, steps});
+  for (int64_t width : {8, 24, 60, 64, 80})
+    for (int64_t heads : {1, 5}) require_explicit_mask({32, 3, 10, 100, width, heads});
+}
+
+TEST_CASE("fused window attention: every instruction set", "[nn][attention][fused]") {
+  torch::manual_seed(2);
+  const Poisoned poisoned;
+  for (const char* name : {"generic", "avx2", "avx512"}) {
+    if (!fused::use_engine(name)) continue;
+    for (int64_t window : {1, 5, 32, 100}) require_explicit_mask({window, 3, window - 1, 137, 24});
+  }
+}
+
+TEST_CASE("fused window attention: causal, row-independent, repeatable and blind to strides, bit by bit", "[nn][attention][fused]") {
+  torch::manual_seed(3);
+  const Poisoned poisoned;
+  const Case c{32, 3, 20, 150};
+  Tensors x;
+  for (const at::Tensor& t : inputs(c)) x.push_back(t.to(at::kFloat));
+  const at::Tensor whole = kernel(x, c)[0];
+  REQUIRE(at::equal(kernel(x, c)[0], whole));
+  Tensors changed = x, strided = x;
+  for (at::Tensor& t : changed) t = t.clone();
+  for (int i = 0; i < 3; ++i) {
+    changed[i].narrow(2, changed[i].size(2) - 70, 70).mul_(-30);  // later tokens
+    changed[i][1].mul_(7);                                        // another row
+  }
+  REQUIRE(at::equal(kernel(changed, c)[0][0].narrow(1, 0, 80), whole[0].narrow(1, 0, 80)));
+  REQUIRE_FALSE(at::equal(kernel(changed, c)[0][0], whole[0]));
+  for (at::Tensor& t : strided) t = t.transpose(1, 2).contiguous().transpose(1, 2);
+  REQUIRE(at::equal(kernel(strided, c)[0], whole));
+  Tensors alone;
+  for (const at::Tensor& t : x) alone.push_back(t.narrow(0, 1, 1));
+  REQUIRE(at::equal(kernel(alone, c)[0][0], whole[1]));
+}
+
+TEST_CASE("fused window attention: scores of any size", "[nn][attention][fused]") {
+  torch::manual_seed(4);
+  const Case c{32, 2, 0, 100};
+  Tensors x = inputs(c);
+  for (const double scale : {0.0, 1e-20, 1e3}) {
+    Tensors scaled = x;
+    scaled[0] = x[0] * scale;
+    const at::Tensor y = kernel(scaled, c)[0];
+    REQUIRE(relative_error(y, explicit_mask(scaled, c)[0]) < (scale > 1 ? 1e-3 : kSingle));  // fp32 scores of 1e4 carry errors of 1e-3
+  }
+  REQUIRE_THROWS_WITH(fused::window_attention({x[0].to(at::kFloat), x[1].to(at::kFloat), x[2].narrow(2, 0, 50).to(at::kFloat), {}, {}, 32}),
+                      Catch::Contains("value has sizes [2,2,50,16], should have [2,2,100,16]"));
+}

@@ -11,6 +11,7 @@
 #include "experiments/bench.h"
 #include "mneme/errors.h"
 #include "mneme/model.h"
+#include "nn/attention.h"
 
 namespace mneme {
 namespace {
@@ -22,6 +23,7 @@ struct Arm {
   std::string name;
   ModelOptions model;
   MemoryOptions memory;
+  bool library_attention = false;
 };
 
 /// One layer of width 256 without feed-forward: what a layer of each kind costs, and little else.
@@ -44,7 +46,10 @@ std::vector<Arm> arms(const std::vector<std::string>& wanted) {
   std::vector<Arm> result;
   for (const std::string& kind : wanted.empty() ? known : wanted) {
     result.push_back(make_arm(kind, kind == "transformer" ? "full" : "window"));
-    if (kind == "transformer") result.push_back(make_arm(kind, "window"));
+    if (kind != "transformer") continue;
+    result.push_back(result.back());
+    result.back().name += " by LibTorch", result.back().library_attention = true;
+    result.push_back(make_arm(kind, "window"));
   }
   return result;
 }
@@ -66,7 +71,8 @@ BenchResult bench_model(const BenchOptions& options) {
   std::vector<int64_t> lengths;
   for (const std::string& text : options.shapes.empty() ? kLengths : options.shapes) lengths.push_back(parse_length(text));
   at::manual_seed(1);
-  for (const Arm& arm : arms(options.kernels))
+  for (const Arm& arm : arms(options.kernels)) {
+    nn::use_library_attention(arm.library_attention);
     for (const int64_t length : lengths) {
       if (options.progress) options.progress(fmt::format("{}, {} tokens", arm.name, length));
       SequenceModel model(arm.model, arm.memory, {kVocab, length}, 1);
@@ -81,6 +87,8 @@ BenchResult bench_model(const BenchOptions& options) {
       result.table.add({arm.name, length, rows, model.parameter_count(), time.median_s * 1e3,
                         int64_t(double(rows * length) / time.median_s), time.busy(at::get_num_threads()), time.peak_mib});
     }
+  }
+  nn::use_library_attention(false);
   return result;
 }
 

@@ -3,11 +3,13 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <vector>
 
-#include "memory/kernels/fused/window.h"
+#include "memory/kernels/fused/attention.h"
 
 namespace mneme::nn {
 namespace {
@@ -46,51 +48,41 @@ at::Tensor hide(const at::Tensor& mask, const at::Tensor& visible, int64_t prefi
   return mask.masked_fill(~seen, -std::numeric_limits<double>::infinity()).unsqueeze(1);
 }
 
-bool needs_grad(const at::Tensor& query, const KeyValue& own, const KeyValue& past, const KeyValue& prefix) {
-  return at::GradMode::is_enabled() && (query.requires_grad() || own.key.requires_grad() || own.value.requires_grad() ||
-                                        (past.defined() && past.key.requires_grad()) || (prefix.defined() && prefix.key.requires_grad()));
-}
+std::atomic<bool> library_attention{false};
 
-// Two softmax parts over disjoint keys become one: weights from their log-sum-exps.
-at::Tensor merge(const at::Tensor& a, const at::Tensor& lse_a, const at::Tensor& b, const at::Tensor& lse_b) {
-  const at::Tensor share = at::sigmoid(lse_a - lse_b).unsqueeze(-1).to(a.scalar_type());
-  return b + share * (a - b);
-}
-
-// Without gradients: the seen part unmasked, the own part causal, merged. Memory O(T).
-at::Tensor merged_attention(const at::Tensor& query, const KeyValue& own, const KeyValue& past, const KeyValue& prefix) {
-  const auto [near, near_lse] = at::_scaled_dot_product_flash_attention_for_cpu(query, own.key, own.value, 0.0, true);
-  const auto [far, far_lse] = at::_scaled_dot_product_flash_attention_for_cpu(query, join({prefix.key, past.key}),
-                                                                              join({prefix.value, past.value}), 0.0, false);
-  return merge(near, near_lse, far, far_lse);
+// Ours where it applies: fp32 on the CPU, no hidden keys.
+std::optional<at::Tensor> fused_attention(const at::Tensor& query, const KeyValue& own, const KeyValue& past, const KeyValue& prefix,
+                                          int64_t window) {
+  if (own.visible.defined() || past.visible.defined()) return std::nullopt;
+  const memory::fused::AttentionCall call{query, join({past.key, own.key}), join({past.value, own.value}), prefix.key, prefix.value, window};
+  if (!memory::fused::supports(call)) return std::nullopt;
+  return memory::fused::attention(call);
 }
 
 }  // namespace
 
+void use_library_attention(bool on) { library_attention = on; }
+
 at::Tensor full_attention(const at::Tensor& query, const KeyValue& own, const KeyValue& past, const KeyValue& prefix) {
+  if (!library_attention)
+    if (const std::optional<at::Tensor> y = fused_attention(query, own, past, prefix, 0)) return *y;
   if (const at::Tensor visible = visible_keys(own, past); visible.defined()) {
     const at::Tensor causal = additive_mask(query.size(2), prefix.size(), visible.size(1), past.size(), 0, query.options());
     return at::scaled_dot_product_attention(query, join({prefix.key, past.key, own.key}), join({prefix.value, past.value, own.value}),
                                             hide(causal, visible, prefix.size(), past.size()));
   }
-  if (!past.defined() && !prefix.defined()) return at::scaled_dot_product_attention(query, own.key, own.value, {}, 0.0, true);
-  if (query.device().is_cpu() && !needs_grad(query, own, past, prefix)) return merged_attention(query, own, past, prefix);
-  if (!past.defined()) {  // dummy queries in front let the causal form see the prefix
-    const at::Tensor padded = at::constant_pad_nd(query, {0, 0, prefix.size(), 0});
-    const at::Tensor y = at::scaled_dot_product_attention(padded, join({prefix.key, own.key}), join({prefix.value, own.value}), {},
-                                                          0.0, true);
-    return y.narrow(2, prefix.size(), query.size(2));
-  }
-  return attention_reference(query, own, past, prefix, 0);
+  if (past.defined()) return attention_reference(query, own, past, prefix, 0);
+  if (!prefix.defined()) return at::scaled_dot_product_attention(query, own.key, own.value, {}, 0.0, true);
+  // Dummy queries in front let the causal form see the prefix.
+  const at::Tensor padded = at::constant_pad_nd(query, {0, 0, prefix.size(), 0});
+  const at::Tensor y = at::scaled_dot_product_attention(padded, join({prefix.key, own.key}), join({prefix.value, own.value}), {}, 0.0, true);
+  return y.narrow(2, prefix.size(), query.size(2));
 }
 
 at::Tensor window_attention(const at::Tensor& query, const KeyValue& own, const KeyValue& past, const KeyValue& prefix, int64_t window) {
   const int64_t batch = query.size(0), heads = query.size(1), steps = query.size(2), d = query.size(3);
   if (steps <= window && past.size() == 0) return full_attention(query, own, past, prefix);
-  if (!own.visible.defined() && !past.visible.defined()) {
-    const memory::fused::WindowCall call{query, join({past.key, own.key}), join({past.value, own.value}), prefix.key, prefix.value, window};
-    if (memory::fused::supports(call)) return memory::fused::window_attention(call);
-  }
+  if (const std::optional<at::Tensor> y = fused_attention(query, own, past, prefix, window)) return *y;
   const int64_t tile = std::min(steps, std::clamp<int64_t>(window / 2, 32, 64));
   const int64_t tiles = (steps + tile - 1) / tile, padding = tiles * tile - steps;
   const int64_t missing = window - 1 - past.size(), keys = tile + window - 1;

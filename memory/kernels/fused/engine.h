@@ -78,21 +78,21 @@ struct LinearGradientTask {
   float *query, *key, *value, *theta, *alpha, *eta, *weights, *momentum, *refresh_point;
 };
 
-struct WindowShape {
+struct AttentionShape {
   int64_t queries, keys, prefix, width, window;  ///< the last `queries` keys are the queries' own; width: a multiple of kPad
   float scale;
 
   int64_t tiles() const { return (queries + kTileTokens - 1) / kTileTokens; }
 };
 
-struct WindowTask {
+struct AttentionTask {
   Rows query, key, value, prefix_key, prefix_value;
   Matrix out;
   float* log_sum;  ///< [queries] log Σ exp(score)
 };
 
-struct WindowGradientTask {
-  const WindowTask* call;  ///< with its results
+struct AttentionGradientTask {
+  const AttentionTask* call;  ///< with its results
   Rows out_bar;
   Matrix query, key, value, prefix_key, prefix_value;  ///< outgoing; all but the query's are added to
 };
@@ -109,10 +109,10 @@ struct Engine {
   int64_t (*linear_slot)(const LinearShape&);
   void (*linear)(const LinearShape&, const LinearTask&, float* scratch);
   void (*linear_gradient)(const LinearShape&, const LinearGradientTask&, float* scratch);
-  int64_t (*window_scratch)(const WindowShape&);
-  int64_t (*window_gradient_scratch)(const WindowShape&);
-  void (*window)(const WindowShape&, const WindowTask&, int64_t tile, float* scratch);
-  void (*window_gradient)(const WindowShape&, const WindowGradientTask&, float* scratch);
+  int64_t (*attention_scratch)(const AttentionShape&);
+  int64_t (*attention_gradient_scratch)(const AttentionShape&);
+  void (*attention)(const AttentionShape&, const AttentionTask&, int64_t tile, float* scratch);
+  void (*attention_gradient)(const AttentionShape&, const AttentionGradientTask&, float* scratch);
   void (*product)(int64_t m, int64_t n, int64_t k, float* a, float* b, float* c);  ///< for `mneme bench`: C = A B
 };
 

@@ -3,7 +3,7 @@
 
 #include "memory/kernels/fused/linear_tile.h"
 #include "memory/kernels/fused/mlp_gradient.h"
-#include "memory/kernels/fused/window_tile.h"
+#include "memory/kernels/fused/attention_tile.h"
 
 namespace mneme::memory::fused {
 
@@ -26,10 +26,10 @@ Engine engine_table(const char* name) {
   e.linear_slot = LinearSlot::floats;
   e.linear = linear<L>;
   e.linear_gradient = linear_gradient<L>;
-  e.window_scratch = window_scratch<L>;
-  e.window = window<L>;
-  e.window_gradient_scratch = window_gradient_scratch<L>;
-  e.window_gradient = window_gradient<L>;
+  e.attention_scratch = attention_scratch<L>;
+  e.attention = attention<L>;
+  e.attention_gradient_scratch = attention_gradient_scratch<L>;
+  e.attention_gradient = attention_gradient<L>;
   e.product = plain_product<L>;
   return e;
 }

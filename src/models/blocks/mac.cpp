@@ -64,30 +64,44 @@ class MacBlock : public Block {
   }
 
  private:
-  /// Tokens from `first` on that can run at once: the rest of the running segment, or whole segments where none writes.
-  int64_t stretch(int64_t phase, int64_t left, bool writes) const {
-    if (phase == 0 && !writes && left >= segment_) return left / segment_ * segment_;
-    return std::min(segment_ - phase, left);
+  /// A call in parts that can run at once: the rest of the running segment, then segments, in one batch where none writes.
+  std::vector<int64_t> parts_of(int64_t phase, int64_t steps, bool writes) const {
+    std::vector<int64_t> parts;
+    for (int64_t left = steps; left > 0; left -= parts.back()) {
+      const bool batch = phase == 0 && !writes && left >= segment_;
+      parts.push_back(batch ? left / segment_ * segment_ : std::min(segment_ - phase, left));
+      phase = 0;
+    }
+    return parts;
   }
 
-  static AttentionProjection::Projected narrowed(const AttentionProjection::Projected& all, int64_t first, int64_t steps) {
-    auto part = [&](const at::Tensor& x, int64_t dimension) { return x.defined() ? x.narrow(dimension, first, steps) : x; };
-    return {part(all.query, 2), {part(all.own.key, 2), part(all.own.value, 2), part(all.own.visible, 1)}};
+  // Split, not narrowed part by part: the backward pass then writes each gradient once, not a whole row per part.
+  static std::vector<at::Tensor> split(const at::Tensor& x, const std::vector<int64_t>& parts, int64_t dimension) {
+    return x.defined() ? x.split_with_sizes(parts, dimension) : std::vector<at::Tensor>(parts.size());
+  }
+
+  static std::vector<AttentionProjection::Projected> split(const AttentionProjection::Projected& all, const std::vector<int64_t>& parts) {
+    const std::vector<at::Tensor> query = split(all.query, parts, 2), key = split(all.own.key, parts, 2),
+                                  value = split(all.own.value, parts, 2), visible = split(all.own.visible, parts, 1);
+    std::vector<AttentionProjection::Projected> result;
+    for (size_t i = 0; i < parts.size(); ++i) result.push_back({query[i], {key[i], value[i], visible[i]}});
+    return result;
   }
 
   at::Tensor with_memory(const at::Tensor& x, State& state, ForwardContext& context) {
     const int64_t T = x.size(1);
     State &attention = state.child("attention"), &memory = state.child("memory"), &frozen = state.child("frozen");
     memory_->begin(memory, x.size(0));
-    const auto tokens = attention_->project(x, state.position % segment_, attention, context);
-    const at::Tensor queries = memory_->queries(x, state.tensor("retrieval_tail"));
+    int64_t phase = state.position % segment_, first = 0;
+    const std::vector<int64_t> parts = parts_of(phase, T, memory_->writes());
+    const std::vector<AttentionProjection::Projected> tokens = split(attention_->project(x, phase, attention, context), parts);
+    const std::vector<at::Tensor> queries = split(memory_->queries(x, state.tensor("retrieval_tail")), parts, 2), inputs = split(x, parts, 1);
     std::vector<at::Tensor> near, far;
-    for (int64_t first = 0, steps; first < T; first += steps) {
-      const int64_t phase = (state.position + first) % segment_;
-      steps = stretch(phase, T - first, memory_->writes());
+    for (size_t i = 0; i < parts.size(); first += parts[i++], phase = 0) {
+      const int64_t steps = parts[i];
       if (phase == 0) frozen = memory_->readable(memory);
-      const at::Tensor h = memory_->retrieve(queries.narrow(2, first, steps), x.narrow(1, first, steps), frozen);
-      at::Tensor y = combination_.near(attention_->forward(narrowed(tokens, first, steps), h, phase, attention));
+      const at::Tensor h = memory_->retrieve(queries[i], inputs[i], frozen);
+      at::Tensor y = combination_.near(attention_->forward(tokens[i], h, phase, attention));
       ForwardContext part = context.tokens(first, steps);
       if (part.mask.defined()) y = y.masked_fill(~part.mask.unsqueeze(2), 0);
       near.push_back(y);
@@ -98,14 +112,13 @@ class MacBlock : public Block {
   }
 
   at::Tensor attention_alone(const at::Tensor& x, State& state, ForwardContext& context) {
-    const int64_t T = x.size(1);
     State& attention = state.child("attention");
-    const auto tokens = attention_->project(x, state.position % segment_, attention, context);
+    int64_t phase = state.position % segment_;
+    const std::vector<int64_t> parts = parts_of(phase, x.size(1), false);
     std::vector<at::Tensor> near;
-    for (int64_t first = 0, steps; first < T; first += steps) {
-      const int64_t phase = (state.position + first) % segment_;
-      steps = stretch(phase, T - first, false);
-      near.push_back(attention_->forward(narrowed(tokens, first, steps), {}, phase, attention));
+    for (const AttentionProjection::Projected& tokens : split(attention_->project(x, phase, attention, context), parts)) {
+      near.push_back(attention_->forward(tokens, {}, phase, attention));
+      phase = 0;
     }
     return at::cat(near, 1);
   }

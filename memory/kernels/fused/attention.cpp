@@ -1,4 +1,4 @@
-#include "memory/kernels/fused/window.h"
+#include "memory/kernels/fused/attention.h"
 
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -21,25 +21,26 @@ Matrix matrix_of(const at::Tensor& x, int64_t n) {
   return {const_cast<float*>(rows.data), rows.stride};
 }
 
-WindowShape shape_of(const tensor_list& x, int64_t window, double scale) {
-  return {x[kQuery].size(2), x[kKey].size(2), x[kPrefixKey].defined() ? x[kPrefixKey].size(2) : 0, x[kQuery].size(3), window, float(scale)};
+AttentionShape shape_of(const tensor_list& x, int64_t window, double scale) {
+  const int64_t keys = x[kKey].size(2), prefix = x[kPrefixKey].defined() ? x[kPrefixKey].size(2) : 0;
+  return {x[kQuery].size(2), keys, prefix, x[kQuery].size(3), window > 0 && window < keys ? window : keys, float(scale)};
 }
 
-WindowTask task_of(const tensor_list& x, const at::Tensor& out, const at::Tensor& log_sums, int64_t n) {
+AttentionTask task_of(const tensor_list& x, const at::Tensor& out, const at::Tensor& log_sums, int64_t n) {
   return {rows_of(x[kQuery], n),       rows_of(x[kKey], n),         rows_of(x[kValue], n),           rows_of(x[kPrefixKey], n),
           rows_of(x[kPrefixValue], n), matrix_of(out, n), log_sums.mutable_data_ptr<float>() + n * log_sums.size(1)};
 }
 
 /// Inputs with contiguous columns whose width is a multiple of kPad.
-struct WindowAttention : torch::autograd::Function<WindowAttention> {
+struct Attention : torch::autograd::Function<Attention> {
   static at::Tensor forward(AutogradContext* ctx, int64_t window, double scale, bool prefix, at::TensorList inputs) {
     const tensor_list x = Present::restore(inputs, {true, true, true, prefix, prefix});
-    const WindowShape s = shape_of(x, window, scale);
+    const AttentionShape s = shape_of(x, window, scale);
     const int64_t B = x[kQuery].size(0), H = x[kQuery].size(1), tiles = s.tiles();
     const at::Tensor out = at::empty({B, s.queries, H, s.width}, x[kQuery].options()).transpose(1, 2);
     const at::Tensor log_sums = at::empty({B * H, s.queries}, x[kQuery].options());
-    for_each_task(B * H * tiles, engine().window_scratch(s), [&](int64_t i, float* scratch) {
-      engine().window(s, task_of(x, out, log_sums, i / tiles), i % tiles, scratch);
+    for_each_task(B * H * tiles, engine().attention_scratch(s), [&](int64_t i, float* scratch) {
+      engine().attention(s, task_of(x, out, log_sums, i / tiles), i % tiles, scratch);
     });
     tensor_list saved = inputs.vec();
     saved.insert(saved.end(), {out, log_sums});
@@ -53,13 +54,13 @@ struct WindowAttention : torch::autograd::Function<WindowAttention> {
     const tensor_list saved = ctx->get_saved_variables();
     const at::Tensor out = saved[saved.size() - 2], log_sums = saved.back(), out_bar = with_contiguous_columns(given[0]);
     const tensor_list x = Present::restore(at::TensorList(saved).slice(0, saved.size() - 2), {true, true, true, prefix, prefix});
-    const WindowShape s = shape_of(x, ctx->saved_data["window"].toInt(), ctx->saved_data["scale"].toDouble());
+    const AttentionShape s = shape_of(x, ctx->saved_data["window"].toInt(), ctx->saved_data["scale"].toDouble());
     tensor_list bar(kInputs);
     for (size_t i = 0; i < kInputs; ++i)
       if (x[i].defined()) bar[i] = i == kQuery ? at::empty(x[i].sizes(), x[i].options()) : at::zeros(x[i].sizes(), x[i].options());
-    for_each_task(log_sums.size(0), engine().window_gradient_scratch(s), [&](int64_t n, float* scratch) {
-      const WindowTask call = task_of(x, out, log_sums, n);
-      engine().window_gradient(s,
+    for_each_task(log_sums.size(0), engine().attention_gradient_scratch(s), [&](int64_t n, float* scratch) {
+      const AttentionTask call = task_of(x, out, log_sums, n);
+      engine().attention_gradient(s,
                                {&call, task_rows(out_bar, n), matrix_of(bar[kQuery], n), matrix_of(bar[kKey], n), matrix_of(bar[kValue], n),
                                 matrix_of(bar[kPrefixKey], n), matrix_of(bar[kPrefixValue], n)},
                                scratch);
@@ -74,21 +75,21 @@ struct WindowAttention : torch::autograd::Function<WindowAttention> {
 
 }  // namespace
 
-bool supports(const WindowCall& call) { return fusable(call.query) && call.key.scalar_type() == at::kFloat; }
+bool supports(const AttentionCall& call) { return fusable(call.query) && call.key.scalar_type() == at::kFloat; }
 
-at::Tensor window_attention(const WindowCall& call) {
+at::Tensor attention(const AttentionCall& call) {
   const int64_t D = call.query.size(3), B = call.query.size(0), H = call.query.size(1);
   require_sizes(call.value, call.key.sizes(), "value");
   require_sizes(call.key, {B, H, call.key.size(2), D}, "key");
   auto usable = [&](const at::Tensor& x) {
     if (x.defined() && D % kPad) return at::constant_pad_nd(x, {0, padded(D) - D});  // zeros add nothing to a score
-    return x.defined() ? WindowAttention::with_contiguous_columns(x) : x;
+    return x.defined() ? Attention::with_contiguous_columns(x) : x;
   };
   tensor_list x;
   for (const at::Tensor* t : {&call.query, &call.key, &call.value, &call.prefix_key, &call.prefix_value}) x.push_back(usable(*t));
   const Present inputs(x);
   const at::Tensor out =
-      WindowAttention::apply(call.window, 1 / std::sqrt(double(D)), call.prefix_key.defined(), at::TensorList(inputs.tensors));
+      Attention::apply(call.window, 1 / std::sqrt(double(D)), call.prefix_key.defined(), at::TensorList(inputs.tensors));
   return D % kPad ? out.narrow(3, 0, D) : out;
 }
 

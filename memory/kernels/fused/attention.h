@@ -1,5 +1,5 @@
-// Window attention as a fused CPU kernel, fp32: causal softmax attention, scaled by 1/√D, in which query t sees the prefix and the
-// `window` latest keys. Cost O(T·window), memory O(T): scores live in cache, the backward pass computes them again.
+// Attention as a fused CPU kernel, fp32: causal softmax attention, scaled by 1/√D, in which query t sees the prefix and the `window`
+// latest keys, or all. Cost O(T·window), memory O(T): scores live in cache, the backward pass computes them again.
 //
 // Differentiable once; rows and heads are independent of each other bit for bit. Shapes: query [B,H,T,D]; key, value [B,H,S,D],
 // S ≥ T, of which the last T are the queries' own; prefix [B,H,P,D], P ≥ 0. Any strides with contiguous columns cost no copy.
@@ -9,16 +9,16 @@
 
 namespace mneme::memory::fused {
 
-struct WindowCall {
+struct AttentionCall {
   at::Tensor query, key, value;
   at::Tensor prefix_key, prefix_value;  ///< undefined: none
-  int64_t window = 1;
+  int64_t window = 0;  ///< 0: full attention
 };
 
 /// fp32 on the CPU, not empty.
-bool supports(const WindowCall& call);
+bool supports(const AttentionCall& call);
 
 /// → [B,H,T,D], which lies in memory token by token, as projections read it.
-at::Tensor window_attention(const WindowCall& call);
+at::Tensor attention(const AttentionCall& call);
 
 }  // namespace mneme::memory::fused

@@ -1,7 +1,7 @@
-// The fused window attention against the explicit mask in fp64: reads, every gradient, on each instruction set; bits.
+// The fused attention against the explicit mask in fp64: reads, every gradient, on each instruction set; bits.
 #include "memory/kernels/fused/engine.h"
 #include "memory/kernels/fused/task.h"
-#include "memory/kernels/fused/window.h"
+#include "memory/kernels/fused/attention.h"
 #include "mneme/errors.h"
 #include "nn/attention.h"
 #include "tests/support/tensors.h"
@@ -35,7 +35,7 @@ Tensors inputs(const Case& c) {
 
 Tensors kernel(const Tensors& x, const Case& c) {
   auto single = [](const at::Tensor& t) { return t.size(2) ? t.to(at::kFloat) : at::Tensor(); };
-  return {fused::window_attention({single(x[0]), single(x[1]), single(x[2]), single(x[3]), single(x[4]), c.window})};
+  return {fused::attention({single(x[0]), single(x[1]), single(x[2]), single(x[3]), single(x[4]), c.window})};
 }
 
 Tensors explicit_mask(const Tensors& x, const Case& c) {
@@ -54,7 +54,7 @@ void require_explicit_mask(const Case& c) {
 
 }  // namespace
 
-TEST_CASE("fused window attention equals the explicit mask, gradients too", "[nn][attention][fused]") {
+TEST_CASE("fused attention equals the explicit mask, gradients too", "[nn][attention][fused]") {
   torch::manual_seed(1);
   const Poisoned poisoned;
   for (int64_t window : {1, 2, 7, 32, 64, 100, 128})
@@ -62,11 +62,14 @@ TEST_CASE("fused window attention equals the explicit mask, gradients too", "[nn
       for (int64_t past : {0, 1, 6, 31, 99})
         for (int64_t steps : {1, 2, 63, 64, 65, 200})
           if (past < window) require_explicit_mask({window, prefix, past, steps});
+  for (int64_t past : {0, 3, 700})  // full attention, several blocks of keys
+    for (int64_t steps : {1, 65, 600}) require_explicit_mask({0, 5, past, steps});
+  require_explicit_mask({600, 520, 300, 700});
   for (int64_t width : {8, 24, 60, 64, 80})
     for (int64_t heads : {1, 5}) require_explicit_mask({32, 3, 10, 100, width, heads});
 }
 
-TEST_CASE("fused window attention: every instruction set", "[nn][attention][fused]") {
+TEST_CASE("fused attention: every instruction set", "[nn][attention][fused]") {
   torch::manual_seed(2);
   const Poisoned poisoned;
   for (const char* name : {"generic", "avx2", "avx512"}) {
@@ -75,10 +78,10 @@ TEST_CASE("fused window attention: every instruction set", "[nn][attention][fuse
   }
 }
 
-TEST_CASE("fused window attention: causal, row-independent, repeatable and blind to strides, bit by bit", "[nn][attention][fused]") {
+TEST_CASE("fused attention: causal, row-independent, repeatable and blind to strides, bit by bit", "[nn][attention][fused]") {
   torch::manual_seed(3);
   const Poisoned poisoned;
-  const Case c{32, 3, 20, 150};
+  const Case c = GENERATE(Case{32, 3, 20, 150}, Case{0, 3, 600, 150});
   Tensors x;
   for (const at::Tensor& t : inputs(c)) x.push_back(t.to(at::kFloat));
   const at::Tensor whole = kernel(x, c)[0];
@@ -98,7 +101,7 @@ TEST_CASE("fused window attention: causal, row-independent, repeatable and blind
   REQUIRE(at::equal(kernel(alone, c)[0][0], whole[1]));
 }
 
-TEST_CASE("fused window attention: scores of any size", "[nn][attention][fused]") {
+TEST_CASE("fused attention: scores of any size", "[nn][attention][fused]") {
   torch::manual_seed(4);
   const Case c{32, 2, 0, 100};
   Tensors x = inputs(c);
@@ -108,6 +111,6 @@ TEST_CASE("fused window attention: scores of any size", "[nn][attention][fused]"
     const at::Tensor y = kernel(scaled, c)[0];
     REQUIRE(relative_error(y, explicit_mask(scaled, c)[0]) < (scale > 1 ? 1e-3 : kSingle));  // fp32 scores of 1e4 carry errors of 1e-3
   }
-  REQUIRE_THROWS_WITH(fused::window_attention({x[0].to(at::kFloat), x[1].to(at::kFloat), x[2].narrow(2, 0, 50).to(at::kFloat), {}, {}, 32}),
+  REQUIRE_THROWS_WITH(fused::attention({x[0].to(at::kFloat), x[1].to(at::kFloat), x[2].narrow(2, 0, 50).to(at::kFloat), {}, {}, 32}),
                       Catch::Contains("value has sizes [2,2,50,16], should have [2,2,100,16]"));
 }

@@ -25,11 +25,16 @@ struct BenchTime {
   double processor_s = 0;  ///< of all threads, median
   /// Processor time per thread and second: below .9 other programs had the cores.
   double busy(int64_t threads) const { return processor_s / (median_s * double(threads)); }
-  double peak_mib = 0;  ///< most resident memory during the runs, above what was held before
+  double peak_mib = 0;        ///< most resident memory during the first run, above what was held before
+  std::vector<double> runs_s;  ///< in their order
 };
 
 /// Runs f once to warm up, then at least three times, up to `seconds` or `repeats`.
 BenchTime measure(int64_t repeats, double seconds, const std::function<void()>& f);
+/// The same for several, which take turns: run i of one and run i of another saw the same minutes of the machine. `seconds` each.
+std::vector<BenchTime> measure_in_turns(int64_t repeats, double seconds, const std::vector<std::function<void()>>& functions);
+/// Median over the turns of a's time over b's: how many times as fast b is.
+double speed_ratio(const BenchTime& a, const BenchTime& b);
 
 /// Rows of named cells: a table on stdout, JSON, HDF5.
 class BenchTable {

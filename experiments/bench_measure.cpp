@@ -56,6 +56,11 @@ double product_speed(const F& f) {
   return sum;
 }
 
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
 /// The most resident memory since the last call, where Linux lets us start that count again.
 double peak_since_reset(bool reset) {
   if (reset) {
@@ -81,23 +86,40 @@ BenchPeak measure_peak() {
   return peak;
 }
 
-BenchTime measure(int64_t repeats, double seconds, const std::function<void()>& f) {
-  constexpr size_t kFewest = 3;
-  release_free_memory();
-  const double held = rss_mib();
-  peak_since_reset(true);
-  f();
-  std::vector<double> times, processor_times;
-  for (double spent = 0; times.size() < kFewest || (spent < seconds && times.size() < static_cast<size_t>(repeats));
-       spent += times.back()) {
-    const double start = now(), processor = processor_seconds();
-    f();
-    times.push_back(now() - start);
-    processor_times.push_back(processor_seconds() - processor);
+std::vector<BenchTime> measure_in_turns(int64_t repeats, double seconds, const std::vector<std::function<void()>>& functions) {
+  constexpr int64_t kFewest = 3;
+  std::vector<BenchTime> results(functions.size());
+  std::vector<std::vector<double>> processor_times(functions.size());
+  for (size_t i = 0; i < functions.size(); ++i) {
+    release_free_memory();
+    const double held = rss_mib();
+    peak_since_reset(true);
+    functions[i]();
+    results[i].peak_mib = std::max(0.0, peak_since_reset(false) - held);
   }
-  std::sort(times.begin(), times.end());
-  std::sort(processor_times.begin(), processor_times.end());
-  return {times[times.size() / 2], times.front(), processor_times[times.size() / 2], std::max(0.0, peak_since_reset(false) - held)};
+  double spent = 0;
+  for (int64_t turn = 0; turn < kFewest || (spent < seconds * double(functions.size()) && turn < repeats); ++turn)
+    for (size_t i = 0; i < functions.size(); ++i) {
+      const double start = now(), processor = processor_seconds();
+      functions[i]();
+      results[i].runs_s.push_back(now() - start);
+      processor_times[i].push_back(processor_seconds() - processor);
+      spent += results[i].runs_s.back();
+    }
+  for (size_t i = 0; i < functions.size(); ++i) {
+    results[i].median_s = median(results[i].runs_s);
+    results[i].best_s = *std::min_element(results[i].runs_s.begin(), results[i].runs_s.end());
+    results[i].processor_s = median(processor_times[i]);
+  }
+  return results;
+}
+
+BenchTime measure(int64_t repeats, double seconds, const std::function<void()>& f) { return measure_in_turns(repeats, seconds, {f})[0]; }
+
+double speed_ratio(const BenchTime& a, const BenchTime& b) {
+  std::vector<double> ratios;
+  for (size_t i = 0; i < a.runs_s.size(); ++i) ratios.push_back(a.runs_s[i] / b.runs_s[i]);
+  return median(ratios);
 }
 
 namespace {

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <memory>
 
 #include "core/text.h"
 #include "experiments/bench.h"
@@ -17,6 +19,7 @@ namespace mneme {
 namespace {
 
 constexpr int64_t kVocab = 256, kBatchTokens = 4096;
+const std::string kFull = "transformer, full attention", kByLibTorch = " by LibTorch";
 const std::vector<std::string> kLengths{"256", "1024", "4096"};
 
 struct Arm {
@@ -48,7 +51,7 @@ std::vector<Arm> arms(const std::vector<std::string>& wanted) {
     result.push_back(make_arm(kind, kind == "transformer" ? "full" : "window"));
     if (kind != "transformer") continue;
     result.push_back(result.back());
-    result.back().name += " by LibTorch", result.back().library_attention = true;
+    result.back().name += kByLibTorch, result.back().library_attention = true;
     result.push_back(make_arm(kind, "window"));
   }
   return result;
@@ -62,33 +65,52 @@ int64_t parse_length(const std::string& text) {
   return length;
 }
 
+/// One training step of an arm on its own tokens.
+std::function<void()> training_step(const Arm& arm, std::shared_ptr<SequenceModel> model, int64_t rows, int64_t length) {
+  const at::Tensor tokens = at::randint(kVocab, {rows, length}, at::kLong), targets = at::randint(kVocab, {rows * length}, at::kLong);
+  return [=, library = arm.library_attention] {
+    nn::use_library_attention(library);
+    State state;
+    ForwardContext context;
+    const at::Tensor loss = at::cross_entropy_loss(model->forward(tokens, state, context).view({rows * length, kVocab}), targets);
+    torch::autograd::grad({loss}, model->parameters(), {}, false, false, true);
+    nn::use_library_attention(false);
+  };
+}
+
 }  // namespace
 
 BenchResult bench_model(const BenchOptions& options) {
   BenchResult result{
-      {{"model", "1 layer, width 256, 4 heads × 64, window 128; memory neural_mlp, expansion 2, refresh 64; forward and backward"}},
-      BenchTable({"block", "tokens", "rows", "parameters", "ms", "train_tokens_per_s", "busy", "peak_mib"})};
+      {{"model", "1 layer, width 256, 4 heads × 64, window 128; memory neural_mlp, expansion 2, refresh 64; forward and backward"},
+       {"of_full", "speed of the block ÷ that of full attention, ours and by LibTorch: median over turns"}},
+      BenchTable({"block", "tokens", "rows", "parameters", "ms", "train_tokens_per_s", "of_full", "of_full_by_libtorch", "busy", "peak_mib"})};
   std::vector<int64_t> lengths;
   for (const std::string& text : options.shapes.empty() ? kLengths : options.shapes) lengths.push_back(parse_length(text));
   at::manual_seed(1);
-  for (const Arm& arm : arms(options.kernels)) {
-    nn::use_library_attention(arm.library_attention);
-    for (const int64_t length : lengths) {
-      if (options.progress) options.progress(fmt::format("{}, {} tokens", arm.name, length));
-      SequenceModel model(arm.model, arm.memory, {kVocab, length}, 1);
-      const int64_t rows = std::max<int64_t>(1, kBatchTokens / length);
-      const at::Tensor tokens = at::randint(kVocab, {rows, length}, at::kLong), targets = at::randint(kVocab, {rows * length}, at::kLong);
-      const BenchTime time = measure(options.repeats, options.seconds, [&] {
-        State state;
-        ForwardContext context;
-        const at::Tensor loss = at::cross_entropy_loss(model.forward(tokens, state, context).view({rows * length, kVocab}), targets);
-        torch::autograd::grad({loss}, model.parameters(), {}, false, false, true);
-      });
-      result.table.add({arm.name, length, rows, model.parameter_count(), time.median_s * 1e3,
-                        int64_t(double(rows * length) / time.median_s), time.busy(at::get_num_threads()), time.peak_mib});
+  const std::vector<Arm> all = arms(options.kernels);
+  for (const int64_t length : lengths) {
+    const int64_t rows = std::max<int64_t>(1, kBatchTokens / length);
+    std::vector<int64_t> parameters;
+    std::vector<std::function<void()>> steps;
+    for (const Arm& arm : all) {
+      auto model = std::make_shared<SequenceModel>(arm.model, arm.memory, SequenceModel::Shape{kVocab, length}, 1);
+      parameters.push_back(model->parameter_count());
+      steps.push_back(training_step(arm, model, rows, length));
+    }
+    if (options.progress) options.progress(fmt::format("{} tokens", length));
+    const std::vector<BenchTime> times = measure_in_turns(options.repeats, options.seconds, steps);
+    auto of = [&](const std::string& name, const BenchTime& time) {
+      for (size_t i = 0; i < all.size(); ++i)
+        if (all[i].name == name) return speed_ratio(times[i], time);
+      return std::nan("");
+    };
+    for (size_t i = 0; i < all.size(); ++i) {
+      const BenchTime& time = times[i];
+      result.table.add({all[i].name, length, rows, parameters[i], time.median_s * 1e3, int64_t(double(rows * length) / time.median_s),
+                        of(kFull, time), of(kFull + kByLibTorch, time), time.busy(at::get_num_threads()), time.peak_mib});
     }
   }
-  nn::use_library_attention(false);
   return result;
 }
 

@@ -2,13 +2,17 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <optional>
 
+#include "core/files.h"
 #include "core/text.h"
 #include "experiments/program.h"
 #include "experiments/result_text.h"
 #include "experiments/text_table.h"
 #include "mneme/errors.h"
+#include "report/stream_figure.h"
 #include "results/run_record.h"
+#include "results/stream_record.h"
 #include "train/checkpoint.h"
 #include "train/runtime.h"
 
@@ -18,25 +22,32 @@ namespace {
 namespace fs = std::filesystem;
 using Rows = std::vector<std::vector<std::string>>;
 
+/// Where a run, or a stream of one, came from.
+template <class Record>
+Rows origin(const Record& record) {
+  const RunInfo& info = record.info;
+  return {{"run", info.run_id},
+          {"status", record.status + (record.error.empty() ? "" : ": " + record.error)},
+          {"seed", std::to_string(info.seed)},
+          {"config hash", info.config_hash},
+          {"code", info.code_version + (info.code_dirty ? " with uncommitted changes" : "")},
+          {"command", info.command_line},
+          {"created", record.created_utc},
+          {"finished", record.finished_utc.empty() ? "-" : record.finished_utc},
+          {"LibTorch", info.libtorch_version + ", " + info.blas},
+          {"machine", fmt::format("{}, {}, {} threads", info.cpu_model, info.device, info.threads)}};
+}
+
 void print_run(const RunRecord& run) {
-  const RunInfo& info = run.info;
-  Rows rows{{"run", info.run_id},
-            {"status", run.status + (run.error.empty() ? "" : ": " + run.error)},
-            {"labels", run.value("run.labels")},
-            {"seed", std::to_string(info.seed)},
-            {"config hash", info.config_hash},
-            {"code", info.code_version + (info.code_dirty ? " with uncommitted changes" : "")},
-            {"command", info.command_line},
-            {"created", run.created_utc},
-            {"finished", run.finished_utc.empty() ? "-" : run.finished_utc},
-            {"LibTorch", info.libtorch_version + ", " + info.blas},
-            {"machine", fmt::format("{}, {}, {} threads", info.cpu_model, info.device, info.threads)},
+  Rows rows = origin(run);
+  const Rows more{{"labels", run.value("run.labels")},
             {"parameters", with_separators(run.cost.parameters)},
             {"state bytes", with_separators(run.cost.state_bytes) + " per sequence at the training length"},
             {"training",
              fmt::format("{} tokens, {} tokens/s, {:.0f} s, peak {:.0f} MiB", with_separators(run.cost.training_tokens),
                          with_separators(static_cast<int64_t>(run.cost.tokens_per_s)), run.cost.wall_seconds,
                          run.cost.peak_mib)}};
+  rows.insert(rows.end(), more.begin(), more.end());
   if (!run.train.empty())
     rows.push_back({"last step", fmt::format("{}, loss {:.4f}", run.train.back().step, run.train.back().loss)});
   fmt::print("{}", text_table(rows));
@@ -69,6 +80,14 @@ void print_checkpoint(const std::string& path) {
   fmt::print("\n{}", text_table(rows));
 }
 
+std::optional<StreamRecord> read_stream(const std::string& path) {
+  try {
+    return read_stream_file(path);
+  } catch (const DataError& error) {
+    throw StoreError(std::string(error.what()) + "; give an undamaged run.h5, table .h5 or file of mneme stream");
+  }
+}
+
 int inspect(const CommandLine& line) {
   line.refuse_overrides();
   const std::string& path = line.only_name("run.h5, RUN_FOLDER or CHECKPOINT");
@@ -76,9 +95,18 @@ int inspect(const CommandLine& line) {
     throw StoreError("there is no " + path + "; give a run.h5, a run folder or a checkpoint folder");
   const bool run_folder = fs::exists(path + "/run.h5");
   if (!run_folder && fs::is_directory(path)) {
+    if (line.has("plot")) throw UsageError("--plot draws what mneme stream wrote; " + path + " is a folder");
     print_checkpoint(path);
     return 0;
   }
+  if (!run_folder)
+    if (const std::optional<StreamRecord> stream = read_stream(path)) {
+      fmt::print("{}\n{}", text_table(origin(*stream)), stream_text(*stream));
+      if (line.has("plot")) atomic_write(line.text("plot"), stream_figure(*stream));
+      if (line.has("config")) fmt::print("\n{}", stream->info.config_ini);
+      return 0;
+    }
+  if (line.has("plot")) throw UsageError("--plot draws what mneme stream wrote; " + path + " is not that; for runs see mneme report");
   const std::vector<RunRecord> runs = read_runs({path});
   for (size_t i = 0; i < runs.size(); ++i) {
     if (i) fmt::print("\n");
@@ -94,13 +122,14 @@ int inspect(const CommandLine& line) {
 Command inspect_command() {
   Command command;
   command.name = "inspect";
-  command.summary = "what a run.h5, a table's .h5 or a checkpoint holds";
+  command.summary = "what a run.h5, a table's .h5, a stream.h5 or a checkpoint holds";
   command.usage = "FILE.h5|RUN_FOLDER|CHECKPOINT";
   command.details =
-      "A run: where it came from, its cost and its last evaluations. A checkpoint folder (RUN_FOLDER/checkpoint "
+      "A run: where it came from, its cost and its last evaluations. What mneme stream wrote: the same tables. A checkpoint folder (RUN_FOLDER/checkpoint "
       "or a step folder in it): the table of its parameters.";
   command.example = "mneme inspect results/runs/mqar-transformer-1a2b3c4d/checkpoint";
-  command.options.add_options()("config", "also the resolved config of a run");
+  command.options.add_options()("config", "also the resolved config of a run")(
+      "plot", boost::program_options::value<std::string>()->value_name("FILE.svg"), "draw a stream again from its HDF5 file");
   command.run = inspect;
   return command;
 }

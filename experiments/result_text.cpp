@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "core/setting_text.h"
+#include "core/text.h"
 #include "experiments/text_table.h"
 
 namespace mneme {
@@ -11,6 +13,20 @@ namespace {
 
 std::string value_text(const std::string& metric, double value) {
   return metric == "loss" ? fmt::format("{:.4f}", value) : fmt::format("{:.1f} %", 100 * value);
+}
+
+std::string percent(double share) { return fmt::format("{:.1f} %", 100 * share); }
+
+std::string whole(double value) { return with_separators(static_cast<int64_t>(value)); }
+
+const std::vector<std::string> kAnswers{"questions", "exact match", "accuracy", "loss"};
+
+void add_answers(std::vector<std::string>& row, const EvalSums& sums) {
+  row.push_back(with_separators(sums.rows));
+  if (sums.rows == 0)
+    row.insert(row.end(), {"-", "-", "-"});
+  else
+    row.insert(row.end(), {percent(exact_match(sums)), percent(accuracy(sums)), fmt::format("{:.4f}", mean_loss(sums))});
 }
 
 }  // namespace
@@ -49,6 +65,27 @@ double mean_over_settings(const Evaluation& evaluation, const std::string& metri
 
 std::string metric_text(const Evaluation& evaluation) {
   return evaluation.metric + " " + value_text(evaluation.metric, mean_over_settings(evaluation, evaluation.metric));
+}
+
+std::string stream_text(const StreamRecord& record) {
+  std::vector<std::vector<std::string>> along{{"tokens", "tokens/s", "per processor s", "MiB", "state bytes"}};
+  std::vector<std::vector<std::string>> by{{join(record.axes, " x ")}};
+  for (auto* table : {&along, &by}) table->front().insert(table->front().end(), kAnswers.begin(), kAnswers.end());
+  const auto add = [&](const std::string& name, const StreamBin& bin) {
+    along.push_back({name, whole(bin.tokens_per_s()), whole(bin.tokens_per_processor_s()), fmt::format("{:.1f}", bin.rss_mib),
+                     with_separators(bin.state_bytes)});
+    add_answers(along.back(), bin.questions);
+  };
+  for (const StreamBin& bin : doubling_bins(record)) add("to " + with_separators(bin.end), bin);
+  const StreamBin all = whole_stream(record);
+  add("all", all);
+  for (const auto& [values, sums] : all.slices) {
+    by.push_back({setting_text(values)});
+    add_answers(by.back(), sums);
+  }
+  return fmt::format("{} · step {} · metric {} · chance {}\n{}\n{}", record.task, record.step, record.metric,
+                     record.metric == "loss" ? fmt::format("{:.4f}", record.chance) : percent(record.chance), text_table(along),
+                     text_table(by));
 }
 
 }  // namespace mneme

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "results/run_record.h"
+#include "results/stream_record.h"
 
 namespace mneme {
 
@@ -15,5 +16,8 @@ std::string metric_text(const Evaluation& evaluation);
 
 /// Mean over settings of a metric by name.
 double mean_over_settings(const Evaluation& evaluation, const std::string& metric);
+
+/// Answers, speed and memory along a stream, and answers by distance (or whatever questions differ by).
+std::string stream_text(const StreamRecord& record);
 
 }  // namespace mneme

@@ -8,9 +8,9 @@
 #include <map>
 
 #include "core/files.h"
-#include "core/setting_text.h"
 #include "core/text.h"
 #include "experiments/program.h"
+#include "experiments/result_text.h"
 #include "experiments/status_line.h"
 #include "experiments/text_table.h"
 #include "mneme/errors.h"
@@ -54,40 +54,7 @@ void require_writable(const std::string& path) {
   std::filesystem::remove(trial);
 }
 
-std::string percent(double share) { return fmt::format("{:.1f} %", 100 * share); }
-
 std::string whole(double value) { return with_separators(static_cast<int64_t>(value)); }
-
-const std::vector<std::string> kAnswers{"questions", "exact match", "accuracy", "loss"};
-
-void add_answers(std::vector<std::string>& row, const EvalSums& sums) {
-  row.push_back(with_separators(sums.rows));
-  if (sums.rows == 0)
-    row.insert(row.end(), {"-", "-", "-"});
-  else
-    row.insert(row.end(), {percent(exact_match(sums)), percent(accuracy(sums)), fmt::format("{:.4f}", mean_loss(sums))});
-}
-
-std::string record_text(const StreamRecord& record) {
-  std::vector<std::vector<std::string>> along{{"tokens", "tokens/s", "per processor s", "MiB", "state bytes"}};
-  std::vector<std::vector<std::string>> by{{join(record.axes, " x ")}};
-  for (auto* table : {&along, &by}) table->front().insert(table->front().end(), kAnswers.begin(), kAnswers.end());
-  const auto add = [&](const std::string& name, const StreamBin& bin) {
-    along.push_back({name, whole(bin.tokens_per_s()), whole(bin.tokens_per_processor_s()), fmt::format("{:.1f}", bin.rss_mib),
-                     with_separators(bin.state_bytes)});
-    add_answers(along.back(), bin.questions);
-  };
-  for (const StreamBin& bin : doubling_bins(record)) add("to " + with_separators(bin.end), bin);
-  const StreamBin all = whole_stream(record);
-  add("all", all);
-  for (const auto& [values, sums] : all.slices) {
-    by.push_back({setting_text(values)});
-    add_answers(by.back(), sums);
-  }
-  return fmt::format("{} · step {} · metric {} · chance {}\n{}\n{}", record.task, record.step, record.metric,
-                     record.metric == "loss" ? fmt::format("{:.4f}", record.chance) : percent(record.chance), text_table(along),
-                     text_table(by));
-}
 
 StreamRecord read(const CommandLine& line, const LoadedModel& loaded, const Task& task) {
   StreamOptions options;
@@ -124,7 +91,7 @@ int stream(const CommandLine& line) {
   StreamRecord record = read(line, loaded, *task);
   record.info = run_info(config, line.typed(), threads);
   if (record.tokens() == 0) throw_if_interrupted("nothing was read; give the command again");
-  fmt::print("\n{}", record_text(record));
+  fmt::print("\n{}", stream_text(record));
   const auto write = [&](const std::string& file, const std::string& bytes) {
     atomic_write(file, bytes);
     fmt::print("written: {}\n", file);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,5 +50,7 @@ std::vector<StreamBin> doubling_bins(const StreamRecord& record);
 
 /// The bytes of a stream.h5.
 std::string stream_file_bytes(const StreamRecord& record);
+/// What they say; nothing where the file is another HDF5 file. DataError, StoreError: not HDF5, damaged, of a newer program.
+std::optional<StreamRecord> read_stream_file(const std::string& path);
 
 }  // namespace mneme

@@ -48,6 +48,10 @@ class Stream(ProgramTest):
         self.assertEqual(set(slices["distance"]), {64, 250, 1000})
         self.assertTrue((bins["scored"] == 5 * bins["questions"]).all())
         self.assertIn("</svg>", (self.folder / "new/a.svg").read_text())
+        shown = self.mneme("inspect", "new/a.h5", "--plot", "again.svg").out
+        self.assertEqual(shown[shown.index("needle ·"):], out[out.index("needle ·"):out.index("written:")])
+        self.assertEqual((self.folder / "again.svg").read_text(), (self.folder / "new/a.svg").read_text())
+        self.assertIn("mneme report", self.mneme("inspect", self.run, "--plot", "no.svg", expect=USAGE).err)
 
         self.stream(*questions, "--output", "b.h5", "--segment", 333)
         self.stream("--tokens", 9000, "--output", "c.h5", "--seed", 5, "--spacing", 10, "--distances", 90, "--text", "book.txt")

@@ -31,7 +31,7 @@ struct BenchTime {
 
 /// Runs f once to warm up, then at least three times, up to `seconds` or `repeats`.
 BenchTime measure(int64_t repeats, double seconds, const std::function<void()>& f);
-/// The same for several, which take turns: run i of one and run i of another saw the same minutes of the machine. `seconds` each.
+/// The same for several, which take turns: run i of one and run i of another saw the same minutes of the machine. `seconds` per function, in one sum.
 std::vector<BenchTime> measure_in_turns(int64_t repeats, double seconds, const std::vector<std::function<void()>>& functions);
 /// Median over the turns of a's time over b's: how many times as fast b is.
 double speed_ratio(const BenchTime& a, const BenchTime& b);
@@ -57,7 +57,7 @@ std::vector<std::pair<std::string, std::string>> machine_header();
 struct BenchOptions {
   std::vector<std::string> shapes;  ///< of the benchmark; empty = its own
   int64_t repeats = 15;
-  double seconds = 3;                ///< at most per line
+  double seconds = 3;                ///< per line, at most
   std::vector<std::string> kernels;  ///< reference, chunked, fused; empty = all
   std::function<void(const std::string&)> progress;
 };

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cmath>
 #include <memory>
+#include <optional>
 
 #include "core/text.h"
 #include "experiments/bench.h"
@@ -69,12 +70,12 @@ int64_t parse_length(const std::string& text) {
 std::function<void()> training_step(const Arm& arm, std::shared_ptr<SequenceModel> model, int64_t rows, int64_t length) {
   const at::Tensor tokens = at::randint(kVocab, {rows, length}, at::kLong), targets = at::randint(kVocab, {rows * length}, at::kLong);
   return [=, library = arm.library_attention] {
-    nn::use_library_attention(library);
+    std::optional<nn::LibraryFullAttention> by_library;
+    if (library) by_library.emplace();
     State state;
     ForwardContext context;
     const at::Tensor loss = at::cross_entropy_loss(model->forward(tokens, state, context).view({rows * length, kVocab}), targets);
     torch::autograd::grad({loss}, model->parameters(), {}, false, false, true);
-    nn::use_library_attention(false);
   };
 }
 

@@ -48,23 +48,23 @@ at::Tensor hide(const at::Tensor& mask, const at::Tensor& visible, int64_t prefi
   return mask.masked_fill(~seen, -std::numeric_limits<double>::infinity()).unsqueeze(1);
 }
 
-std::atomic<bool> library_attention{false};
+std::atomic<int> library_full_attention{0};
 
 // Ours where it applies: fp32 on the CPU, no hidden keys.
 std::optional<at::Tensor> fused_attention(const at::Tensor& query, const KeyValue& own, const KeyValue& past, const KeyValue& prefix,
                                           int64_t window) {
-  if (own.visible.defined() || past.visible.defined()) return std::nullopt;
+  if (!memory::fused::supports_attention(query) || own.visible.defined() || past.visible.defined()) return std::nullopt;
   const memory::fused::AttentionCall call{query, join({past.key, own.key}), join({past.value, own.value}), prefix.key, prefix.value, window};
-  if (!memory::fused::supports(call)) return std::nullopt;
   return memory::fused::attention(call);
 }
 
 }  // namespace
 
-void use_library_attention(bool on) { library_attention = on; }
+LibraryFullAttention::LibraryFullAttention() { ++library_full_attention; }
+LibraryFullAttention::~LibraryFullAttention() { --library_full_attention; }
 
 at::Tensor full_attention(const at::Tensor& query, const KeyValue& own, const KeyValue& past, const KeyValue& prefix) {
-  if (!library_attention)
+  if (library_full_attention == 0)
     if (const std::optional<at::Tensor> y = fused_attention(query, own, past, prefix, 0)) return *y;
   if (const at::Tensor visible = visible_keys(own, past); visible.defined()) {
     const at::Tensor causal = additive_mask(query.size(2), prefix.size(), visible.size(1), past.size(), 0, query.options());

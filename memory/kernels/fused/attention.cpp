@@ -75,15 +75,19 @@ struct Attention : torch::autograd::Function<Attention> {
 
 }  // namespace
 
-bool supports(const AttentionCall& call) { return fusable(call.query) && call.key.scalar_type() == at::kFloat; }
+bool supports_attention(const at::Tensor& query) { return fusable(query); }
 
 at::Tensor attention(const AttentionCall& call) {
-  const int64_t D = call.query.size(3), B = call.query.size(0), H = call.query.size(1);
+  const int64_t B = call.query.size(0), H = call.query.size(1), T = call.query.size(2), D = call.query.size(3);
+  require_sizes(call.key, {B, H, std::max(T, call.key.size(2)), D}, "key");
   require_sizes(call.value, call.key.sizes(), "value");
-  require_sizes(call.key, {B, H, call.key.size(2), D}, "key");
+  if (call.prefix_key.defined() || call.prefix_value.defined()) {
+    require_sizes(call.prefix_key, {B, H, call.prefix_key.defined() ? call.prefix_key.size(2) : 0, D}, "prefix key");
+    require_sizes(call.prefix_value, call.prefix_key.sizes(), "prefix value");
+  }
   auto usable = [&](const at::Tensor& x) {
-    if (x.defined() && D % kPad) return at::constant_pad_nd(x, {0, padded(D) - D});  // zeros add nothing to a score
-    return x.defined() ? Attention::with_contiguous_columns(x) : x;
+    if (!x.defined()) return x;
+    return Attention::with_contiguous_columns(D % kPad ? at::constant_pad_nd(x, {0, padded(D) - D}) : x);  // zeros add nothing to a score
   };
   tensor_list x;
   for (const at::Tensor* t : {&call.query, &call.key, &call.value, &call.prefix_key, &call.prefix_value}) x.push_back(usable(*t));

@@ -87,8 +87,7 @@ struct AttentionTile {
   /// to = left · right · scale where a query sees the key, [keys, D] · [D, queries]
   __attribute__((noinline)) void by_key(Matrix left, Matrix right, Matrix to, float scale) const {
     auto block_row = [&]<int R>(int64_t j) __attribute__((always_inline)) {
-      row_block<L, R, Band::full>(Dims{rows, n, s.width}, left, right, j, first_query(j) / L * L, (end_query(j, R) + L - 1) / L * L,
-                                  Set<L>{to, scale});
+      row_block<L, R>(left, right, j, first_query(j) / L * L, (end_query(j, R) + L - 1) / L * L, 0, s.width, Set<L>{to, scale});
     };
     int64_t j = 0;
     for (; j + kRows <= rows; j += kRows) block_row.template operator()<kRows>(j);
@@ -97,21 +96,14 @@ struct AttentionTile {
 
   /// to += weightsᵀ · right · scale, [queries, keys] · [keys, D]
   __attribute__((noinline)) void add_by_query(Matrix weights, Matrix right, Matrix to, float scale) const {
-    for (int64_t i = 0; i < n; i += kRows) {  // rows past n are padding of the tile
-      const int64_t begin = first_row(i), end = end_row(i, kRows);
-      int64_t j = 0;
-      for (; j + 2 * L <= s.width; j += 2 * L) block<L, kRows, 2>(Transposed{weights}, right, i, j, begin, end, AddTimes<L>{to, scale});
-      for (; j < s.width; j += L) block<L, kRows, 1>(Transposed{weights}, right, i, j, begin, end, AddTimes<L>{to, scale});
-    }
+    for (int64_t i = 0; i < n; i += kRows)  // rows past n are padding of the tile
+      row_block<L, kRows>(Transposed{weights}, right, i, 0, s.width, first_row(i), end_row(i, kRows), AddTimes<L>{to, scale});
   }
 
   /// to += weights · right · scale, [keys, queries] · [queries, D]
   __attribute__((noinline)) void add_by_key(Matrix weights, Matrix right, Matrix to, float scale) const {
     auto block_row = [&]<int R>(int64_t j) __attribute__((always_inline)) {
-      const int64_t begin = first_query(j), end = end_query(j, R);
-      int64_t c = 0;
-      for (; c + 2 * L <= s.width; c += 2 * L) block<L, R, 2>(weights, right, j, c, begin, end, AddTimes<L>{to, scale});
-      for (; c < s.width; c += L) block<L, R, 1>(weights, right, j, c, begin, end, AddTimes<L>{to, scale});
+      row_block<L, R>(weights, right, j, 0, s.width, first_query(j), end_query(j, R), AddTimes<L>{to, scale});
     };
     int64_t j = 0;
     for (; j + kRows <= rows; j += kRows) block_row.template operator()<kRows>(j);

@@ -1,4 +1,4 @@
-// What the autograd functions and the compiled engines agree on: tasks of raw pointers, one per batch row and head, and
+// What the autograd functions and the compiled engines agree on: tasks of raw pointers, one per batch row and head or part of it, and
 // the table of functions that each instruction set provides.
 #pragma once
 

@@ -64,16 +64,23 @@ MNEME_ALWAYS_INLINE void block(const Left& left, const Matrix& right, int64_t i,
   }
 }
 
-template <int L, int R, Band band, class Left, class Store>
-MNEME_ALWAYS_INLINE void row_block(const Dims& n, const Left& left, const Matrix& right, int64_t i, int64_t first, int64_t last,
+// Columns [first, last) of R rows.
+template <int L, int R, class Left, class Store>
+MNEME_ALWAYS_INLINE void row_block(const Left& left, const Matrix& right, int64_t i, int64_t first, int64_t last, int64_t begin, int64_t end,
                                    const Store& store) {
+  int64_t j = first;
+  for (; j + 2 * L <= last; j += 2 * L) block<L, R, 2>(left, right, i, j, begin, end, store);
+  for (; j < last; j += L) block<L, R, 1>(left, right, i, j, begin, end, store);
+}
+
+template <int L, int R, Band band, class Left, class Store>
+MNEME_ALWAYS_INLINE void banded_row_block(const Dims& n, const Left& left, const Matrix& right, int64_t i, int64_t first, int64_t last,
+                                          const Store& store) {
   const int64_t begin = band == Band::upper_left ? i : 0;
   const int64_t end = band == Band::lower_left && i + R < n.depth ? i + R : n.depth;
   int64_t limit = last;
   if (band == Band::lower_result && padded(i + R) < limit) limit = padded(i + R);
-  int64_t j = first;
-  for (; j + 2 * L <= limit; j += 2 * L) block<L, R, 2>(left, right, i, j, begin, end, store);
-  for (; j < limit; j += L) block<L, R, 1>(left, right, i, j, begin, end, store);
+  row_block<L, R>(left, right, i, first, limit, begin, end, store);
 }
 
 /// store(i, j, vector) of left · right: [rows, depth] · [depth, columns]. Columns are rounded up to the padding.
@@ -85,8 +92,8 @@ __attribute__((noinline)) void product(Dims n, Left left, Matrix right, Store st
   for (int64_t first = 0; first < n.columns; first += panel) {
     const int64_t last = first + panel < n.columns ? first + panel : n.columns;
     int64_t i = 0;
-    for (; i + R <= n.rows; i += R) row_block<L, R, band>(n, left, right, i, first, last, store);
-    for (; i < n.rows; ++i) row_block<L, 1, band>(n, left, right, i, first, last, store);
+    for (; i + R <= n.rows; i += R) banded_row_block<L, R, band>(n, left, right, i, first, last, store);
+    for (; i < n.rows; ++i) banded_row_block<L, 1, band>(n, left, right, i, first, last, store);
   }
 }
 

@@ -1,4 +1,4 @@
-// From tensors to tasks: what the linear and the MLP kernel share of argument handling.
+// From tensors to tasks: what the kernels share of argument handling.
 #pragma once
 
 #include <ATen/ATen.h>

@@ -2,8 +2,8 @@
 #include "memory/kernels/fused/engine.h"
 #include "memory/kernels/fused/linear.h"
 #include "memory/kernels/fused/mlp.h"
-#include "memory/kernels/fused/task.h"
 #include "mneme/errors.h"
+#include "tests/support/poisoned.h"
 #include "tests/support/tensors.h"
 
 using namespace mneme;
@@ -194,16 +194,6 @@ Tensors linear_kernel(const Tensors& x, const Case& c) {
   if (c.refresh > 1) out.push_back(s.refresh_point);
   return out;
 }
-
-// Scratch full of NaN for the time of a test; the engine of before again afterwards.
-struct Poisoned {
-  const char* engine = fused::engine().name;
-  Poisoned() { fused::poison_scratch(true); }
-  ~Poisoned() {
-    fused::poison_scratch(false);
-    fused::use_engine(engine);
-  }
-};
 
 void require_same_mlp(const Case& c, int64_t D, int64_t E) {
   INFO("T " << c.T << " D " << D << " E " << E << " refresh " << c.refresh << " position " << c.position << " momentum " << c.momentum

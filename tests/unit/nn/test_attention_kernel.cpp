@@ -1,9 +1,9 @@
 // The fused attention against the explicit mask in fp64: reads, every gradient, on each instruction set; bits.
 #include "memory/kernels/fused/engine.h"
-#include "memory/kernels/fused/task.h"
 #include "memory/kernels/fused/attention.h"
 #include "mneme/errors.h"
 #include "nn/attention.h"
+#include "tests/support/poisoned.h"
 #include "tests/support/tensors.h"
 
 using namespace mneme;
@@ -12,16 +12,6 @@ namespace fused = mneme::memory::fused;
 using Tensors = std::vector<at::Tensor>;
 
 namespace {
-
-// Scratch full of NaN for the time of a test; the engine of before again afterwards.
-struct Poisoned {
-  const char* engine = fused::engine().name;
-  Poisoned() { fused::poison_scratch(true); }
-  ~Poisoned() {
-    fused::poison_scratch(false);
-    fused::use_engine(engine);
-  }
-};
 
 struct Case {
   int64_t window, prefix, past, steps, width = 16, heads = 2;
@@ -33,8 +23,14 @@ Tensors inputs(const Case& c) {
   return x;
 }
 
-Tensors kernel(const Tensors& x, const Case& c) {
-  auto single = [](const at::Tensor& t) { return t.size(2) ? t.to(at::kFloat) : at::Tensor(); };
+enum class Layout { by_head, by_token };  // by token, as projections write: rows far apart
+
+Tensors kernel(const Tensors& x, const Case& c, Layout layout = Layout::by_head) {
+  auto single = [&](const at::Tensor& t) {
+    if (t.size(2) == 0) return at::Tensor();
+    const at::Tensor y = t.to(at::kFloat);
+    return layout == Layout::by_head ? y : y.transpose(1, 2).contiguous().transpose(1, 2);
+  };
   return {fused::attention({single(x[0]), single(x[1]), single(x[2]), single(x[3]), single(x[4]), c.window})};
 }
 
@@ -46,10 +42,10 @@ Tensors explicit_mask(const Tensors& x, const Case& c) {
   return {nn::attention_reference(x[0], part(c.past, c.steps), part(0, c.past), prefix, c.window)};
 }
 
-void require_explicit_mask(const Case& c) {
+void require_explicit_mask(const Case& c, Layout layout = Layout::by_head) {
   INFO("window " << c.window << " prefix " << c.prefix << " past " << c.past << " steps " << c.steps << " width " << c.width << " heads "
                  << c.heads << " engine " << fused::engine().name);
-  require_same([&](const Tensors& x) { return kernel(x, c); }, [&](const Tensors& x) { return explicit_mask(x, c); }, inputs(c), kSingle, kSingle);
+  require_same([&](const Tensors& x) { return kernel(x, c, layout); }, [&](const Tensors& x) { return explicit_mask(x, c); }, inputs(c), kSingle, kSingle);
 }
 
 }  // namespace
@@ -65,6 +61,7 @@ TEST_CASE("fused attention equals the explicit mask, gradients too", "[nn][atten
   for (int64_t past : {0, 3, 700})  // full attention, several blocks of keys
     for (int64_t steps : {1, 65, 600}) require_explicit_mask({0, 5, past, steps});
   require_explicit_mask({600, 520, 300, 700});
+  for (int64_t window : {0, 32}) require_explicit_mask({window, 3, 20, 150, 24, 5}, Layout::by_token);
   for (int64_t width : {8, 24, 60, 64, 80})
     for (int64_t heads : {1, 5}) require_explicit_mask({32, 3, 10, 100, width, heads});
 }
@@ -81,12 +78,12 @@ TEST_CASE("fused attention: every instruction set", "[nn][attention][fused]") {
 TEST_CASE("fused attention: causal, row-independent, repeatable and blind to strides, bit by bit", "[nn][attention][fused]") {
   torch::manual_seed(3);
   const Poisoned poisoned;
-  const Case c = GENERATE(Case{32, 3, 20, 150}, Case{0, 3, 600, 150});
+  const Case c = GENERATE(Case{32, 3, 20, 150, 16, 5}, Case{0, 3, 600, 150, 16, 5});
   Tensors x;
   for (const at::Tensor& t : inputs(c)) x.push_back(t.to(at::kFloat));
   const at::Tensor whole = kernel(x, c)[0];
   REQUIRE(at::equal(kernel(x, c)[0], whole));
-  Tensors changed = x, strided = x;
+  Tensors changed = x;
   for (at::Tensor& t : changed) t = t.clone();
   for (int i = 0; i < 3; ++i) {
     changed[i].narrow(2, changed[i].size(2) - 70, 70).mul_(-30);  // later tokens
@@ -94,8 +91,7 @@ TEST_CASE("fused attention: causal, row-independent, repeatable and blind to str
   }
   REQUIRE(at::equal(kernel(changed, c)[0][0].narrow(1, 0, 80), whole[0].narrow(1, 0, 80)));
   REQUIRE_FALSE(at::equal(kernel(changed, c)[0][0], whole[0]));
-  for (at::Tensor& t : strided) t = t.transpose(1, 2).contiguous().transpose(1, 2);
-  REQUIRE(at::equal(kernel(strided, c)[0], whole));
+  REQUIRE(at::equal(kernel(x, c, Layout::by_token)[0], whole));
   Tensors alone;
   for (const at::Tensor& t : x) alone.push_back(t.narrow(0, 1, 1));
   REQUIRE(at::equal(kernel(alone, c)[0][0], whole[1]));
@@ -111,6 +107,14 @@ TEST_CASE("fused attention: scores of any size", "[nn][attention][fused]") {
     const at::Tensor y = kernel(scaled, c)[0];
     REQUIRE(relative_error(y, explicit_mask(scaled, c)[0]) < (scale > 1 ? 1e-3 : kSingle));  // fp32 scores of 1e4 carry errors of 1e-3
   }
-  REQUIRE_THROWS_WITH(fused::attention({x[0].to(at::kFloat), x[1].to(at::kFloat), x[2].narrow(2, 0, 50).to(at::kFloat), {}, {}, 32}),
-                      Catch::Contains("value has sizes [2,2,50,16], should have [2,2,100,16]"));
+}
+
+TEST_CASE("fused attention names what does not fit", "[nn][attention][fused]") {
+  auto rows = [](int64_t n) { return normal({2, 2, n, 16}, at::kFloat); };
+  auto message = [](const char* text) { return Catch::Contains(text); };
+  REQUIRE_THROWS_WITH(fused::attention({rows(9), rows(9), rows(5), {}, {}, 4}), message("value has sizes [2,2,5,16], should have [2,2,9,16]"));
+  REQUIRE_THROWS_WITH(fused::attention({rows(9), rows(5), rows(5), {}, {}, 4}), message("key has sizes [2,2,5,16], should have [2,2,9,16]"));
+  REQUIRE_THROWS_WITH(fused::attention({rows(9), rows(9), rows(9), rows(3), {}, 4}), message("prefix value is missing"));
+  REQUIRE_THROWS_WITH(fused::attention({rows(9), rows(9), rows(9), rows(3), rows(2), 4}), message("prefix value has sizes [2,2,2,16]"));
+  REQUIRE_THROWS_WITH(fused::attention({rows(9), rows(9), rows(9), rows(3).narrow(0, 0, 1), rows(3), 4}), message("prefix key has sizes [1,2,3,16]"));
 }

@@ -1,5 +1,5 @@
-// The fused memories as PyTorch operators, gradients included: torch.ops.load_library("libmneme_ops.so"), then
-// torch.ops.mneme.linear_memory and torch.ops.mneme.mlp_memory. Needs LibTorch alone. ops/README.md shows them in use.
+// The fused memories and attention as PyTorch operators, gradients included: torch.ops.load_library("libmneme_ops.so"), then
+// torch.ops.mneme.linear_memory, .mlp_memory and .attention. Needs LibTorch alone. ops/README.md shows them in use.
 //
 // Shapes: query, key [B,H,T,E], value [B,H,T,D], gates [B,H,T] (or [N,T,·] and [N,T]). Weights [B,H,in,out] or, the same for
 // every row of the batch, [H,in,out]; states come back as [B,H,in,out] (or [N,in,out]), None where there is none.
@@ -12,6 +12,7 @@
 #include <tuple>
 #include <vector>
 
+#include "memory/kernels/fused/attention.h"
 #include "memory/kernels/fused/linear.h"
 #include "memory/kernels/fused/mlp.h"
 
@@ -46,7 +47,7 @@ struct Batch {
 
 void require_float_cpu(const at::Tensor& x) {
   TORCH_CHECK(x.device().is_cpu() && x.scalar_type() == at::kFloat && x.numel() > 0,
-              "mneme: the fused memory takes float32 tensors on the CPU that are not empty; got ", x.toString(), " of sizes ", x.sizes());
+              "mneme: the fused kernels take float32 tensors on the CPU that are not empty; got ", x.toString(), " of sizes ", x.sizes());
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> linear_memory(const at::Tensor& query, const at::Tensor& key,
@@ -106,6 +107,14 @@ std::tuple<at::Tensor, Tensors, Tensors, Tensors> mlp_memory(const at::Tensor& q
   return {reads, back(state.weights), back(state.momentum), back(state.refresh_point)};
 }
 
+at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, int64_t window, const Optional& prefix_key,
+                     const Optional& prefix_value) {
+  require_float_cpu(query);
+  TORCH_CHECK(query.dim() == 4 && key.dim() == 4, "mneme: query, key and value should be [B,H,T,D], query is of ", query.dim(), " dimensions");
+  TORCH_CHECK(window >= 0, "mneme: window is a number of keys, or 0 for all, not ", window);
+  return fused::attention({query, key, value, or_undefined(prefix_key), or_undefined(prefix_value), window});
+}
+
 }  // namespace
 
 TORCH_LIBRARY(mneme, m) {
@@ -118,6 +127,8 @@ TORCH_LIBRARY(mneme, m) {
       "Tensor[]? momentum=None, Tensor[]? refresh_point=None, Tensor[]? initial=None, Tensor? gain=None, str form='feature', "
       "str gradient='exact_last', int refresh=64, int position=0) -> (Tensor, Tensor[], Tensor[], Tensor[])",
       mlp_memory);
+  m.def("attention(Tensor query, Tensor key, Tensor value, int window=0, Tensor? prefix_key=None, Tensor? prefix_value=None) -> Tensor",
+        attention);
 }
 
 }  // namespace mneme

@@ -81,6 +81,21 @@ class Operators(unittest.TestCase):
 
         self.compare(op, norm_loop, inputs((D, E), (E, D), (1, D), step=0.002))
 
+    def test_attention(self):
+        for window in (0, 1, 32):
+            def masked(q, k, v, prefix_k, prefix_v):
+                behind = torch.arange(T)[:, None] + 5 - torch.arange(T + 5)
+                seen = (behind >= 0) & (behind < (window or T + 5))
+                seen = F.pad(seen, (3, 0), value=True)
+                return [F.scaled_dot_product_attention(q, torch.cat([prefix_k, k], 2), torch.cat([prefix_v, v], 2), attn_mask=seen)]
+
+            torch.manual_seed(3)
+            x = {name: torch.randn(B, H, n, D, dtype=torch.float64)
+                 for name, n in dict(q=T, k=T + 5, v=T + 5, prefix_k=3, prefix_v=3).items()}
+            self.compare(lambda q, k, v, *prefix: [torch.ops.mneme.attention(q, k, v, window, *prefix)], masked, x)
+        with self.assertRaisesRegex(RuntimeError, "window"):
+            torch.ops.mneme.attention(x["q"].float(), x["q"].float(), x["q"].float(), -1)
+
     def test_a_sequence_may_be_cut_anywhere(self):
         x = {name: t.float() for name, t in inputs((D, E), (E, D), step=0.05).items()}
         gates = lambda part: [[x[name][:, :, part]] * 2 for name in ("theta", "alpha", "eta")]

@@ -10,6 +10,24 @@ namespace {
 nn::KeyValue optional(const at::Tensor& key, const at::Tensor& value) {
   return key.size(2) ? nn::KeyValue{key, value} : nn::KeyValue{};
 }
+// Attention of query, key, value, past key and value, prefix key and value, `visible` of past and own keys; or the explicit mask.
+Function attention(int64_t window, bool reference, const at::Tensor& visible = {}) {
+  return [=](const std::vector<at::Tensor>& x) {
+    nn::KeyValue own{x[1], x[2]}, past = optional(x[3], x[4]), prefix = optional(x[5], x[6]);
+    if (visible.defined()) {
+      own.visible = visible.narrow(1, x[3].size(2), x[1].size(2));
+      if (past.defined()) past.visible = visible.narrow(1, 0, x[3].size(2));
+    }
+    if (reference) return std::vector{nn::attention_reference(x[0], own, past, prefix, window)};
+    return std::vector{window ? nn::window_attention(x[0], own, past, prefix, window) : nn::full_attention(x[0], own, past, prefix)};
+  };
+}
+
+std::vector<at::Tensor> inputs(int64_t steps, int64_t past, int64_t prefix) {
+  std::vector<at::Tensor> x;
+  for (const int64_t n : {steps, steps, steps, past, past, prefix, prefix}) x.push_back(normal({2, 3, n, 8}));
+  return x;
+}
 }  // namespace
 
 TEST_CASE("attention equals the explicit mask, gradients too", "[nn][attention]") {
@@ -20,18 +38,7 @@ TEST_CASE("attention equals the explicit mask, gradients too", "[nn][attention]"
         for (int64_t steps : {1, 2, 40, 65}) {
           if (window && past >= window) continue;
           INFO("window " << window << " prefix " << prefix << " past " << past << " steps " << steps);
-          auto run = [&](bool reference) {
-            return [=](const std::vector<at::Tensor>& x) {
-              const nn::KeyValue own{x[1], x[2]}, before = optional(x[3], x[4]), front = optional(x[5], x[6]);
-              if (reference) return std::vector{nn::attention_reference(x[0], own, before, front, window)};
-              return std::vector{window ? nn::window_attention(x[0], own, before, front, window)
-                                        : nn::full_attention(x[0], own, before, front)};
-            };
-          };
-          auto heads = [](int64_t n) { return normal({2, 3, n, 8}); };
-          const std::vector<at::Tensor> inputs{heads(steps), heads(steps), heads(steps), heads(past),
-                                               heads(past),  heads(prefix), heads(prefix)};
-          require_same(run(false), run(true), inputs, kExact, kExactGradient);
+          require_same(attention(window, false), attention(window, true), inputs(steps, past, prefix), kExact, kExactGradient);
         }
 }
 
@@ -59,19 +66,7 @@ TEST_CASE("hidden keys are as if they were not there", "[nn][attention]") {
         for (int64_t steps : {1, 40}) {
           INFO("window " << window << " prefix " << prefix << " past " << past << " steps " << steps);
           const at::Tensor seen = at::rand({2, past + steps}) > 0.4;
-          auto run = [&](bool reference) {
-            return [=](const std::vector<at::Tensor>& x) {
-              nn::KeyValue own{x[1], x[2], seen.narrow(1, past, steps)}, before = optional(x[3], x[4]), front = optional(x[5], x[6]);
-              if (past) before.visible = seen.narrow(1, 0, past);
-              if (reference) return std::vector{nn::attention_reference(x[0], own, before, front, window)};
-              return std::vector{window ? nn::window_attention(x[0], own, before, front, window)
-                                        : nn::full_attention(x[0], own, before, front)};
-            };
-          };
-          auto heads = [](int64_t n) { return normal({2, 3, n, 8}); };
-          const std::vector<at::Tensor> inputs{heads(steps), heads(steps), heads(steps), heads(past),
-                                               heads(past),  heads(prefix), heads(prefix)};
-          require_same(run(false), run(true), inputs, kExact, kExactGradient);
+          require_same(attention(window, false, seen), attention(window, true, seen), inputs(steps, past, prefix), kExact, kExactGradient);
         }
 }
 

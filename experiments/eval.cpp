@@ -86,7 +86,8 @@ Command eval_command() {
   command.summary = "evaluate a trained model on other lengths, settings or tasks";
   command.usage = "CHECKPOINT|RUN_FOLDER [key=value ...]";
   command.details =
-      "key=value changes task, eval and runtime options; model and memory options belong to the weights. Long "
+      "key=value changes task, eval and runtime options, and how the memory learns at test time (memory.off, refresh, gradient, …); other "
+      "model and memory options belong to the weights. Long "
       "rows are read in calls of eval.segment tokens with carried state, in bounded memory.";
   command.example =
       "mneme eval results/runs/mqar-mag-1a2b3c4d task.mqar.test=512x64,2048x128 --output results/longer.h5";

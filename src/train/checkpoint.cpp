@@ -221,14 +221,28 @@ std::string find_checkpoint(const std::string& path) {
                         ": give a run folder, its checkpoint folder or a step folder in it (it holds trainer.json)");
 }
 
+namespace {
+
+/// What changes how a memory learns from what it reads, but no parameter.
+const std::vector<std::string> kAtTestTime{"gradient", "refresh", "sweeps", "clip", "guard", "kernel", "tile", "off", "frozen"};
+
+bool belongs_to_weights(const std::string& assignment) {
+  if (assignment.starts_with("model.")) return true;
+  if (!assignment.starts_with("memory.")) return false;
+  const std::string key = trim(assignment.substr(7, assignment.find('=') - 7));
+  return std::find(kAtTestTime.begin(), kAtTestTime.end(), key) == kAtTestTime.end();
+}
+
+}  // namespace
+
 Config checkpoint_config(const std::string& path, const std::vector<std::string>& overrides) {
   const std::string file = find_checkpoint(path) + "/config.ini";
   if (!fs::exists(file)) throw CheckpointError(file + " is missing; a checkpoint needs it");
   Settings settings = Settings::from_file(file);
   for (const std::string& assignment : overrides) {
-    if (assignment.starts_with("model.") || assignment.starts_with("memory."))
-      throw ConfigError(assignment +
-                        ": the checkpoint's weights belong to its own model and memory options; leave this out");
+    if (belongs_to_weights(assignment))
+      throw ConfigError(assignment + ": the checkpoint's weights belong to its own model and memory options; leave this out (of the memory's, " +
+                        join(kAtTestTime, ", ") + " may be changed)");
     settings.override_with(assignment);
   }
   return resolve(settings, DataFiles::may_be_missing);

@@ -57,8 +57,9 @@ struct LoadedModel {
   std::string folder;  ///< the step folder that was read
 };
 
-/// `path`: a run folder, its checkpoint/ folder, or a step folder. `overrides` ("eval.lengths=4096") change the config
-/// beyond its model and memory sections. Data files named by the config may be missing.
+/// `path`: a run folder, its checkpoint/ folder, or a step folder. `overrides` ("eval.lengths=4096") change the config beyond its
+/// model and memory sections, and how a memory learns at test time (memory.off, refresh, gradient, …). Data files named by the config
+/// may be missing.
 LoadedModel load_model(const std::string& path, const std::vector<std::string>& overrides = {});
 
 /// In two steps, for programs that set up the runtime by the checkpoint's own config before the first tensor is made.

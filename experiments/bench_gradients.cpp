@@ -1,12 +1,17 @@
 // mneme bench gradients: how far an MLP memory's reads are from the exact recurrence, by where its gradients are taken, and what
 // each way costs. Error: largest difference of a read from that of refresh 1, relative to the largest read, fp64, 128 tokens,
-// width 64. Time: forward and backward of the tiled form, fp32, against `refresh` of the same interval.
+// width 64. Time: forward and backward of the memory as a model runs it (memory.kernel = auto: fused, or tiled for sweeps), fp32,
+// 4 heads × 1024 tokens, against stale gradients at refresh 64.
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
+
 #include "experiments/bench.h"
 #include "memory/kernels/mlp.h"
+#include "mneme/memory.h"
 
 namespace mneme {
 namespace {
@@ -47,38 +52,64 @@ at::Tensor reads_of(const memory::MlpCall& call) {
   return memory::mlp_chunked(call, w);
 }
 
-double seconds_of(const BenchOptions& options, const Inputs& in, memory::Gradient gradient, int64_t refresh, int64_t sweeps) {
-  memory::MlpCall call = call_of(in, gradient, refresh, sweeps, at::kFloat);
-  const std::vector<at::Tensor> leaves{call.key.requires_grad_(true), call.value.requires_grad_(true), call.query.requires_grad_(true)};
-  return measure(options.repeats, options.seconds, [&] { torch::autograd::grad({reads_of(call).square().sum()}, leaves); }).median_s;
+struct Mode {
+  std::string name;
+  memory::Gradient gradient;
+  int64_t refresh, sweeps = 0;
+};
+
+std::vector<Mode> modes() {
+  using memory::Gradient;
+  std::vector<Mode> result{{"refresh", Gradient::refresh, 1}};  // the exact recurrence
+  for (const int64_t refresh : {8, 16, 64}) {
+    result.push_back({"refresh", Gradient::refresh, refresh});
+    result.push_back({"exact_last", Gradient::exact_last, refresh});
+    for (const int64_t sweeps : {1, 2, 3}) result.push_back({"sweeps", Gradient::sweeps, refresh, sweeps});
+  }
+  return result;
+}
+
+/// Forward and backward of one call of the memory that a config with this mode makes.
+std::function<void()> step_of(const Mode& mode) {
+  constexpr int64_t kHeads = 4, kCallTokens = 1024;
+  MemoryOptions options;
+  options.kind = "neural_mlp", options.heads = kHeads, options.gradient = mode.name, options.refresh = mode.refresh;
+  options.sweeps = std::max<int64_t>(mode.sweeps, 1), options.guard = false;
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(3);
+  const std::shared_ptr<Memory> memory = MemoryRegistry::instance().get("neural_mlp").make({options, kHeads, kWidth, generator});
+  auto rows = [&] { return at::empty({1, kHeads, kCallTokens, kWidth}).normal_(0, 1, generator); };
+  auto unit = [](const at::Tensor& x) { return (x / x.norm(2, {3}, true)).requires_grad_(true); };
+  auto gate = [](double value) { return at::full({1, kHeads, kCallTokens, 2}, value); };
+  const MemoryInput input{unit(rows()), unit(rows()), rows().requires_grad_(true), gate(.02), gate(1e-4), gate(.3)};
+  return [memory, input] {
+    State state;
+    torch::autograd::grad({memory->forward(input, state).square().sum()}, {input.query, input.key, input.value});
+  };
 }
 
 }  // namespace
 
 BenchResult bench_gradients(const BenchOptions& options) {
-  using memory::Gradient;
-  struct Mode {
-    std::string name;
-    Gradient gradient;
-    int64_t sweeps;
-  };
-  const std::vector<Mode> modes{{"refresh", Gradient::refresh, 0},   {"exact_last", Gradient::exact_last, 0}, {"sweeps 1", Gradient::sweeps, 1},
-                                {"sweeps 2", Gradient::sweeps, 2}, {"sweeps 3", Gradient::sweeps, 3}};
-  BenchResult result{{{"tokens, rows, width", fmt::format("{}, {}, {}", kTokens, kRows, kWidth)}},
-                     BenchTable({"keys", "theta", "refresh", "gradient", "read_error", "time_vs_refresh"})};
+  const std::vector<Mode> all = modes();
+  if (options.progress) options.progress("time");
+  std::vector<std::function<void()>> steps;
+  for (const Mode& mode : all) steps.push_back(step_of(mode));
+  const std::vector<BenchTime> times = measure_in_turns(options.repeats, options.seconds, steps);
+  size_t base = 0;
+  while (all[base].name != "refresh" || all[base].refresh != 64) ++base;
+  BenchResult result{{{"errors", fmt::format("{} tokens, {} rows, width {}, fp64", kTokens, kRows, kWidth)},
+                      {"time", "of the memory, forward and backward, 4 heads × 1024 tokens; ratio: median over turns"}},
+                     BenchTable({"keys", "theta", "refresh", "gradient", "sweeps", "read_error", "time_vs_refresh_64"})};
   for (const bool repeated : {false, true})
     for (const double theta : {0.15, 0.5}) {
+      if (options.progress) options.progress(fmt::format("{} keys, theta {}", repeated ? "eight" : "distinct", theta));
       const Inputs in = make_inputs(repeated, theta);
-      const at::Tensor exact = reads_of(call_of(in, Gradient::refresh, 1, 0, at::kDouble));
-      for (const int64_t refresh : {8, 16, 64}) {
-        if (options.progress) options.progress(fmt::format("{} keys, theta {}, refresh {}", repeated ? "eight" : "distinct", theta, refresh));
-        const double base = seconds_of(options, in, Gradient::refresh, refresh, 0);
-        for (const Mode& mode : modes) {
-          const at::Tensor reads = reads_of(call_of(in, mode.gradient, refresh, mode.sweeps, at::kDouble));
-          const double error = ((reads - exact).abs().max() / exact.abs().max()).item<double>();
-          const double time = mode.gradient == Gradient::refresh ? base : seconds_of(options, in, mode.gradient, refresh, mode.sweeps);
-          result.table.add({std::string(repeated ? "eight, repeated" : "distinct"), theta, refresh, mode.name, error, time / base});
-        }
+      const at::Tensor exact = reads_of(call_of(in, memory::Gradient::refresh, 1, 0, at::kDouble));
+      for (size_t i = 0; i < all.size(); ++i) {
+        const at::Tensor reads = reads_of(call_of(in, all[i].gradient, all[i].refresh, all[i].sweeps, at::kDouble));
+        const double error = ((reads - exact).abs().max() / exact.abs().max()).item<double>();
+        result.table.add({std::string(repeated ? "eight, repeated" : "distinct"), theta, all[i].refresh, all[i].name, all[i].sweeps, error,
+                          speed_ratio(times[i], times[base])});
       }
     }
   return result;

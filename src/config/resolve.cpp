@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "config/sections.h"
 #include "core/text.h"
@@ -97,12 +98,14 @@ class Resolver {
 
   void reject_unknown() {
     const std::set<std::string> known(known_.begin(), known_.end());
+    bool sweep_file = false;
     for (const auto& [key, value] : settings_.all()) {
       if (known.count(key) != 0) continue;
       const std::string section = key.substr(0, key.find('.'));
-      const bool of_sweep = section == "sweep" || section == "axis" || section == "grid" || section == "zip";
-      problem(key,
-              of_sweep ? "this is a sweep file; start it with `mneme sweep`" : "unknown key" + near_key(key, known_));
+      if (section != "sweep" && section != "axis" && section != "grid" && section != "zip")
+        problem(key, "unknown key" + near_key(key, known_));
+      else if (!std::exchange(sweep_file, true))  // said once, not of each of its keys
+        problem(key, "this is a sweep file; start it with `mneme sweep`");
     }
   }
 

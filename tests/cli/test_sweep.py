@@ -52,6 +52,10 @@ class Sweep(ProgramTest):
         self.assertNotRegex(page, r"(src|href)=\"(https?:)?//", "nothing is loaded from elsewhere")
         self.assertIn("<svg", page)
 
+    def test_a_sweep_file_is_no_run(self):
+        err = self.mneme("run", self.write("tiny.ini", SWEEP), expect=USAGE).err
+        self.assertEqual(err.count("this is a sweep file; start it with `mneme sweep`"), 1, err)
+
     def test_list_and_dry_run_do_nothing(self):
         sweep = self.write("tiny.ini", SWEEP)
         listed = self.mneme("sweep", sweep, "--list").out

@@ -19,6 +19,12 @@ namespace mneme::memory::fused {
 
 constexpr int64_t kBlockKeys = 512;  ///< whose scores, keys and values stay in L2
 
+/// e^x of a score below the largest or the sum; unseen entries hold any number, whose result is not used. NaN stays NaN.
+template <int L>
+MNEME_ALWAYS_INLINE Float<L> exp_of_score(Float<L> x) {
+  return exp<L>(x > 0.0f ? Float<L>{} : x);
+}
+
 template <int L>
 struct AttentionTile {
   static constexpr int kRows = kBlockRows<L>;
@@ -130,7 +136,7 @@ struct AttentionTile {
       });
       each_row(i, [&](int64_t j, Int<L> seen) __attribute__((always_inline)) {
         Float<L>& x = at<L>(p.row(j) + i);
-        const Float<L> e = exp<L>(x - now);
+        const Float<L> e = exp_of_score<L>(x - now);
         x = seen ? e : Float<L>{};
         added += x;
       });
@@ -178,7 +184,7 @@ struct AttentionGradient {
       const Float<L> sum_i = at<L>(log_sum + i), along_i = at<L>(along + i);
       t.each_row(i, [&](int64_t j, Int<L> seen) __attribute__((always_inline)) {
         Float<L>&x = at<L>(t.p.row(j) + i), &y = at<L>(ds.row(j) + i);
-        const Float<L> e = exp<L>(x - sum_i), d = e * (y - along_i);
+        const Float<L> e = exp_of_score<L>(x - sum_i), d = e * (y - along_i);
         x = seen ? e : Float<L>{};
         y = seen ? d : Float<L>{};
       });

@@ -109,6 +109,16 @@ TEST_CASE("fused attention: scores of any size", "[nn][attention][fused]") {
   }
 }
 
+TEST_CASE("fused attention: NaN is not hidden, and reaches only who sees it", "[nn][attention][fused]") {
+  torch::manual_seed(5);
+  const Case c{32, 0, 0, 100};
+  Tensors x = inputs(c);
+  x[1][0][0][50][3] = NAN;  // a key of row 0, head 0
+  const at::Tensor bad = kernel(x, c)[0].isnan().any(3);
+  REQUIRE(bad[0][0].narrow(0, 50, 32).all().item<bool>());
+  REQUIRE(bad.sum().item<int64_t>() == 32);
+}
+
 TEST_CASE("fused attention names what does not fit", "[nn][attention][fused]") {
   auto rows = [](int64_t n) { return normal({2, 2, n, 16}, at::kFloat); };
   auto message = [](const char* text) { return Catch::Contains(text); };

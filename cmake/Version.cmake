@@ -1,6 +1,6 @@
 # Writes the code version (release, commit, uncommitted changes) into a header, only when it changed.
 # The last commit that touched what can change a result: a commit of prose keeps results comparable and resumable.
-set(code include src memory experiments/main CMakeLists.txt cmake)
+set(code include src memory experiments/main experiments/*.cpp experiments/*.h CMakeLists.txt cmake)  # a sweep chooses learning rates
 execute_process(COMMAND git -C ${SOURCE} log -1 --abbrev=12 --format=%h -- ${code} OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE failed)
 if(failed)
   set(commit "unknown")

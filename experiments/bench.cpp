@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
+#include "core/outputs.h"
 #include "core/hdf5.h"
 #include "core/text.h"
 #include "experiments/program.h"
@@ -61,6 +62,7 @@ int bench(const CommandLine& line) {
   if (benchmark == benchmarks.end())
     throw UsageError(fmt::format("mneme bench knows memory, model, stability and gradients, not '{}'{}", what,
                                  did_you_mean(what, {"memory", "model", "stability", "gradients"})));
+  check_outputs({{"--json", line.file_or("json", "")}, {"--h5", line.file_or("h5", "")}});
   RuntimeOptions runtime;
   runtime.threads = line.integer_or("threads", 0, 0, 1024);
   set_up_runtime(runtime);

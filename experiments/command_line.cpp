@@ -84,6 +84,15 @@ std::string CommandLine::text_or(const std::string& name, const std::string& fal
   return has(name) ? text(name) : fallback;
 }
 
+const std::string& CommandLine::file(const std::string& name) const {
+  if (text(name).empty()) throw UsageError(fmt::format("--{} is empty; name a file", name));
+  return text(name);
+}
+
+std::string CommandLine::file_or(const std::string& name, const std::string& fallback) const {
+  return has(name) ? file(name) : fallback;
+}
+
 int64_t CommandLine::integer_or(const std::string& name, int64_t fallback, int64_t min, int64_t max) const {
   return has(name) ? whole_number(name, text(name), min, max) : fallback;
 }

@@ -19,6 +19,9 @@ class CommandLine {
   bool has(const std::string& name) const { return values_.count(name) > 0; }
   const std::string& text(const std::string& name) const;
   std::string text_or(const std::string& name, const std::string& fallback) const;
+  /// The file an option names; throws UsageError for an empty name. With `_or`: `fallback` where it was not given.
+  const std::string& file(const std::string& name) const;
+  std::string file_or(const std::string& name, const std::string& fallback) const;
   /// A whole number of [min, max]; throws UsageError naming both.
   int64_t integer_or(const std::string& name, int64_t fallback, int64_t min, int64_t max) const;
   /// The whole numbers of an option that may be repeated, checked in the same way.

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "core/files.h"
+#include "core/outputs.h"
 #include "core/setting_text.h"
 #include "experiments/program.h"
 #include "experiments/result_text.h"
@@ -55,8 +56,6 @@ void store(const std::string& path, const LoadedModel& loaded, const Evaluation&
     record.finished_utc = trained.finished_utc;
   }
   record.cost.parameters = loaded.model->parameter_count();
-  const std::filesystem::path output(path);
-  if (output.has_parent_path()) make_folders(output.parent_path().string());
   atomic_write(path, run_file_bytes(record));
   fmt::print("\nwritten: {}\n", path);
 }
@@ -65,6 +64,7 @@ int eval(const CommandLine& line) {
   const Split split = parse_split(line.text_or("split", "test"));
   const std::string& path = line.only_name("CHECKPOINT or RUN_FOLDER");
   const Config config = checkpoint_config(path, line.overrides());
+  check_outputs({{"--output", line.file_or("output", "")}}, data_files(config));
   const int64_t threads = set_up_runtime(config.runtime);
   LoadedModel loaded = load_model(path, config);
   const std::unique_ptr<Task> task = make_task(loaded.config);
@@ -90,7 +90,7 @@ Command eval_command() {
       "model and memory options belong to the weights. Long "
       "rows are read in calls of eval.segment tokens with carried state, in bounded memory.";
   command.example =
-      "mneme eval results/runs/mqar-mag-1a2b3c4d task.mqar.test=512x64,2048x128 --output results/longer.h5";
+      "mneme eval results/runs/mag-mqar-1a2b3c4d task.mqar.test=512x64,2048x128 --output results/longer.h5";
   command.options.add_options()("split", po::value<std::string>()->value_name("NAME"), "test or validation (test)")(
       "output,o", po::value<std::string>()->value_name("FILE.h5"),
       "store the result; tables and pages read it as a run");

@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "core/files.h"
+#include "core/outputs.h"
 #include "experiments/program.h"
 #include "mneme/errors.h"
 #include "train/checkpoint.h"
@@ -84,6 +85,8 @@ int generate_main(const CommandLine& line) {
   options.top_k = line.integer_or("top-k", 0, 0, INT64_MAX);
   options.seed = static_cast<uint64_t>(line.integer_or("seed", 1, 0, INT64_MAX));
   const std::string text = prompt_text(line);
+  check_outputs({{"--save-memory", line.file_or("save-memory", "")}},
+                {{"--memory", line.file_or("memory", "")}, {"--prompt-file", line.file_or("prompt-file", "")}});
   RuntimeOptions runtime;
   runtime.threads = line.integer_or("threads", 0, 1, 4096);
   set_up_runtime(runtime);
@@ -116,7 +119,7 @@ Command generate_command() {
       "The prompt is text for a model of 256 tokens, which are bytes, and token numbers for any other. What the model says is drawn "
       "from its distribution, by --seed, or the most likely with --temperature 0. --save-memory keeps what the memories hold "
       "after the last token read; --memory starts from it: the model then knows what was read there, without its text.";
-  command.example = "mneme generate results/runs/lm-mag-1a2b3c4d --prompt \"It is a truth\" --tokens 200 --top-k 40";
+  command.example = "mneme generate results/runs/mag-lm-1a2b3c4d --prompt \"It is a truth\" --tokens 200 --top-k 40";
   command.options.add_options()("prompt,p", text("TEXT"), "what to go on from")("prompt-file", text("FILE"), "the same, from a file")(
       "tokens,n", text("N"), "how many tokens to write (200); 0 = only read the prompt")(
       "temperature", text("X"), "1 = as learned (default), less = surer, 0 = the most likely")(

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/files.h"
+#include "core/outputs.h"
 #include "core/text.h"
 #include "experiments/program.h"
 #include "experiments/result_text.h"
@@ -101,6 +102,7 @@ int inspect(const CommandLine& line) {
   }
   if (!run_folder)
     if (const std::optional<StreamRecord> stream = read_stream(path)) {
+      check_outputs({{"--plot", line.file_or("plot", "")}}, {{"mneme inspect", path}});
       fmt::print("{}\n{}", text_table(origin(*stream)), stream_text(*stream));
       if (line.has("plot")) atomic_write(line.text("plot"), stream_figure(*stream));
       if (line.has("config")) fmt::print("\n{}", stream->info.config_ini);
@@ -127,7 +129,7 @@ Command inspect_command() {
   command.details =
       "A run: where it came from, its cost and its last evaluations. What mneme stream wrote: the same tables. A checkpoint folder (RUN_FOLDER/checkpoint "
       "or a step folder in it): the table of its parameters.";
-  command.example = "mneme inspect results/runs/mqar-transformer-1a2b3c4d/checkpoint";
+  command.example = "mneme inspect results/runs/transformer-mqar-1a2b3c4d/checkpoint";
   command.options.add_options()("config", "also the resolved config of a run")(
       "plot", boost::program_options::value<std::string>()->value_name("FILE.svg"), "draw a stream again from its HDF5 file");
   command.run = inspect;

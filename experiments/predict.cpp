@@ -18,12 +18,12 @@ int predict_main(const CommandLine& line) {
   line.refuse_overrides();
   PredictOptions options;
   options.checkpoint = line.only_name("CHECKPOINT or RUN_FOLDER");
-  options.input = line.text("input");
-  options.output = line.text("output");
+  options.input = line.file("input");
+  options.output = line.file("output");
   options.last = line.integer_or("last", 0, 1, INT64_MAX);
   options.logits = line.has("logits");
-  options.memory = line.text_or("memory", "");
-  options.save_memory = line.text_or("save-memory", "");
+  options.memory = line.file_or("memory", "");
+  options.save_memory = line.file_or("save-memory", "");
   RuntimeOptions runtime;
   runtime.threads = line.integer_or("threads", 0, 1, 4096);
   set_up_runtime(runtime);
@@ -54,7 +54,7 @@ Command predict_command() {
   command.details =
       "Reads `tokens`, int64 [N,T]; writes `argmax`, int64 [N,T] and, with --logits, `logits`, float32 [N,T,V]: "
       "at each position what the model says next. Long rows and large files are read in bounded memory.";
-  command.example = "mneme predict results/runs/mqar-mag-1a2b3c4d --input rows.h5 --output answers.h5 --last 1";
+  command.example = "mneme predict results/runs/mag-mqar-1a2b3c4d --input rows.h5 --output answers.h5 --last 1";
   command.options.add_options()("input,i", text("FILE.h5"), "rows to read")(
       "output,o", text("FILE.h5"), "answers to write")("last", text("N"), "only the last N positions of each row")(
       "logits", "also the logits")("memory", text("FILE"), "memories to start from, of one row or of every row")(

@@ -7,24 +7,26 @@
 #include <set>
 
 #include "core/files.h"
+#include "core/outputs.h"
 #include "experiments/program.h"
 #include "experiments/run_source.h"
 
 namespace mneme {
 namespace {
 
-void write_file(const std::filesystem::path& path, const std::string& bytes) {
-  if (path.has_parent_path()) make_folders(path.parent_path().string());
-  atomic_write(path.string(), bytes);
-  fmt::print("{}\n", path.string());
-}
+struct OutputFile {
+  NamedPath place;
+  std::string bytes;
+};
 
-void write_figures(const std::string& folder, const std::vector<RunRecord>& runs, const std::string& rows) {
+std::vector<OutputFile> figures(const std::string& folder, const std::vector<RunRecord>& runs, const std::string& rows) {
   std::set<std::string> tasks;
   for (const RunRecord& run : runs) tasks.insert(run.value("task.kind"));
+  std::vector<OutputFile> files;
   for (const std::string& task : tasks)
     for (const auto& [name, svg] : task_figures(runs, task, rows))
-      write_file(std::filesystem::path(folder) / (name + ".svg"), svg);
+      files.push_back({{"--figures", (std::filesystem::path(folder) / (name + ".svg")).string()}, svg});
+  return files;
 }
 
 int report(const CommandLine& line) {
@@ -33,10 +35,18 @@ int report(const CommandLine& line) {
   options.rows = line.text_or("rows", options.rows);
   options.introduction = line.text_or("introduction", "");
   options.allow_mixed_versions = line.has("allow-mixed-versions");
-  const std::string output = line.text_or("output", "results/report.html");
+  const std::string output = line.file_or("output", "results/report.html");
   const std::vector<RunRecord> runs = named_runs(line);
-  write_file(output, report_html(runs, options));
-  if (line.has("figures")) write_figures(line.text("figures"), runs, options.rows);
+  std::vector<OutputFile> files{{{"--output", output}, report_html(runs, options)}};
+  if (line.has("figures"))
+    for (OutputFile& figure : figures(line.text("figures"), runs, options.rows)) files.push_back(std::move(figure));
+  std::vector<NamedPath> places;
+  for (const OutputFile& file : files) places.push_back(file.place);
+  check_outputs(places, named_files(line));
+  for (const OutputFile& file : files) {
+    atomic_write(file.place.path, file.bytes);
+    fmt::print("{}\n", file.place.path);
+  }
   return 0;
 }
 

@@ -24,10 +24,15 @@ void print_result(const TrainerResult& result) {
 
 int run(const CommandLine& line) {
   const InterruptGuard guard;  // from here on a signal is exit 75
-  const Config config = read_config(line.only_name("CONFIG"), line.overrides());
+  std::vector<std::string> overrides = line.overrides();
+  if (line.has("init-from")) {  // the digest is that of these weights, whatever a stored config says
+    overrides.push_back("train.init_from=" + line.text("init-from"));
+    overrides.push_back("train.init_sha256=");
+  }
+  const Config config = read_config(line.only_name("CONFIG"), overrides);
   throw_if_interrupted("nothing was begun; give the command again");
   Log log(line.has("quiet"));
-  const TrainerResult result = train(config, {line.text_or("init-from", ""), line.typed()}, log);
+  const TrainerResult result = train(config, {line.typed()}, log);
   if (result.already_done) log.info("already done by this code version; nothing to do");
   print_result(result);
   return 0;
@@ -47,7 +52,7 @@ Command run_command() {
       "finished one says so. Prints the run folder and the test results.";
   command.example = "mneme run configs/smoke/mqar_mag.ini run.seed=2 train.steps=40";
   command.options.add_options()("init-from", po::value<std::string>()->value_name("PATH"),
-                                "start from the weights of a checkpoint, run folder or .safetensors file");
+                                "train.init_from: start from the weights of a checkpoint, run folder or .safetensors file");
   command.run = run;
   return command;
 }

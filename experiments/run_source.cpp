@@ -73,4 +73,11 @@ std::vector<RunRecord> named_runs(const CommandLine& line) {
   return records;
 }
 
+std::vector<NamedPath> named_files(const CommandLine& line) {
+  std::vector<NamedPath> files;
+  for (const std::string& name : line.names())
+    if (!fs::is_directory(name)) files.push_back({"this command", name});
+  return files;
+}
+
 }  // namespace mneme

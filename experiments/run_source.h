@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "core/outputs.h"
 #include "experiments/command_line.h"
 #include "results/run_record.h"
 
@@ -14,5 +15,8 @@ namespace mneme {
 /// come as records of status "missing", so that no table leaves them out silently. StoreError where there is no run at
 /// all.
 std::vector<RunRecord> named_runs(const CommandLine& line);
+
+/// The files among those names, which no output may replace.
+std::vector<NamedPath> named_files(const CommandLine& line);
 
 }  // namespace mneme

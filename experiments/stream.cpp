@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include <cstdio>
-#include <filesystem>
 #include <map>
 
 #include "core/files.h"
+#include "core/outputs.h"
 #include "core/text.h"
 #include "experiments/program.h"
 #include "experiments/result_text.h"
@@ -44,16 +44,6 @@ Config stream_config(const CommandLine& line, const std::string& path) {
   return checkpoint_config(path, overrides);
 }
 
-/// Before minutes of reading, not after them. Touches nothing that is there.
-void require_writable(const std::string& path) {
-  if (std::filesystem::is_directory(path)) throw StoreError(fmt::format("cannot write {}: it is a folder; name a file", path));
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  if (!folder.empty()) make_folders(folder.string());
-  const std::string trial = path + ".trial";
-  atomic_write(trial, "");
-  std::filesystem::remove(trial);
-}
-
 std::string whole(double value) { return with_separators(static_cast<int64_t>(value)); }
 
 StreamRecord read(const CommandLine& line, const LoadedModel& loaded, const Task& task) {
@@ -78,13 +68,12 @@ StreamRecord read(const CommandLine& line, const LoadedModel& loaded, const Task
 
 int stream(const CommandLine& line) {
   const std::string& path = line.only_name("CHECKPOINT or RUN_FOLDER");
-  const std::string output = line.text_or("output", ""), plot = line.text_or("plot", "");
+  const std::string output = line.file_or("output", ""), plot = line.file_or("plot", "");
   const Config config = stream_config(line, path);
+  check_outputs({{"--output", output}, {"--plot", plot}}, data_files(config));
   const int64_t threads = set_up_runtime(config.runtime);
   const LoadedModel loaded = load_model(path, config);
   const std::unique_ptr<Task> task = make_task(config);
-  for (const std::string& file : {output, plot})
-    if (!file.empty()) require_writable(file);
   const InterruptGuard guard;
   fmt::print("{}\n", loaded.folder);
   std::fflush(stdout);
@@ -119,7 +108,7 @@ Command stream_command() {
       "the beginning again when it ends, with needles hidden and asked for after --distances tokens. Any other task: its test rows end "
       "to end. Prints answers, speed and memory along the stream and answers by distance (or by setting). Full attention keeps every "
       "token and is refused.";
-  command.example = "mneme stream results/runs/needle-mag-1a2b3c4d --tokens 2097152 --output results/stream.h5 --plot results/stream.svg";
+  command.example = "mneme stream results/runs/mag-needle-1a2b3c4d --tokens 2097152 --output results/stream.h5 --plot results/stream.svg";
   command.options.add_options()("tokens,n", text("N"), "how many tokens to read (2097152)")(
       "text", list("FILE"), "text for the task's test text: files or folders")(
       "distances", list("N,N,..."), "tokens from a needle to its question (64, 128, ..., 16384)")(

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "core/files.h"
+#include "core/outputs.h"
 #include "core/text.h"
 #include "experiments/program.h"
 #include "experiments/run_source.h"
@@ -52,15 +53,18 @@ TableOptions table_options(const CommandLine& line) {
   return options;
 }
 
-/// NAME.md and NAME.h5. NAME may be given with the extension of the format.
-void write_files(const std::string& output, const std::string& format, const std::string& text,
-                 const std::vector<RunRecord>& runs, const TableOptions& options) {
+/// NAME, which may be given with the extension of the format.
+std::string output_name(const std::string& output, const std::string& format) {
   std::filesystem::path path(output);
   if (path.extension() == "." + format) path.replace_extension();
-  if (path.has_parent_path()) make_folders(path.parent_path().string());
-  const std::string name = path.string();
-  atomic_write(name + "." + format, text);
+  return path.string();
+}
+
+/// The numbers before the text: a full disk leaves no table without them.
+void write_files(const std::string& name, const std::string& format, const std::string& text,
+                 const std::vector<RunRecord>& runs, const TableOptions& options) {
   write_table_h5(name + ".h5", runs, options);
+  atomic_write(name + "." + format, text);
   fmt::print("\nwritten: {0}.{1} and the runs it is made from, {0}.h5\n", name, format);
 }
 
@@ -70,10 +74,13 @@ int table(const CommandLine& line) {
   const std::vector<std::string> formats{"md", "tex", "csv"};
   if (!std::count(formats.begin(), formats.end(), format))
     throw UsageError(fmt::format("--format {}: there are md, tex and csv{}", format, did_you_mean(format, formats)));
+  const std::string output = output_name(line.file_or("output", ""), format);
+  if (!output.empty())
+    check_outputs({{"--output", output + "." + format}, {"--output", output + ".h5"}}, named_files(line));
   const std::vector<RunRecord> runs = named_runs(line);
   const std::string text = table_text(make_table(runs, options), format);
   fmt::print("{}", text);
-  if (line.has("output")) write_files(line.text("output"), format, text, runs, options);
+  if (!output.empty()) write_files(output, format, text, runs, options);
   return 0;
 }
 

@@ -12,14 +12,17 @@ case ${1:-} in
 esac
 
 here=$(cd "$(dirname "$0")" && pwd)
-folder=${1:-$(dirname "$here")/data/books}
+folder=${1:-$(dirname "$here")/data/books}; folder=${folder%/}
 command -v python3 >/dev/null || { say "needs python3; install it (apt-get install python3)"; exit 1; }
 if python3 "$here/books.py" check "$folder"; then say "$folder is complete (see SOURCES.md there)"; exit 0; fi
 command -v dpkg-deb >/dev/null ||
   { say "needs dpkg-deb; this works on Debian and its relatives. Any text files by path do as well"; exit 1; }
-mkdir -p "$folder" && [ -w "$folder" ] || { say "cannot write to $folder; give another folder: $0 FOLDER"; exit 1; }
+# Made beside its place and moved there when it is whole: whoever finds the folder finds all books.
+making=$folder.making
+mkdir -p "$(dirname "$folder")" && rm -rf "$making" && mkdir "$making" && { [ ! -e "$folder" ] || [ -w "$folder" ]; } ||
+  { say "cannot write to $folder; give another folder: $0 FOLDER"; exit 1; }
 
-work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+work=$(mktemp -d); trap 'rm -rf "$work" "$making"' EXIT
 mkdir "$work/debs" "$work/unpacked"
 download() { (cd "$work/debs" && apt-get -o APT::Sandbox::User=root download "${packages[@]}") >"$work/log" 2>&1; }
 if [ -n "${MNEME_BOOKS_DEBS:-}" ]; then
@@ -48,5 +51,12 @@ for package in "${packages[@]}"; do
   dpkg-deb -x "$deb" "$work/unpacked"
   versions+=("$package=$(dpkg-deb -f "$deb" Version)")
 done
-python3 "$here/books.py" make "$work/unpacked" "$folder" "${versions[@]}" >&2
+python3 "$here/books.py" make "$work/unpacked" "$making" "${versions[@]}" >&2
+if [ -d "$folder" ]; then  # with what else is in it; SOURCES.md, which says that all are there, last
+  mv "$making/SOURCES.md" "$work/"
+  cp -r "$making/." "$folder/"
+  cp "$work/SOURCES.md" "$folder/"
+else
+  mv "$making" "$folder"
+fi
 say "$folder is ready"

@@ -15,7 +15,7 @@ scripts/setup.sh
 mneme=build/release/mneme
 
 say "2/4 books"
-[ -d data/books ] || scripts/get-books.sh
+scripts/get-books.sh
 
 say "3/4 training and evaluating the arms of $sweep"
 status=0

@@ -74,6 +74,7 @@ if [ -z "$libtorch" ]; then
   fi
 else
   say "LibTorch: $libtorch"
+  [ -e .venv/bin/python ] || say "note: without .venv the tests leave out the comparisons with PyTorch; for them run this once without MNEME_LIBTORCH and CMAKE_PREFIX_PATH"
 fi
 [ "$deps_only" = no ] || exit 0
 

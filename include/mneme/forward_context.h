@@ -9,6 +9,8 @@
 #include <optional>
 #include <string>
 
+#include "mneme/probe.h"
+
 namespace mneme {
 
 struct ForwardContext {
@@ -20,18 +22,25 @@ struct ForwardContext {
   /// its content leaves no trace in other outputs or in the state; its own output means nothing. Clocks count it: positions,
   /// segments and refresh points do not move together over padding.
   at::Tensor mask;
+  /// bool [B,T], undefined = all true. False: the token is read like any other, but is no step of any memory: a question, say.
+  at::Tensor write;
   /// Set for training with dropout; undefined = no dropout.
   std::optional<at::Generator> dropout;
   /// Sum of the blocks' penalties (memory.write_penalty), to be added to the training loss; undefined = none.
   at::Tensor penalty;
-  /// Where to put measurements ("layer0/theta_mean" → value); null = do not measure.
-  std::map<std::string, double>* probe = nullptr;
-  /// Where to put each token's inner loss, its surprise: "layer0" → [B,H,T]; null = do not measure. Not for rows of different age.
+  /// Where to put measurements ("layer0/memory/theta_mean"); null = do not measure.
+  Probe* probe = nullptr;
+  /// Where to put each token's inner loss, its surprise: "layer0" → [B,H,T·n], n = memory.keys_per_token; calls
+  /// follow one another. Null = do not measure. Not for rows of different age.
   std::map<std::string, at::Tensor>* surprise = nullptr;
 
   /// For a pass over some tokens, or some rows (int64 [n]), of this one. No reset, no penalty yet.
   ForwardContext tokens(int64_t first, int64_t steps) const;
   ForwardContext rows(const at::Tensor& index) const;
+  /// Tokens that are steps of memories: mask and write; undefined = all.
+  at::Tensor steps() const;
+  /// Appends a call's inner losses to those of a layer.
+  void add_surprise(int64_t layer, const at::Tensor& losses);
   /// Takes over the penalty of a pass over this share of the tokens.
   void add_penalty(const ForwardContext& part, double share);
 };

@@ -15,11 +15,11 @@
 #include <torch/nn/module.h>
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 
 #include "mneme/model_options.h"
+#include "mneme/probe.h"
 #include "mneme/registry.h"
 #include "mneme/state.h"
 
@@ -33,8 +33,8 @@ struct MemoryInput {
   at::Tensor eta;                ///< [B,H,T,G] momentum η in [0,1)
   /// bool [B,T], undefined = all true. A token with false is no step: it reads, and neither decays nor moves anything.
   at::Tensor step = {};
-  /// Where to put measurements ("guard_firings" → value); null = do not measure.
-  std::map<std::string, double>* probe = nullptr;
+  /// Where to put measurements ("guard_firings"); null = do not measure.
+  Probe* probe = nullptr;
   /// Where to put each token's inner loss [B,H,T] at the weights its gradient was taken at; null = do not measure.
   at::Tensor* losses = nullptr;
 };

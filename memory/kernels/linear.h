@@ -26,7 +26,7 @@ struct LinearWeights {
   at::Tensor momentum;  ///< [N,E,D]; undefined without momentum
 };
 
-/// Reads [N,T,D]; `state` moves T tokens on.
+/// Reads [N,T,D]; `state` moves T ≥ 0 tokens on.
 at::Tensor linear_chunked(const LinearCall& call, LinearWeights& state);
 
 }  // namespace mneme::memory

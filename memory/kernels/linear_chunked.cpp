@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "memory/kernels/coefficients.h"
+#include "memory/kernels/group.h"
 #include "memory/kernels/linear.h"
 #include "memory/kernels/unit_lower.h"
 
@@ -49,12 +50,7 @@ Rows before_step(const Coefficients& c, const at::Tensor& keep) {
 // 1 − α of each token's group, [N·count,size], where gradients are taken after forgetting.
 at::Tensor kept(const LinearCall& call, int64_t first, int64_t count, int64_t size) {
   if (!call.decayed) return {};
-  at::Tensor keep = 1 - call.alpha.narrow(1, first, count * size);
-  if (call.group > 1) {
-    const at::Tensor token = at::arange(count * size, keep.options().dtype(at::kLong));
-    keep = keep.index_select(1, (token.div(call.group, "floor") * call.group + call.group - 1).clamp_max(count * size - 1));
-  }
-  return keep.reshape({-1, size});
+  return (1 - at_group_end(call.alpha.narrow(1, first, count * size), 1, call.group)).reshape({-1, size});
 }
 
 // All of the call that fills whole tiles of one size.
@@ -109,7 +105,9 @@ at::Tensor run_tiles(const LinearCall& call, LinearWeights& state, int64_t first
 }  // namespace
 
 at::Tensor linear_chunked(const LinearCall& call, LinearWeights& state) {
-  const int64_t steps = call.key.size(1), size = std::min(std::max(call.tile / call.group, int64_t(1)) * call.group, steps), count = steps / size, rest = steps - count * size;
+  const int64_t steps = call.key.size(1);
+  if (steps == 0) return at::empty_like(call.value);
+  const int64_t size = std::min(std::max(call.tile / call.group, int64_t(1)) * call.group, steps), count = steps / size, rest = steps - count * size;
   const at::Tensor whole = run_tiles(call, state, 0, count, size);
   return rest ? at::cat({whole, run_tiles(call, state, count * size, 1, rest)}, 1) : whole;
 }

@@ -40,11 +40,13 @@ struct MlpCall {
   int64_t tile = 64;                          ///< of the chunked form; never changes results
   bool read_before = false;
   bool decayed = false;                       ///< last layer's gradient at (1 − α_t) M_{t−1}; of exact_last
-  double clip = 0;                            ///< of refresh: largest ‖u_t‖ over all layers
-  bool guard = false;                         ///< of refresh: guard.h
+  double clip = 0;                            ///< of refresh, ignored elsewhere: largest ‖u_t‖ over all layers
+  bool guard = false;                         ///< of refresh, ignored elsewhere: guard.h
   bool losses = false;                        ///< also give the inner loss of each token
 
   bool momentum() const { return !eta.empty(); }
+  bool guarded() const { return guard && gradient == Gradient::refresh; }
+  bool clipped() const { return clip > 0 && gradient == Gradient::refresh; }
   bool fast_gain() const { return int64_t(theta.size()) > net.depth; }
 };
 
@@ -55,12 +57,17 @@ struct MlpWeights {
   std::vector<at::Tensor> load = {};           ///< of the guard, per matrix: what the interval has written so far, [N,·,·]
   /// With sweeps: weights and momentum of the running interval as each earlier sweep sees them.
   std::vector<std::vector<at::Tensor>> sweep_weights = {}, sweep_momentum = {};
-  at::Tensor firings = {};                     ///< steps the guard shortened in this call, for measurements
+  /// Steps the guard shortened in this call, a count over rows, tokens and matrices: taken steps only, a group's with its last
+  /// token. Undefined without a guard.
+  at::Tensor firings = {};
   at::Tensor losses = {};                      ///< [N,T] each token's inner loss where its gradient is taken; with MlpCall::losses
 };
 
-/// Reads [N,T,D]; `state` moves on.
+/// Reads [N,T,D]; `state` moves T ≥ 0 tokens on.
 at::Tensor mlp_reference(const MlpCall& call, MlpWeights& state);
 at::Tensor mlp_chunked(const MlpCall& call, MlpWeights& state);
+
+/// What both do first: the measurements of this call, of nothing yet.
+void begin_call(const MlpCall& call, MlpWeights& state);
 
 }  // namespace mneme::memory

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "memory/kernels/fast_weight.h"
+#include "memory/kernels/group.h"
 #include "memory/kernels/guard.h"
 #include "memory/kernels/inner_gradient.h"
 #include "memory/kernels/mlp.h"
@@ -73,19 +74,20 @@ class Tile {
 
   // Clip and guard know a token's surprise before its step is taken, since all gradients are the refresh point's.
   void shorten_steps(const InnerGradient& g) {
-    if (call_.clip > 0) {
+    if (call_.clipped()) {
       const at::Tensor shrink = (squared_surprise(g) + 1e-24).rsqrt().mul(call_.clip).clamp_max(1);
       for (at::Tensor& theta : theta_) theta = theta * shrink;
     }
-    if (!call_.guard) return;
+    const int64_t written = size_ / call_.group * call_.group;  // tokens of an unfinished group come again
+    if (!call_.guarded() || written == 0) return;
     for (int64_t l = 0; l < net_.depth; ++l) {
       const at::Tensor theta = step_.defined() ? theta_[l] * step_ : theta_[l];
-      const Guarded guarded = guard(g.inputs[l], theta, call_.momentum() ? part(call_.eta[l]) : at::Tensor(), s_.load[l],
-                                    loss_factor(net_, value_.size(2)) / 2);
+      auto of = [&](const at::Tensor& x) { return x.narrow(1, 0, written); };
+      const at::Tensor eta = call_.momentum() ? at_group_end(of(part(call_.eta[l])), 1, call_.group) : at::Tensor();
+      const Guarded guarded = guard(of(g.inputs[l]), of(theta), eta, s_.load[l], loss_factor(net_, value_.size(2)) / 2);
       s_.load[l] = guarded.load;
-      theta_[l] = theta * guarded.factor;
-      const at::Tensor fired = (guarded.factor.detach() < 1).sum();
-      s_.firings = s_.firings.defined() ? s_.firings + fired : fired;
+      theta_[l] = theta * at::constant_pad_nd(guarded.factor, {0, size_ - written}, 1);
+      s_.firings = s_.firings + guarded.firings;
     }
   }
 
@@ -98,12 +100,7 @@ class Tile {
   }
 
   Rows decayed(const Rows& before) const {
-    at::Tensor alpha = part(call_.alpha[last_]);
-    if (call_.group > 1) {  // of the group's last token; an incomplete group is not written
-      const at::Tensor token = at::arange(size_, alpha.options().dtype(at::kLong));
-      alpha = alpha.index_select(1, (token.div(call_.group, "floor") * call_.group + call_.group - 1).clamp_max(size_ - 1));
-    }
-    const at::Tensor keep = 1 - alpha;
+    const at::Tensor keep = 1 - at_group_end(part(call_.alpha[last_]), 1, call_.group);
     return {before.K * as_rows(keep), before.d * keep, before.m * keep};
   }
 
@@ -197,6 +194,8 @@ void refresh(const MlpCall& call, MlpWeights& s) {
 
 at::Tensor mlp_chunked(const MlpCall& call, MlpWeights& state) {
   const int64_t steps = call.key.size(1), tile = std::max(call.tile / call.group, int64_t(1)) * call.group;
+  begin_call(call, state);
+  if (steps == 0) return at::empty_like(call.value);
   std::vector<at::Tensor> reads, losses;
   for (int64_t first = 0; first < steps;) {
     const int64_t done = (call.position + first) % call.refresh;

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "memory/kernels/group.h"
 #include "memory/kernels/guard.h"
 #include "memory/kernels/inner_gradient.h"
 #include "memory/kernels/mlp.h"
@@ -12,13 +13,16 @@ namespace {
 // One pass over the tokens; every member is at the current token.
 class Loop {
  public:
-  Loop(const MlpCall& call, MlpWeights& state) : call_(call), s_(state), tokens_(call.key.size(1)) {}
+  Loop(const MlpCall& call, MlpWeights& state) : call_(call), s_(state), tokens_(call.key.size(1)) {
+    for (const at::Tensor& eta : call.eta) group_eta_.push_back(at_group_end(eta, 1, call.group));
+    if (call.decayed) group_alpha_ = at_group_end(call.alpha[last()], 1, call.group);
+  }
 
   at::Tensor run() {
     std::vector<at::Tensor> reads;
     for (int64_t t = 0; t < tokens_; ++t) {
       if ((call_.position + t) % call_.refresh == 0) refresh();
-      if (t % call_.group == 0) sums_.clear();
+      if (t % call_.group == 0) sums_.clear(), load_ = s_.load, firings_ = at::Tensor();
       const at::Tensor before = call_.read_before ? read(t) : at::Tensor();
       add_surprise(t);
       if ((t + 1) % call_.group == 0) write(t);
@@ -49,9 +53,8 @@ class Loop {
   // The last matrix at which token t takes its gradient.
   at::Tensor own_last(int64_t t) const {
     const at::Tensor& W = s_.weights[last()];
-    const int64_t end = t / call_.group * call_.group + call_.group - 1;
-    if (!call_.decayed || end >= tokens_) return W;
-    const at::Tensor forget = gate(call_.alpha[last()], end);
+    if (!call_.decayed) return W;
+    const at::Tensor forget = gate(group_alpha_, t);
     return call_.initial.empty() ? (1 - forget) * W : (1 - forget) * W + forget * call_.initial[last()];
   }
 
@@ -66,17 +69,18 @@ class Loop {
       error_rows(call_.net, k, v, weights, gain(s_.weights), call_.fast_gain(), g);
     }
     if (call_.losses) losses_.push_back(loss_rows(call_.net, g.output, v));
-    const at::Tensor shrink = call_.clip > 0 ? (squared_surprise(g) + 1e-24).rsqrt().mul(call_.clip).clamp_max(1) : at::Tensor();
+    const at::Tensor shrink = call_.clipped() ? (squared_surprise(g) + 1e-24).rsqrt().mul(call_.clip).clamp_max(1) : at::Tensor();
     for (size_t l = 0; l < g.deltas.size(); ++l) {
       const bool matrix = int64_t(l) < call_.net.depth;
       at::Tensor theta = token(call_.theta[l], t);
       if (call_.step.defined()) theta = theta * token(call_.step, t);
       if (shrink.defined()) theta = theta * shrink;
-      if (call_.guard && matrix) {
-        const Guarded guarded = guard(g.inputs[l], theta, call_.momentum() ? token(call_.eta[l], t) : at::Tensor(), s_.load[l],
+      if (call_.guarded() && matrix) {
+        const Guarded guarded = guard(g.inputs[l], theta, call_.momentum() ? token(group_eta_[l], t) : at::Tensor(), load_[l],
                                       loss_factor(call_.net, v.size(2)) / 2);
-        s_.load[l] = guarded.load;
+        load_[l] = guarded.load;
         theta = theta * guarded.factor;
+        firings_ = firings_.defined() ? firings_ + guarded.firings : guarded.firings;
       }
       const at::Tensor u = matrix ? at::bmm(g.inputs[l].transpose(1, 2), g.deltas[l]) : g.deltas[l];
       const at::Tensor step = theta.unsqueeze(2) * u;
@@ -88,6 +92,8 @@ class Loop {
   }
 
   void write(int64_t t) {
+    s_.load = load_;
+    if (firings_.defined()) s_.firings = s_.firings + firings_;
     at::Tensor moves;  // [N,1,1] whether any token of the group is a step
     if (call_.step.defined()) moves = std::get<0>(call_.step.narrow(1, t + 1 - call_.group, call_.group).max(1)).view({-1, 1, 1});
     for (size_t l = 0; l < sums_.size(); ++l) {
@@ -105,11 +111,24 @@ class Loop {
   MlpWeights& s_;
   const int64_t tokens_;
   std::vector<at::Tensor> losses_;
-  std::vector<at::Tensor> sums_;  // Σ θ u of the running group, per fast weight
+  std::vector<at::Tensor> group_eta_;  // at each token that of its group's last one
+  at::Tensor group_alpha_;             // the same, of the last matrix
+  // Of the running group, which counts once it is complete: Σ θ u per fast weight, what the guard has seen and done.
+  std::vector<at::Tensor> sums_, load_;
+  at::Tensor firings_;
 };
 
 }  // namespace
 
-at::Tensor mlp_reference(const MlpCall& call, MlpWeights& state) { return Loop(call, state).run(); }
+void begin_call(const MlpCall& call, MlpWeights& state) {
+  const auto options = call.value.options();
+  state.firings = call.guarded() ? at::zeros({}, options.dtype(at::kLong)) : at::Tensor();
+  state.losses = call.losses ? at::empty({call.value.size(0), 0}, options) : at::Tensor();
+}
+
+at::Tensor mlp_reference(const MlpCall& call, MlpWeights& state) {
+  begin_call(call, state);
+  return call.key.size(1) == 0 ? at::empty_like(call.value) : Loop(call, state).run();
+}
 
 }  // namespace mneme::memory

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <mutex>
 
+#include "memory/kernels/group.h"
 #include "memory/kernels/linear.h"
 #include "memory/kernels/network_fused.h"
 #include "memory/kernels/pending.h"
@@ -61,10 +62,7 @@ at::Tensor NetworkMemory::step_size(const MemoryInput& input, int64_t l) const {
 
 // θ ← (1 − η) θ with the η of the token's group, which only its end knows.
 at::Tensor NetworkMemory::damped(const MemoryInput& input) const {
-  const int64_t T = input.theta.size(2), g = options_.group;
-  const at::Tensor token = at::arange(T, input.theta.options().dtype(at::kLong));
-  const at::Tensor end = (token.div(g, "floor") * g + g - 1).clamp_max(T - 1);
-  return input.theta * (1 - input.eta.index_select(2, end));
+  return input.theta * (1 - at_group_end(input.eta, 2, options_.group));
 }
 
 MlpCall NetworkMemory::call_of(const MemoryInput& input, int64_t position) const {
@@ -143,6 +141,10 @@ at::Tensor NetworkMemory::run(const MlpCall& call, const MemoryInput& input, Mlp
 
 at::Tensor NetworkMemory::forward(const MemoryInput& input, State& state) {
   const int64_t B = input.key.size(0), H = input.key.size(1), T = input.key.size(2);
+  if (T == 0) {  // nothing read, nothing written; a fresh state stays one
+    if (input.losses) *input.losses = at::empty({B, H, 0}, input.value.options());
+    return at::empty_like(input.value);
+  }
   if (!state.has("weights_0")) start(state, B);
   Joined joined = join_pending(input, state, options_.group);
   if (options_.group > 1 && options_.momentum && options_.momentum_damping) joined.input.theta = damped(joined.input);
@@ -153,10 +155,19 @@ at::Tensor NetworkMemory::forward(const MemoryInput& input, State& state) {
   const at::Tensor reads = run(call, joined.input, w);
   hold(state, w, B);
   state.position += T;
-  if (input.probe && w.firings.defined()) (*input.probe)["guard_firings"] += w.firings.item<double>();
   if (input.losses) *input.losses = w.losses.narrow(1, joined.waiting, T).view({B, H, T});
-  if (input.probe) (*input.probe)["surprise"] = w.losses.mean().item<double>();
+  if (input.probe) measure(w, joined.waiting, T, *input.probe);
   return reads.narrow(1, joined.waiting, T).view({B, H, T, reads.size(2)});
+}
+
+void NetworkMemory::measure(const MlpWeights& w, int64_t waiting, int64_t steps, Probe& probe) const {
+  const at::Tensor losses = w.losses.narrow(1, waiting, steps);
+  probe.mean({"surprise", "1", "inner loss of a token at the weights its gradient was taken at, mean"}, losses.mean().item<double>(),
+             double(losses.numel()));
+  if (w.firings.defined()) probe.sum({"guard_firings", "steps", "steps that the guard shortened"}, w.firings.item<double>());
+  double square = 0;
+  for (const at::Tensor& weights : w.weights) square += weights.square().sum().item<double>() / double(weights.size(0));
+  probe.mean({"weights_norm", "1", "Frobenius norm of a head's fast weights after a call, root mean square"}, std::sqrt(square), double(steps));
 }
 
 at::Tensor NetworkMemory::read(const at::Tensor& query, State& state) {

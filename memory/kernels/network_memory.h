@@ -41,6 +41,7 @@ class NetworkMemory : public Memory {
   at::Tensor run(const MlpCall& call, const MemoryInput& input, MlpWeights& weights) const;
   MlpWeights held(State& state) const;
   void hold(State& state, const MlpWeights& weights, int64_t rows) const;
+  void measure(const MlpWeights& weights, int64_t waiting, int64_t steps, Probe& probe) const;
   at::Tensor per_row(const at::Tensor& parameter, int64_t rows) const;
   at::Tensor damped(const MemoryInput& input) const;
   at::Tensor step_size(const MemoryInput& input, int64_t l) const;

@@ -21,6 +21,15 @@ std::vector<std::pair<std::string, std::string>> flat_values(const Config& confi
   return values;
 }
 
+std::vector<NamedPath> data_files(const Config& config) {
+  std::vector<NamedPath> files;
+  for (const Section& section : sections_of(config))
+    for (const Field& field : fields_of(section))
+      if (field.files != nullptr)
+        for (const std::string& path : *field.files) files.push_back({field.key, path});
+  return files;
+}
+
 std::vector<OptionHelp> option_help(const std::string& prefix) {
   std::vector<OptionHelp> list;
   const auto add = [&](const Section& section) {

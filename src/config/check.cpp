@@ -104,6 +104,8 @@ void TrainOptions::check(const std::string& prefix, Problems& problems) const {
   if (batch_tokens == 0 && batch % accumulate != 0)
     problems.add(prefix + "accumulate",
                  fmt::format("does not divide {}batch = {}; allowed: {}", prefix, batch, divisors(batch)));
+  if (init_from.empty() && !init_sha256.empty())
+    problems.add(prefix + "init_sha256", fmt::format("is the digest of weights that {}init_from names; name them, or leave this out", prefix));
 }
 
 }  // namespace mneme

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/settings.h"
+#include "core/outputs.h"
 #include "mneme/model_options.h"
 #include "mneme/task.h"
 
@@ -38,6 +39,8 @@ struct TrainOptions : Options {
   int64_t log_every = 10;
   int64_t checkpoint_every = 100;       // steps
   int64_t keep = 1;                     // checkpoints kept beside the best one
+  std::string init_from = "";           // weights to start from (not hashed: init_sha256 is)
+  std::string init_sha256 = "";         // their digest; resolve() fills it in
   void describe(OptionVisitor& visitor) override;
   void check(const std::string& prefix, Problems& problems) const override;
 };
@@ -95,6 +98,9 @@ std::string run_id(const Config& config);
 
 /// Flat key → value text of a resolved config, in canonical order ("model.width" → "64"); for tables and metadata.
 std::vector<std::pair<std::string, std::string>> flat_values(const Config& config);
+
+/// The files and folders that options name, each under its key.
+std::vector<NamedPath> data_files(const Config& config);
 
 /// One option as `mneme options` prints it.
 struct OptionHelp {

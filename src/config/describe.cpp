@@ -109,6 +109,9 @@ void TrainOptions::describe(OptionVisitor& v) {
   v.option("log_every", log_every, {1, kMaxCount}, "steps between rows of the training log", Hashed::no);
   v.option("checkpoint_every", checkpoint_every, {1, kMaxCount}, "steps between checkpoints", Hashed::no);
   v.option("keep", keep, {1, 1000}, "checkpoints kept beside the best one", Hashed::no);
+  v.option("init_from", init_from, Choices{}, "start from the weights of a run folder, checkpoint or .safetensors file; empty = fresh ones",
+           Hashed::no);
+  v.option("init_sha256", init_sha256, Choices{}, "digest of those weights, by which they count; filled in");
 }
 
 void EvalOptions::describe(OptionVisitor& v) {

@@ -11,6 +11,9 @@ namespace {
 
 constexpr size_t kHashDigits = 16, kIdDigits = 8, kMaxSlug = 96;
 
+// A run from fresh weights keeps the identity it had before there was this option.
+bool counts(const Field& field) { return field.hashed && !(field.key == "train.init_sha256" && field.text().empty()); }
+
 std::string hashed_text(const Field& field) {
   if (field.files == nullptr) return field.text();
   std::vector<std::string> digests;
@@ -38,7 +41,7 @@ std::string config_hash(const Config& config, const std::vector<std::string>& wi
   std::vector<std::string> lines;
   for (const Section& section : sections_of(config))
     for (const Field& field : fields_of(section))
-      if (field.hashed && std::find(without.begin(), without.end(), field.key) == without.end())
+      if (counts(field) && std::find(without.begin(), without.end(), field.key) == without.end())
         lines.push_back(field.key + "=" + hashed_text(field) + "\n");
   std::sort(lines.begin(), lines.end());  // the order of description does not matter
   return sha256_hex(join(lines, "")).substr(0, kHashDigits);

@@ -6,7 +6,10 @@
 #include <set>
 #include <utility>
 
+#include "config/digest.h"
 #include "config/sections.h"
+#include "config/titans_pytorch.h"
+#include "core/checkpoint_path.h"
 #include "core/text.h"
 #include "mneme/errors.h"
 
@@ -50,6 +53,7 @@ class Resolver {
     for (const Section& section : sections_of(result_.config))
       if (good(section.name)) check(section);
     cross_check();
+    if (good("train")) name_initial_weights();
     return std::move(result_);
   }
 
@@ -128,11 +132,27 @@ class Resolver {
         if (reported.count(key) == 0) problem(key, "'" + path + "' does not exist" + near_file(path));
   }
 
+  // What a run starts from is part of which run it is. A stored config has the digest: the weights themselves may be gone.
+  void name_initial_weights() {
+    TrainOptions& train = result_.config.train;
+    if (train.init_from.empty() || !train.init_sha256.empty()) return;
+    try {
+      train.init_sha256 = path_digest(weights_file(train.init_from));
+    } catch (const Error& error) {
+      problem("train.init_from", error.what());
+    }
+  }
+
   // Rules between sections.
   void cross_check() {
     const Config& config = result_.config;
     if (good("model") && good("memory") && config.model.kind != "transformer")
       check_memory(config.model, config.memory);
+    if (good("model") && good("memory") && config.model.kind == "titans_pytorch") {
+      Problems problems;
+      check_titans_pytorch(config.model, config.memory, problems);
+      for (const auto& [key, message] : problems.list()) problem(key, message);
+    }
     if (good("train") && good("eval") && config.train.stop_accuracy > 0 && config.eval.every == 0)
       problem("train.stop_accuracy", "needs validations on the way; set eval.every to a number of steps");
   }

@@ -38,6 +38,25 @@ std::vector<std::string> names_in(const fs::path& folder) {
   return names;
 }
 
+// "; name a file in it, e.g. sweeps/short.ini"
+std::string file_in(const fs::path& folder) {
+  for (const std::string& name : names_in(folder))
+    if (fs::path(name).extension() == ".ini") return "; name a file in it, e.g. " + (folder / name).string();
+  return "; name a config file (*.ini)";
+}
+
+bool is_text(const std::string& content) {
+  return std::none_of(content.begin(), content.end(), [](unsigned char c) { return c < ' ' && (c < '\t' || c > '\r'); });
+}
+
+// A line as a message shows it: not all of one that is endless.
+std::string shown(const std::string& line) {
+  size_t end = 80;
+  if (line.size() <= end) return line;
+  while (end > 0 && (static_cast<unsigned char>(line[end]) & 0xC0) == 0x80) --end;  // not inside a letter
+  return line.substr(0, end) + "…";
+}
+
 bool is_key(const std::string& text) {
   return !text.empty() && text.front() != '.' && text.back() != '.' && text.find("..") == std::string::npos &&
          std::all_of(text.begin(), text.end(), [](unsigned char c) {
@@ -52,7 +71,14 @@ void SettingsReader::problem(const std::string& origin, const std::string& messa
 }
 
 void SettingsReader::throw_problems() const {
-  if (!problems_.empty()) throw ConfigError(join(problems_, "\n"));
+  constexpr size_t kShown = 20;  // the rest of a file that is no config says nothing new
+  if (problems_.empty()) return;
+  std::vector<std::string> lines = problems_;
+  if (lines.size() > kShown) {
+    lines.resize(kShown);
+    lines.push_back("and " + std::to_string(problems_.size() - kShown) + " more problems like these");
+  }
+  throw ConfigError(join(lines, "\n"));
 }
 
 Settings SettingsReader::file(const fs::path& path, const std::string& asked_by) {
@@ -66,16 +92,22 @@ Settings SettingsReader::file(const fs::path& path, const std::string& asked_by)
   }
   if (!done_.insert(identity).second) return {};
   std::error_code ignored;
+  if (fs::is_directory(path, ignored)) {
+    problem(asked_by, "cannot read config " + path.string() + ": it is a folder" + file_in(path));
+    return {};
+  }
   std::ifstream stream(path, std::ios::binary);
-  if (!stream || fs::is_directory(path, ignored)) {
-    const std::string reason =
-        fs::is_directory(path, ignored) ? "it is a folder, not a config file" : std::strerror(errno);
-    problem(asked_by, "cannot read config " + path.string() + ": " + reason +
+  if (!stream) {
+    problem(asked_by, "cannot read config " + path.string() + ": " + std::strerror(errno) +
                           did_you_mean(path.filename().string(), names_in(path.parent_path())));
     return {};
   }
   std::ostringstream content;
   content << stream.rdbuf();
+  if (!is_text(content.str())) {
+    problem(asked_by, "cannot read config " + path.string() + ": it is not a text file; name an INI file, as configs/ has them");
+    return {};
+  }
   open_.push_back(identity);
   Settings settings = text(content.str(), path.string(), path.parent_path());
   open_.pop_back();
@@ -103,7 +135,7 @@ Settings SettingsReader::text(const std::string& text, const std::string& origin
 
 void SettingsReader::section_line(const std::string& line, Line& at, Settings& own) {
   const std::string name = trim(line.substr(1, line.size() - (line.back() == ']' ? 2 : 1)));
-  if (line.back() != ']' || !is_key(name)) return problem(at.origin, "'" + line + "' is not a section; write [name]");
+  if (line.back() != ']' || !is_key(name)) return problem(at.origin, "'" + shown(line) + "' is not a section; write [name]");
   at.section = name;
   own.add_section(name);
 }
@@ -111,7 +143,7 @@ void SettingsReader::section_line(const std::string& line, Line& at, Settings& o
 void SettingsReader::key_line(const std::string& line, const Line& at, Settings& own, Settings& inherited) {
   const size_t equals = line.find('=');
   const std::string name = trim(line.substr(0, equals));
-  if (equals == std::string::npos || !is_key(name)) return problem(at.origin, "'" + line + "' is not 'key = value'");
+  if (equals == std::string::npos || !is_key(name)) return problem(at.origin, "'" + shown(line) + "' is not 'key = value'; write one, or begin the line with # for a comment");
   const std::string value = value_of(line.substr(equals + 1), at.origin);
   if (name == "extends") return extend(value, at, inherited);
   const std::string key = at.section.empty() ? name : at.section + "." + name;

@@ -16,10 +16,27 @@ namespace mneme {
 
 namespace {
 
+namespace fs = std::filesystem;
+
+/// What a person can do about it.
+const char* advice(int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG: return "free some space and run the same command again";
+    case EACCES:
+    case EPERM:
+    case EROFS: return "choose a place you may write to, or change its permissions";
+    case ENOENT: return "make its folder first, or choose another place";
+    case ENOTDIR:
+    case EEXIST: return "a file stands where a folder is needed; choose another name";
+    case ENAMETOOLONG: return "choose a shorter name";
+    default: return "choose another place";
+  }
+}
+
 [[noreturn]] void fail(const std::string& what, const std::string& path, int error = errno) {
-  std::string advice;
-  if (error == ENOSPC || error == EDQUOT || error == EFBIG) advice = "; free some space and run the same command again";
-  throw StoreError("cannot " + what + " " + path + ": " + std::strerror(error) + advice);
+  throw StoreError("cannot " + what + " " + path + ": " + std::strerror(error) + "; " + advice(error));
 }
 
 /// An open file that closes itself.
@@ -47,7 +64,7 @@ int write_all(int file, std::string_view bytes) {
 }
 
 std::string folder_of(const std::string& path) {
-  const std::string folder = std::filesystem::path(path).parent_path().string();
+  const std::string folder = fs::path(path).parent_path().string();
   return folder.empty() ? "." : folder;
 }
 
@@ -77,29 +94,56 @@ std::string read_file(const std::string& path) {
 
 void make_folders(const std::string& folder) {
   std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error || !std::filesystem::is_directory(folder)) fail("make the folder", folder, error ? error.value() : ENOTDIR);
+  fs::create_directories(folder, error);
+  if (error || !fs::is_directory(folder)) fail("make the folder", folder, error ? error.value() : ENOTDIR);
+}
+
+std::string write_target(const std::string& path) {
+  constexpr int kMostLinks = 40;  // as the system
+  fs::path target = path;
+  std::error_code error;
+  for (int links = 0; fs::is_symlink(fs::symlink_status(target, error)); ++links) {
+    if (links == kMostLinks) fail("write", path, ELOOP);
+    const fs::path next = fs::read_symlink(target, error);
+    if (error) fail("write", path, error.value());
+    target = next.is_absolute() ? next : target.parent_path() / next;
+  }
+  const fs::file_status status = fs::status(target, error);
+  if (!fs::exists(status) || fs::is_regular_file(status)) return target.string();
+  throw StoreError("cannot write " + path + ": it is " + (fs::is_directory(status) ? "a folder" : "a device or a pipe") +
+                   "; name a file");
+}
+
+std::string temporary_name(const std::string& target) { return target + "." + std::to_string(::getpid()) + ".tmp"; }
+
+void require_writable(const std::string& path) {
+  const std::string target = write_target(path), trial = temporary_name(target);
+  make_folders(folder_of(target));
+  const Descriptor file{::open(trial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)};
+  if (file.number < 0) fail("write", path);
+  ::unlink(trial.c_str());
 }
 
 void atomic_write(const std::string& path, std::string_view bytes) {
-  const std::string temporary = path + "." + std::to_string(::getpid()) + ".tmp";
+  const std::string target = write_target(path), temporary = temporary_name(target);
   Descriptor file{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)};
   if (file.number < 0) fail("write", path);
   int error = write_all(file.number, bytes);
   if (!error && ::fsync(file.number) != 0) error = errno;
   if (file.close() != 0 && !error) error = errno;
-  if (!error && ::rename(temporary.c_str(), path.c_str()) != 0) error = errno;
+  if (!error && ::rename(temporary.c_str(), target.c_str()) != 0) error = errno;
   if (error) {
     ::unlink(temporary.c_str());
     fail("write", path, error);
   }
-  sync_folder(path);
+  sync_folder(target);
 }
 
 void move_into_place(const std::string& finished, const std::string& path) {
+  const std::string target = write_target(path);
   Descriptor file{::open(finished.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.number < 0 || ::fsync(file.number) != 0 || ::rename(finished.c_str(), path.c_str()) != 0) fail("write", path);
-  sync_folder(path);
+  if (file.number < 0 || ::fsync(file.number) != 0 || ::rename(finished.c_str(), target.c_str()) != 0) fail("write", path);
+  sync_folder(target);
 }
 
 LineFile::LineFile(std::string path)

@@ -12,11 +12,22 @@ std::string read_file(const std::string& path);
 /// Makes the folder and those above it. StoreError where it cannot.
 void make_folders(const std::string& folder);
 
-/// Writes a temporary file beside `path`, fsyncs it, renames it into place and fsyncs the folder. On a full disk:
-/// StoreError, the old file is still there and the temporary one is gone.
+/// The file that writing to `path` is about: links are followed, so that a link stays one. StoreError where something
+/// stands there that is no regular file: renaming onto a device would remove it.
+std::string write_target(const std::string& path);
+
+/// Before minutes of work, not after them: a file can be written there. Makes its folder; touches nothing that is there.
+void require_writable(const std::string& path);
+
+/// A name beside `target` that no other process uses, for what is not finished.
+std::string temporary_name(const std::string& target);
+
+/// Writes a temporary file beside `path` (or what it links to), fsyncs it, renames it into place and fsyncs the folder. On
+/// a full disk: StoreError, the old file is still there and the temporary one is gone.
 void atomic_write(const std::string& path, std::string_view bytes);
 
-/// The same for a file that was written by other means, e.g. an HDF5 output larger than memory: fsync `finished`, rename.
+/// The same for a file that was written by other means, e.g. an HDF5 output larger than memory: fsync `finished`, a
+/// temporary_name(write_target(path)), and rename.
 void move_into_place(const std::string& finished, const std::string& path);
 
 /// Appends lines, each in one write: a reader never sees half a line of a living process.

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cstring>
+#include <string_view>
 
 #include "core/hdf5_id.h"
 
@@ -27,12 +29,21 @@ Handle root_of(const Handle& file, const std::string& path) {
 
 }  // namespace
 
-void prepare() { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
+void prepare() {
+  // Every file is closed where its writing ends. One that could not be (a full disk) makes the library's own end of the process crash.
+  [[maybe_unused]] static const herr_t once = H5dont_atexit();
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+}
 
 std::string reason() {
   std::string text;
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, collect, &text);
   H5Eclear2(H5E_DEFAULT);
+  // Of a failed system call: "file write failed: time = …\n, filename = …, error message = 'No space left on device', …".
+  constexpr std::string_view kMessage = "error message = '";
+  if (const size_t begin = text.find(kMessage); begin != std::string::npos)
+    text = text.substr(begin + kMessage.size(), text.find('\'', begin + kMessage.size()) - begin - kMessage.size());
+  std::replace(text.begin(), text.end(), '\n', ' ');
   return text;
 }
 
@@ -105,7 +116,7 @@ void File::close() {
   const std::string why = flushed ? "" : reason();
   handle_.close();
   if (!file_.close() || !flushed)
-    throw StoreError(where_ + ": not everything could be written; is the disk full?" + (why.empty() ? "" : " (HDF5: " + why + ")"));
+    throw StoreError(where_ + ": not everything could be written; is the disk full? Free some space, or choose another place" + (why.empty() ? "" : " (HDF5: " + why + ")"));
 }
 
 }  // namespace mneme::h5

@@ -144,7 +144,7 @@ void Dataset::write_rows(int64_t first, int64_t count, const T* values) {
   Handle target = select_rows(id(), shape_, first, count);
   Handle source = space_of({count * row_size()});
   if (H5Dwrite(id(), native<T>(), source.get(), target.get(), H5P_DEFAULT, values) < 0)
-    fail_write(where_, "cannot write the rows; is the disk full?");
+    fail_write(where_, "cannot write the rows; is the disk full? Free some space, or choose another place");
 }
 
 template <class T>
@@ -167,7 +167,7 @@ void Dataset::write_block(const Shape& first, const Shape& count, const T* value
   if (count_of(count) == 0) return;
   Handle target = select_block(id(), first, count), source = space_of({count_of(count)});
   if (H5Dwrite(id(), native<T>(), source.get(), target.get(), H5P_DEFAULT, values) < 0)
-    fail_write(where_, "cannot write the block; is the disk full?");
+    fail_write(where_, "cannot write the block; is the disk full? Free some space, or choose another place");
 }
 
 void Dataset::attach_scale(int64_t axis, Dataset& scale, const std::string& name) {

@@ -18,6 +18,7 @@ at::Tensor AttentionLayer::forward(const at::Tensor& x, State& state, const Forw
   const at::Tensor y = window_ ? nn::window_attention(tokens.query, own, before, prefix, window_)
                                : nn::full_attention(tokens.query, own, before, prefix);
   remember(tokens.own, past, state);
+  measure(context);
   state.advance(x.size(1));
   return output(y);
 }

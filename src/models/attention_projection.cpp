@@ -10,6 +10,7 @@ namespace mneme {
 
 AttentionProjection::AttentionProjection(const BlockContext& context)
     : options_(context.model),
+      layer_(context.layer),
       heads_(options_.heads),
       kv_heads_(options_.kv_heads ? options_.kv_heads : options_.heads),
       head_width_(options_.width / options_.heads),
@@ -20,6 +21,13 @@ AttentionProjection::AttentionProjection(const BlockContext& context)
   if (options_.persistent_tokens > 0)
     persistent_ = register_parameter("persistent", at::empty({options_.persistent_tokens, C}, at::kFloat).normal_(0, 1, context.generator));
   out_ = register_parameter("out", nn::linear_weight(C, q, context.generator));
+}
+
+void AttentionProjection::measure(const ForwardContext& context) const {
+  if (!context.probe) return;
+  Probe measured;
+  measure_maps(qkv_, {heads_ * head_width_, kv_heads_ * head_width_, kv_heads_ * head_width_}, measured);
+  context.probe->add("layer" + std::to_string(layer_) + "/attention/", measured);
 }
 
 AttentionProjection::Projected AttentionProjection::project(const at::Tensor& x, const at::Tensor& rotary, State& state) const {

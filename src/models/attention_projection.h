@@ -30,12 +30,15 @@ class AttentionProjection : public torch::nn::Module {
   nn::KeyValue persistent(int64_t rows) const;
   /// [B,H_kv,S,D] → [B,H,S,D]
   nn::KeyValue grouped(const nn::KeyValue& kv) const;
+  /// Norms of the projections, for a pass with a probe.
+  void measure(const ForwardContext& context) const;
   /// [B,H,T,D] → [B,T,C]
   at::Tensor output(const at::Tensor& y) const;
   /// The flagged rows forget their convolution's tail, keys and values.
   static void clear(State& state, const at::Tensor& rows);
 
   ModelOptions options_;
+  int64_t layer_;
   int64_t heads_, kv_heads_, head_width_;
   nn::RotaryTable rotary_;
   at::Tensor qkv_;         // [(H + 2 H_kv) D, C]

@@ -5,11 +5,23 @@
 namespace mneme {
 
 ForwardContext ForwardContext::tokens(int64_t first, int64_t steps) const {
-  return {{}, mask.defined() ? mask.narrow(1, first, steps) : mask, dropout, {}, probe};
+  auto part = [&](const at::Tensor& flags) { return flags.defined() ? flags.narrow(1, first, steps) : flags; };
+  return {{}, part(mask), part(write), dropout, {}, probe, surprise};
 }
 
 ForwardContext ForwardContext::rows(const at::Tensor& index) const {
-  return {{}, mask.defined() ? mask.index_select(0, index) : mask, dropout, {}, probe};
+  auto part = [&](const at::Tensor& flags) { return flags.defined() ? flags.index_select(0, index) : flags; };
+  return {{}, part(mask), part(write), dropout, {}, probe};
+}
+
+at::Tensor ForwardContext::steps() const {
+  if (!mask.defined() || !write.defined()) return mask.defined() ? mask : write;
+  return mask & write;
+}
+
+void ForwardContext::add_surprise(int64_t layer, const at::Tensor& losses) {
+  at::Tensor& all = (*surprise)["layer" + std::to_string(layer)];
+  all = all.defined() ? at::cat({all, losses}, 2) : losses;
 }
 
 void ForwardContext::add_penalty(const ForwardContext& part, double share) {

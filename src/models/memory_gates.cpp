@@ -6,6 +6,16 @@
 
 namespace mneme {
 
+void measure_gates(const MemoryInput& input, Probe& probe) {
+  auto gate = [&](const std::string& name, const std::string& what, const at::Tensor& x) {
+    probe.mean({name + "_mean", "1", what + ", mean over tokens, heads and fast weights"}, x.mean().item<double>(), double(x.numel()));
+    probe.largest({name + "_max", "1", what + ", largest"}, x.max().item<double>());
+  };
+  gate("theta", "step size", input.theta);
+  gate("alpha", "forgetting", input.alpha);
+  gate("eta", "momentum", input.eta);
+}
+
 MemoryGates::MemoryGates(const BlockContext& context, int64_t layers)
     : options_(context.memory), heads_(options_.heads), layers_(layers), own_heads_(options_.gate_per_head ? heads_ : 1),
       steps_(options_.keys_per_token) {

@@ -8,6 +8,7 @@
 // State per row: the share of x_{t−1} in the logits, and the running sums of an unfinished group.
 #pragma once
 
+#include "mneme/memory.h"
 #include "mneme/model.h"
 
 namespace mneme {
@@ -15,6 +16,9 @@ namespace mneme {
 struct GateValues {
   at::Tensor theta, alpha, eta;  ///< [B,H,T·n,G]: n = memory.keys_per_token steps a token
 };
+
+/// What a memory was asked to do, for a probe.
+void measure_gates(const MemoryInput& input, Probe& probe);
 
 class MemoryGates : public torch::nn::Module {
  public:

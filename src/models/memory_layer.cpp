@@ -106,17 +106,22 @@ at::Tensor MemoryLayer::run(const at::Tensor& x, State& state, ForwardContext* c
   } else {
     auto steps = [&](const at::Tensor& pairs) { return pairs.reshape({B, T * pairs_, H, D}); };  // from [B,T,n H,D]
     auto per_step = [&](const at::Tensor& rows) { return pairs_ == 1 ? rows : rows.repeat_interleave(pairs_, 2); };
-    const at::Tensor step = context ? context->mask : at::Tensor();
+    const at::Tensor step = context ? context->steps() : at::Tensor();
     const GateValues g = gates_->forward(x, step, state.child("gates"), context);
-    std::map<std::string, double> measured;
-    const bool probe = context && context->probe;
+    Probe measured;
     MemoryInput input{per_step(query), normalized(steps(heads[1]), key_gain_), steps(heads[2]).transpose(1, 2), g.theta, g.alpha, g.eta};
     input.step = step.defined() && pairs_ > 1 ? step.repeat_interleave(pairs_, 1) : step;
-    if (probe) input.probe = &measured;
-    if (context && context->surprise) input.losses = &(*context->surprise)["layer" + std::to_string(layer_)];
+    if (context && context->probe) input.probe = &measured;
+    at::Tensor losses;
+    if (context && context->surprise) input.losses = &losses;
     reads = memory_->forward(input, state.child("memory"));
+    if (input.losses) context->add_surprise(layer_, losses);
     if (pairs_ > 1) reads = reads.slice(2, options_.read == "before" ? 0 : pairs_ - 1, c10::nullopt, pairs_);
-    if (probe) measure(g, measured, *context);
+    if (input.probe) {
+      measure_gates(input, measured);
+      measure_maps(qkv_, {H * D, pairs_ * H * D, pairs_ * H * D}, measured);
+      context->probe->add("layer" + std::to_string(layer_) + "/memory/", measured);
+    }
   }
   return output(reads, x);
 }
@@ -126,14 +131,6 @@ at::Tensor MemoryLayer::normalized(const at::Tensor& heads, const at::Tensor& ga
   if (options_.qk_norm == "none") return heads.transpose(1, 2);
   const at::Tensor unit = nn::l2_normalize(heads).transpose(1, 2);
   return gain.defined() ? unit * (gain * std::sqrt(double(head_width_))) : unit;
-}
-
-void MemoryLayer::measure(const GateValues& g, const std::map<std::string, double>& of_memory, ForwardContext& context) const {
-  const std::string layer = "layer" + std::to_string(layer_) + "/";
-  (*context.probe)[layer + "theta_mean"] = g.theta.mean().item<double>();
-  (*context.probe)[layer + "alpha_mean"] = g.alpha.mean().item<double>();
-  (*context.probe)[layer + "eta_mean"] = g.eta.mean().item<double>();
-  for (const auto& [name, value] : of_memory) (*context.probe)[layer + name] = value;
 }
 
 }  // namespace mneme

@@ -38,7 +38,6 @@ class MemoryLayer : public torch::nn::Module {
   at::Tensor run(const at::Tensor& x, State& state, ForwardContext* context);
   at::Tensor output(const at::Tensor& reads, const at::Tensor& x) const;
   at::Tensor normalized(const at::Tensor& heads, const at::Tensor& gain) const;
-  void measure(const GateValues& gates, const std::map<std::string, double>& of_memory, ForwardContext& context) const;
 
   ModelOptions model_;
   MemoryOptions options_;

@@ -25,4 +25,11 @@ at::Tensor qkv_taps(const ModelOptions& options, int64_t q, int64_t kv, at::Gene
   return at::cat({taps(q, 0), taps(kv, 1), taps(kv, 0)}, 1);
 }
 
+void measure_maps(const at::Tensor& qkv, const std::array<int64_t, 3>& rows, Probe& probe) {
+  const std::vector<at::Tensor> maps = qkv.split_with_sizes({rows[0], rows[1], rows[2]}, 0);
+  const std::array<std::string, 3> names{"query", "key", "value"};
+  for (size_t i = 0; i < 3; ++i)
+    probe.mean({names[i] + "_map_norm", "1", "Frobenius norm of the " + names[i] + " projection"}, maps[i].norm().item<double>());
+}
+
 }  // namespace mneme

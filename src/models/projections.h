@@ -4,7 +4,10 @@
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
 
+#include <array>
+
 #include "mneme/model_options.h"
+#include "mneme/probe.h"
 
 namespace mneme {
 
@@ -14,5 +17,8 @@ at::Tensor qkv_weight(int64_t width, int64_t q, int64_t kv, bool tied, at::Gener
 
 /// [K, q + 2 kv] taps; conv_init = shift: queries and values start at the current token, keys at the previous one.
 at::Tensor qkv_taps(const ModelOptions& options, int64_t q, int64_t kv, at::Generator generator);
+
+/// Frobenius norms of the three maps, whose rows follow one another in qkv, for a probe.
+void measure_maps(const at::Tensor& qkv, const std::array<int64_t, 3>& rows, Probe& probe);
 
 }  // namespace mneme

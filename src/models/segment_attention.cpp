@@ -37,6 +37,7 @@ at::Tensor SegmentAttention::rotary(int64_t phase, int64_t steps, const at::Tens
 AttentionProjection::Projected SegmentAttention::project(const at::Tensor& x, int64_t phase, State& state, const ForwardContext& context) {
   Projected tokens = AttentionProjection::project(x, rotary(phase, x.size(1), x.options()), state);
   tokens.own.visible = context.mask;
+  measure(context);
   return tokens;
 }
 

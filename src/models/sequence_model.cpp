@@ -70,9 +70,9 @@ void Block::reset(State&, const at::Tensor&) {
 }
 
 at::Tensor SequenceModel::hidden(const at::Tensor& tokens, State& state, ForwardContext& context) {
-  for (const at::Tensor& flags : {context.reset, context.mask})
+  for (const at::Tensor& flags : {context.reset, context.mask, context.write})
     if (flags.defined() && (flags.sizes() != tokens.sizes() || flags.scalar_type() != at::kBool))
-      throw UsageError("reset and mask of a ForwardContext are bool [rows, tokens], the shape of the call's tokens");
+      throw UsageError("reset, mask and write of a ForwardContext are bool [rows, tokens], the shape of the call's tokens");
   if (!context.reset.defined()) return document(tokens, state, context);
   const int64_t T = tokens.size(1);
   const at::Tensor any = context.reset.any(0).cpu();

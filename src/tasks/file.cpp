@@ -44,7 +44,10 @@ struct FileOptions : Options {
     if (paths.empty() && needed) problems.add(key, "no file given; name an HDF5 or JSON lines file");
     std::error_code ignored;
     for (const std::string& path : paths)
-      if (!std::filesystem::is_regular_file(path, ignored)) problems.add(key, fmt::format("'{}' is no file", path));
+      if (std::filesystem::is_directory(path, ignored))
+        problems.add(key, fmt::format("'{}' is no file; name an HDF5 or JSON lines file", path));
+      else if (!std::filesystem::is_regular_file(path, ignored))
+        problems.add(key, fmt::format("'{}' is no file", path));
   }
 };
 

@@ -6,11 +6,14 @@
 #include <charconv>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "core/files.h"
 #include "core/provenance.h"
+#include "core/sha256.h"
 #include "core/text.h"
 #include "mneme/errors.h"
+#include "train/eval_overrides.h"
 #include "train/make_model.h"
 
 namespace mneme {
@@ -21,7 +24,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 constexpr int kSchema = 1;
-constexpr const char* kModelFile = "model.safetensors";
+constexpr const char* kConfigFile = "config.ini";
 constexpr const char* kOptimizerFile = "optimizer.safetensors";
 constexpr const char* kStatePrefix = "step-";
 
@@ -40,12 +43,6 @@ std::vector<int64_t> saved_steps(const std::string& folder) {
   }
   std::sort(steps.rbegin(), steps.rend());
   return steps;
-}
-
-/// Contents of `latest` or `best`; "" where there is none.
-std::string pointed_to(const std::string& folder, const char* pointer) {
-  const std::string file = folder + "/" + pointer;
-  return fs::exists(file) ? trim(read_file(file)) : "";
 }
 
 std::string hex(const std::vector<uint8_t>& bytes) {
@@ -90,6 +87,18 @@ TensorFile read_checked(const std::string& folder, const char* name, const Json&
   return file;
 }
 
+/// The bytes of config.ini. Checkpoints of versions before its digest was stored are taken as they are.
+std::string read_config(const std::string& folder, const Json& trainer) {
+  const std::string path = folder + "/" + kConfigFile;
+  if (!fs::exists(path)) throw CheckpointError(path + " is missing; a checkpoint needs it: put it back, or take an earlier checkpoint");
+  const std::string text = read_file(path);
+  const Json& files = trainer.at("files");
+  if (files.contains(kConfigFile) && sha256_hex(text) != files.at(kConfigFile).get<std::string>())
+    throw CheckpointError(path + " is not the file that was saved (its SHA-256 differs from trainer.json), and with other options " +
+                          "the weights are another model; put it back, or take an earlier checkpoint");
+  return text;
+}
+
 /// Turns what JSON says of a missing or mistyped field into a message about the file.
 template <class F>
 auto reading(const std::string& folder, F&& read) {
@@ -126,6 +135,8 @@ void CheckpointFolder::save(const Config& config, SequenceModel& model, const Ad
     files[kModelFile] = write_safetensors(unfinished + "/" + kModelFile, named_tensors(model),
                                           {{"format", "pt"}, {"config_hash", state.config_hash}});
     files[kOptimizerFile] = write_safetensors(unfinished + "/" + kOptimizerFile, optimizer.state());
+    const std::string ini = canonical_ini(config);
+    files[kConfigFile] = sha256_hex(ini);
     Json generators = Json::object();
     for (const auto& [stream, bytes] : state.generators) generators[stream] = hex(bytes);
     const Json json = {{"schema", kSchema},
@@ -142,7 +153,7 @@ void CheckpointFolder::save(const Config& config, SequenceModel& model, const Ad
                        {"max_length", model.shape().max_length},
                        {"parameters", model.parameter_count()},
                        {"files", files}};
-    atomic_write(unfinished + "/config.ini", canonical_ini(config));
+    atomic_write(unfinished + "/" + kConfigFile, ini);
     atomic_write(unfinished + "/trainer.json", json.dump(1) + "\n");
   } catch (...) {
     std::error_code ignored;
@@ -187,6 +198,7 @@ TrainerState CheckpointFolder::load(const Config& config, SequenceModel& model, 
             fmt::format("{} was made from another config (hash {}, this one has {}): choose another "
                         "run.name, or start from its weights by --init-from",
                         folder, state.config_hash, config_hash(config)));
+      read_config(folder, json);
       const TensorFile weights = read_checked(folder, kModelFile, json),
                        moments = read_checked(folder, kOptimizerFile, json);
       state.step = json.at("step").get<int64_t>();
@@ -211,51 +223,44 @@ TrainerState CheckpointFolder::load(const Config& config, SequenceModel& model, 
   }
 }
 
-std::string find_checkpoint(const std::string& path) {
-  if (fs::exists(path + "/trainer.json")) return path;
-  for (const std::string& folder : {path + "/checkpoint", path}) {
-    const std::string name = pointed_to(folder, "latest");
-    if (!name.empty()) return folder + "/" + name;
-  }
-  throw CheckpointError("there is no checkpoint at " + path +
-                        ": give a run folder, its checkpoint folder or a step folder in it (it holds trainer.json)");
+Config checkpoint_config(const std::string& path, const std::vector<std::string>& overrides) {
+  const std::string folder = find_checkpoint(path), file = folder + "/" + kConfigFile;
+  const Json json = read_trainer_json(folder);
+  Settings settings = Settings::from_text(reading(folder, [&] { return read_config(folder, json); }), file, folder);
+  check_eval_overrides(overrides);
+  for (const std::string& assignment : overrides) settings.override_with(assignment);
+  return resolve(settings, DataFiles::may_be_missing);
 }
 
 namespace {
 
-/// What changes how a memory learns from what it reads, but no parameter.
-const std::vector<std::string> kAtTestTime{"gradient", "refresh", "sweeps", "clip", "guard", "kernel", "tile", "off", "frozen"};
+/// What trainer.json, which has no digest, says of the shape must be what the weights are: `rows` of a tensor.
+int64_t checked_size(const std::string& folder, const char* key, int64_t value, std::optional<int64_t> rows) {
+  if (value >= 1 && value == rows.value_or(value)) return value;
+  const std::string fact = rows ? fmt::format("the weights have {}", *rows) : "it must be at least 1";
+  throw CheckpointError(fmt::format("{}/trainer.json is damaged: {} = {}, but {}; take an earlier checkpoint", folder, key, value, fact));
+}
 
-bool belongs_to_weights(const std::string& assignment) {
-  if (assignment.starts_with("model.")) return true;
-  if (!assignment.starts_with("memory.")) return false;
-  const std::string key = trim(assignment.substr(7, assignment.find('=') - 7));
-  return std::find(kAtTestTime.begin(), kAtTestTime.end(), key) == kAtTestTime.end();
+SequenceModel::Shape saved_shape(const std::string& folder, const Json& trainer, const TensorFile& weights) {
+  const auto rows = [&](const char* name) -> std::optional<int64_t> {
+    const at::Tensor* tensor = weights.find(name);
+    return tensor && tensor->dim() > 0 ? std::optional(tensor->size(0)) : std::nullopt;
+  };
+  if (!rows("embedding")) throw CheckpointError(folder + "/" + kModelFile + " has no tensor 'embedding': these are no weights of mneme");
+  return {checked_size(folder, "vocab", trainer.at("vocab").get<int64_t>(), rows("embedding")),
+          checked_size(folder, "max_length", trainer.at("max_length").get<int64_t>(), rows("positions"))};
 }
 
 }  // namespace
-
-Config checkpoint_config(const std::string& path, const std::vector<std::string>& overrides) {
-  const std::string file = find_checkpoint(path) + "/config.ini";
-  if (!fs::exists(file)) throw CheckpointError(file + " is missing; a checkpoint needs it");
-  Settings settings = Settings::from_file(file);
-  for (const std::string& assignment : overrides) {
-    if (belongs_to_weights(assignment))
-      throw ConfigError(assignment + ": the checkpoint's weights belong to its own model and memory options; leave this out (of the memory's, " +
-                        join(kAtTestTime, ", ") + " may be changed)");
-    settings.override_with(assignment);
-  }
-  return resolve(settings, DataFiles::may_be_missing);
-}
 
 LoadedModel load_model(const std::string& path, const Config& config) {
   LoadedModel loaded{config, nullptr, 0, find_checkpoint(path)};
   const Json json = read_trainer_json(loaded.folder);
   reading(loaded.folder, [&] {
     loaded.step = json.at("step").get<int64_t>();
-    loaded.model = make_model(loaded.config, {json.at("vocab").get<int64_t>(), json.at("max_length").get<int64_t>()});
-    assign_tensors(named_tensors(*loaded.model), read_checked(loaded.folder, kModelFile, json).tensors,
-                   loaded.folder + "/" + kModelFile);
+    const TensorFile weights = read_checked(loaded.folder, kModelFile, json);
+    loaded.model = make_model(loaded.config, saved_shape(loaded.folder, json, weights));
+    assign_tensors(named_tensors(*loaded.model), weights.tensors, loaded.folder + "/" + kModelFile);
   });
   return loaded;
 }
@@ -264,16 +269,21 @@ LoadedModel load_model(const std::string& path, const std::vector<std::string>& 
   return load_model(path, checkpoint_config(path, overrides));
 }
 
-void init_from(SequenceModel& model, const std::string& path) {
-  if (path.ends_with(".safetensors")) {
-    assign_tensors(named_tensors(model), read_safetensors(path).tensors, path);
-    return;
+void init_from(SequenceModel& model, const std::string& path, const std::string& sha256) {
+  const std::string file = weights_file(path);
+  TensorFile weights;
+  if (file == path) {
+    weights = read_safetensors(file);
+  } else {
+    const std::string folder = find_checkpoint(path);
+    const Json json = read_trainer_json(folder);
+    weights = reading(folder, [&] { return read_checked(folder, kModelFile, json); });
   }
-  const std::string folder = find_checkpoint(path);
-  const Json json = read_trainer_json(folder);
-  reading(folder, [&] {
-    assign_tensors(named_tensors(model), read_checked(folder, kModelFile, json).tensors, folder + "/" + kModelFile);
-  });
+  if (!sha256.empty() && weights.sha256 != sha256)
+    throw CheckpointError(fmt::format("the weights at {} have changed (SHA-256 {}…, but train.init_sha256 = {}…): give those this run was "
+                                      "to start from, or start another run by --init-from {}",
+                                      path, weights.sha256.substr(0, 12), sha256.substr(0, 12), path));
+  assign_tensors(named_tensors(model), weights.tensors, file);
 }
 
 }  // namespace mneme

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "config/config.h"
+#include "core/checkpoint_path.h"
 #include "mneme/model.h"
 #include "train/optimizer.h"
 
@@ -57,20 +58,17 @@ struct LoadedModel {
   std::string folder;  ///< the step folder that was read
 };
 
-/// `path`: a run folder, its checkpoint/ folder, or a step folder. `overrides` ("eval.lengths=4096") change the config beyond its
-/// model and memory sections, and how a memory learns at test time (memory.off, refresh, gradient, …). Data files named by the config
-/// may be missing.
+/// `path`: a run folder, its checkpoint/ folder, or a step folder. `overrides` ("eval.lengths=4096"): what an evaluation may change
+/// (train/eval_overrides.h). Data files named by the config may be missing.
 LoadedModel load_model(const std::string& path, const std::vector<std::string>& overrides = {});
 
 /// In two steps, for programs that set up the runtime by the checkpoint's own config before the first tensor is made.
 Config checkpoint_config(const std::string& path, const std::vector<std::string>& overrides);
 LoadedModel load_model(const std::string& path, const Config& config);
 
-/// Weights from `path`, as above or a .safetensors file, into a model of the same shape (--init-from).
-void init_from(SequenceModel& model, const std::string& path);
-
-/// The step folder that `path` means; CheckpointError where there is none.
-std::string find_checkpoint(const std::string& path);
+/// Weights from `path`, as above or a .safetensors file, into a model of the same shape (train.init_from). CheckpointError where
+/// their digest is not `sha256`, if that is given.
+void init_from(SequenceModel& model, const std::string& path, const std::string& sha256 = "");
 
 /// Parameters by name, sorted.
 NamedTensors named_tensors(const SequenceModel& model);

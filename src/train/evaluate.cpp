@@ -9,6 +9,7 @@
 #include "core/provenance.h"
 #include "mneme/errors.h"
 #include "train/batch.h"
+#include "train/evaluation_mode.h"
 #include "train/loss.h"
 
 namespace mneme {
@@ -143,6 +144,7 @@ int64_t eval_rows(const Task& task, const EvalOptions& eval, Split split, const 
 
 Evaluation evaluate(SequenceModel& model, const Task& task, const Config& config, const EvalRequest& request) {
   at::NoGradGuard no_grad;
+  const EvaluationMode evaluation(model);
   Evaluation result;
   result.task = config.task.kind;
   result.split = to_string(request.split);

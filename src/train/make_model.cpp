@@ -1,29 +1,10 @@
 #include "train/make_model.h"
 
-#include <torch/cuda.h>
-
 #include <algorithm>
 
-#include "mneme/errors.h"
+#include "train/runtime.h"
 
 namespace mneme {
-
-namespace {
-
-at::Device device_of(const RuntimeOptions& runtime) {
-  at::Device device(at::kCPU);
-  try {
-    device = at::Device(runtime.device);
-  } catch (const c10::Error&) {
-    throw ConfigError("runtime.device = " + runtime.device + ": not a device; allowed: cpu, cuda, cuda:0, …");
-  }
-  if (device.is_cpu()) return device;
-  if (!device.is_cuda() || !torch::cuda::is_available())
-    throw ConfigError("runtime.device = " + runtime.device + ": this LibTorch finds no such device here; use cpu");
-  return device;
-}
-
-}  // namespace
 
 SequenceModel::Shape model_shape(const Task& task) {
   SequenceModel::Shape shape{task.vocab(), 0};

@@ -11,6 +11,7 @@
 
 #include "core/files.h"
 #include "core/hdf5.h"
+#include "core/outputs.h"
 #include "mneme/errors.h"
 #include "train/batch.h"
 #include "train/checkpoint.h"
@@ -36,7 +37,7 @@ h5::Dataset open_tokens(const h5::File& input, const std::string& path) {
 class Output {
  public:
   Output(const PredictOptions& options, int64_t rows, int64_t positions, int64_t vocab)
-      : path_(options.output), temporary_(options.output + ".unfinished"), file_(h5::File::create(temporary_)) {
+      : path_(options.output), temporary_(temporary_name(write_target(options.output))), file_(h5::File::create(temporary_)) {
     argmax_ = file_->make<int64_t>("argmax", {rows, positions});
     if (options.logits) logits_ = file_->make<float>("logits", {rows, positions, vocab});
   }
@@ -144,6 +145,8 @@ class Predictor {
 
 PredictSummary predict(const PredictOptions& options) {
   at::NoGradGuard no_grad;
+  check_outputs({{"--output", options.output}, {"--save-memory", options.save_memory}},
+                {{"--input", options.input}, {"--memory", options.memory}});
   const h5::File input = h5::File::open(options.input);
   const h5::Dataset tokens = open_tokens(input, options.input);
   const LoadedModel loaded = load_model(options.checkpoint);

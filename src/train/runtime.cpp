@@ -8,6 +8,7 @@
 #include <ATen/ops/ones.h>
 #include <fmt/format.h>
 #include <sched.h>
+#include <torch/cuda.h>
 #include <torch/version.h>
 
 #include <algorithm>
@@ -18,6 +19,7 @@
 
 #include "core/allocator.h"
 #include "core/text.h"
+#include "mneme/errors.h"
 
 namespace mneme {
 
@@ -77,7 +79,21 @@ int64_t usable_cores() {
   return cores;
 }
 
+at::Device device_of(const RuntimeOptions& runtime) {
+  at::Device device(at::kCPU);
+  try {
+    device = at::Device(runtime.device);
+  } catch (const c10::Error&) {
+    throw ConfigError("runtime.device = " + runtime.device + ": not a device; allowed: cpu, cuda, cuda:0, …");
+  }
+  if (device.is_cpu()) return device;
+  if (!device.is_cuda() || !torch::cuda::is_available())
+    throw ConfigError("runtime.device = " + runtime.device + ": this LibTorch finds no such device here; use cpu");
+  return device;
+}
+
 int64_t set_up_runtime(const RuntimeOptions& runtime) {
+  device_of(runtime);  // said before anything is made
   keep_freed_blocks();
   // Before the first parallel region, whose threads inherit the mode.
   at::globalContext().setFlushDenormal(true);

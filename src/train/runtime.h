@@ -1,6 +1,8 @@
 // The process as LibTorch sees it: threads, allocator, floating-point modes, BLAS; and what is wrong with it.
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -9,8 +11,11 @@
 
 namespace mneme {
 
+/// Where tensors live. ConfigError where this machine or LibTorch has no such device.
+at::Device device_of(const RuntimeOptions& runtime);
+
 /// Call once, before the first tensor operation: threads, deterministic algorithms, denormals flushed, an allocator that
-/// keeps what is freed (core/allocator.h). Returns the number of threads.
+/// keeps what is freed (core/allocator.h). Returns the number of threads. ConfigError: as device_of.
 int64_t set_up_runtime(const RuntimeOptions& runtime);
 
 std::string libtorch_version();

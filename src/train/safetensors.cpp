@@ -176,7 +176,7 @@ std::string write_safetensors(const std::string& path, const NamedTensors& tenso
   for (const auto& [name, tensor] : tensors) dense.emplace_back(name, tensor.detach().cpu().contiguous());
   const std::string header = header_text(dense, metadata);
   const uint64_t header_bytes = header.size();
-  const std::string temporary = path + ".tmp";
+  const std::string temporary = temporary_name(write_target(path));
   Writer writer(temporary);
   writer.add(&header_bytes, sizeof header_bytes);
   writer.add(header.data(), header.size());

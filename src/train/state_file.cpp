@@ -31,6 +31,15 @@ std::set<std::string> memory_nodes(const NamedTensors& tensors) {
   return innermost;
 }
 
+/// Whether a path is what the gates beside the memory at `node` know of its running group: their clock and sums (group_average.h).
+/// Without it a memory that waits inside a group would finish it with α and η of other tokens, even of later ones.
+bool of_running_group(const std::string& path, const std::string& node) {
+  const std::string gates = node.substr(0, node.rfind('/') + 1) + "gates/";
+  if (!path.starts_with(gates)) return false;
+  const std::string name = path.substr(gates.size());
+  return name == "position" || name == "clock" || name.starts_with("group_");
+}
+
 bool is_position(const std::string& path, const at::Tensor& tensor) { return tensor.dim() == 0 && path.ends_with("position"); }
 
 /// What this model's memories hold after one token and after two, by path: names and shapes; a size that differs is free (−1).
@@ -99,14 +108,19 @@ State memories_of(const State& state) {
   const NamedTensors all = state.flatten();
   NamedTensors kept;
   for (const std::string& node : memory_nodes(all)) {
-    NamedTensors own;
-    bool holds = false;
+    NamedTensors own, group;
+    bool holds = false, grouped = false;
     for (const auto& [path, tensor] : all)
       if (path.starts_with(node + "/")) {
         own.emplace_back(path, tensor);
         holds = holds || !is_position(path, tensor);
+      } else if (of_running_group(path, node)) {
+        group.emplace_back(path, tensor);
+        grouped = grouped || !is_position(path, tensor);
       }
-    if (holds) kept.insert(kept.end(), own.begin(), own.end());
+    if (!holds) continue;
+    kept.insert(kept.end(), own.begin(), own.end());
+    if (grouped) kept.insert(kept.end(), group.begin(), group.end());
   }
   return State::unflatten(kept);
 }

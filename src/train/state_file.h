@@ -14,8 +14,9 @@ void save_state(const std::string& path, const State& state, const std::map<std:
 /// CheckpointError: missing, damaged.
 State load_state(const std::string& path);
 
-/// Only what the memories hold, without attention windows and convolution tails: a sequence that starts from it knows what was
-/// read before, and continues no text. Of a model whose memories write.
+/// Only what the memories hold, and where one waits inside a group (memory.group) what its gates know of that group; no attention
+/// windows and convolution tails: a sequence that starts from it knows what was read before, and continues no text. Of a model whose
+/// memories write.
 State memories_of(const State& state);
 
 /// The memories of a state, with the checkpoint that made them. DataError: the model has none, or never writes.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 
 #include "core/provenance.h"
 #include "mneme/errors.h"
@@ -14,6 +15,7 @@
 #include "train/interrupt.h"
 #include "train/make_model.h"
 #include "train/make_task.h"
+#include "train/measure.h"
 #include "train/run_info.h"
 #include "train/runtime.h"
 #include "train/training_step.h"
@@ -29,7 +31,7 @@ constexpr const char* kResume = "the same command goes on from here";
 /// The loop over steps of one run and what it keeps up to date: log rows, evaluations, checkpoints.
 class Trainer {
  public:
-  Trainer(const Config& config, const TrainerOptions& options, RunStore& store, Log& log);
+  Trainer(const Config& config, RunStore& store, Log& log);
   void run();
 
  private:
@@ -47,7 +49,6 @@ class Trainer {
   const Evaluation* evaluation_at(Split split, int64_t step) const;
 
   const Config& config_;
-  const TrainerOptions& options_;
   RunStore& store_;
   Log& log_;
   std::unique_ptr<Task> task_;
@@ -61,9 +62,8 @@ class Trainer {
   std::string note_;  // last validation, for the status line
 };
 
-Trainer::Trainer(const Config& config, const TrainerOptions& options, RunStore& store, Log& log)
+Trainer::Trainer(const Config& config, RunStore& store, Log& log)
     : config_(config),
-      options_(options),
       store_(store),
       log_(log),
       task_(make_task(config)),
@@ -91,7 +91,7 @@ void Trainer::start() {
   state_.config_hash = config_hash(config_);
   state_.code_version = code_version();
   if (checkpoints_.empty()) {
-    if (!options_.init_from.empty()) init_from(*model_, options_.init_from);
+    if (const TrainOptions& train = config_.train; !train.init_from.empty()) init_from(*model_, train.init_from, train.init_sha256);
     store_.note(fmt::format("training begins: {} parameters", model_->parameter_count()));
     return;
   }
@@ -156,7 +156,12 @@ void Trainer::evaluate_split(Split split) {
   EvalRequest request{split, state_.step, [](const Setting&, int64_t, int64_t) { throw_if_interrupted(kResume); }};
   const Evaluation evaluation = evaluate(*model_, *task_, config_, request);
   store_.add(evaluation);
-  if (split == Split::validation) note_best(evaluation);
+  if (split == Split::validation) {
+    note_best(evaluation);
+    const Probe probe = measure(*model_, *task_, config_);
+    for (const auto& [name, entry] : probe.entries())
+      store_.probe(name, state_.step, entry.value(), entry.quantity.unit, entry.quantity.help);
+  }
   store_.set_cost(run_cost(*model_, store_, state_));
   store_.write("running");
   const double value = headline(evaluation);
@@ -219,7 +224,12 @@ TrainerResult result_of(const RunStore& store, bool already_done) {
 TrainerResult train(const Config& config, const TrainerOptions& options, Log& log) {
   const InterruptGuard guard;
   const int64_t threads = set_up_runtime(config.runtime);
-  RunStore store(config.run.folder + "/" + run_id(config), run_info(config, options.command_line, threads));
+  const std::string folder = config.run.folder + "/" + run_id(config);
+  if (!config.train.init_from.empty() && !std::filesystem::exists(folder + "/run.h5") && pointed_to(folder + "/checkpoint", "latest").empty()) {
+    const std::unique_ptr<Task> task = make_task(config);  // weights that do not fit are no run: said before there is a folder
+    init_from(*make_model(config, model_shape(*task)), config.train.init_from, config.train.init_sha256);
+  }
+  RunStore store(folder, run_info(config, options.command_line, threads));
   if (const std::string status = store.previous_status(); status == "done" || status == "diverged") {
     if (store.previous_code_version() != code_version())
       throw StoreError(
@@ -234,7 +244,7 @@ TrainerResult train(const Config& config, const TrainerOptions& options, Log& lo
     return result_of(store, true);
   }
   try {
-    Trainer(config, options, store, log).run();
+    Trainer(config, store, log).run();
   } catch (const Interrupted& stopped) {
     record(store, "", stopped.what());
     throw;

@@ -11,7 +11,6 @@
 namespace mneme {
 
 struct TrainerOptions {
-  std::string init_from;     ///< checkpoint, run folder or .safetensors file to start from; "" = fresh weights
   std::string command_line;  ///< for the record
 };
 

@@ -9,6 +9,7 @@
 #include "mneme/errors.h"
 #include "mneme/random.h"
 #include "train/loss.h"
+#include "train/measure.h"
 #include "train/schedule.h"
 
 namespace mneme {
@@ -40,9 +41,11 @@ StepResult TrainingStep::run(int64_t step) {
     if (!std::isfinite(result.loss)) throw DivergedError("the loss is not finite");
     result.grad_norm = optimizer_.step(result.lr);
   } catch (const DivergedError& error) {
+    const std::string inside = describe_divergence(model_, batch.tokens.to(device_));
     throw DivergedError(
-        fmt::format("diverged at step {} (learning rate {:.3g}): {}; a smaller train.lr or train.clip may help",
-                    step + 1, result.lr, error.what()));
+        fmt::format("diverged at step {} (learning rate {:.3g}): {}{}; a smaller train.lr{} or train.clip may help",
+                    step + 1, result.lr, error.what(), inside.empty() ? "" : " (" + inside + ")",
+                    inside.empty() ? "" : ", memory.theta_max"));
   }
   optimizer_.zero_grad();
   return result;

@@ -5,15 +5,14 @@ import unittest
 
 from support import FAILED, SMOKE, SOURCE, USAGE, ProgramTest
 
-COMMANDS = "run eval sweep table report predict show list options config inspect doctor".split()
+COMMANDS = "run eval sweep table report predict generate stream show list options config inspect doctor bench".split()
 CONFIG = SMOKE / "mqar_transformer.ini"
 
 
 class Help(ProgramTest):
     def test_program_help_names_every_command(self):
         out = self.mneme("--help").out
-        for command in COMMANDS:
-            self.assertRegex(out, rf"(?m)^  {command} ")
+        self.assertEqual(sorted(re.findall(r"(?m)^  (\w+) ", out)), sorted(COMMANDS))
 
     def test_every_command_has_help_with_an_example(self):
         for command in COMMANDS:
@@ -23,6 +22,10 @@ class Help(ProgramTest):
                 example = re.search(rf"example:\n  (mneme {command}.*)", out)[1]
                 for path in re.findall(r"\S+\.ini", example):
                     self.assertTrue((SOURCE / path).exists(), example)
+                for run in re.findall(r"results/runs/(\S+?)-1a2b3c4d", example):  # as `mneme run` names them
+                    model, task = run.split("-")
+                    self.assertRegex(self.mneme("list", "models").out, rf"(?m)^  {model} ", example)
+                    self.assertRegex(self.mneme("list", "tasks").out, rf"(?m)^  {task} ", example)
 
     def test_mistyped_command_and_option_get_the_nearest_name(self):
         self.assertIn("did you mean 'sweep'", self.mneme("swep", expect=USAGE).err)
@@ -80,6 +83,17 @@ class Configs(ProgramTest):
         self.assertRegex(result.err, r"bad\.ini:3.*widht.*did you mean 'model\.width'")
         self.assertRegex(result.err, r"bad\.ini:6.*fast")
         self.assertRegex(result.err, r"command line.*model\.window")
+
+    def test_what_is_no_config_is_named_without_its_bytes(self):
+        (self.folder / "bytes.bin").write_bytes(bytes(range(256)) * 20)
+        for command in ("config", "run", "sweep"):
+            with self.subTest(command):
+                result = self.mneme(command, "bytes.bin", expect=USAGE)
+                self.assertEqual(result.err, "mneme: cannot read config bytes.bin: it is not a text file; name an INI file, as configs/ has them\n")
+        self.write("sweeps/a.ini", "[sweep]\n")
+        err = self.mneme("sweep", "sweeps", expect=USAGE).err
+        self.assertIn("sweeps: it is a folder; name a file in it, e.g. sweeps/a.ini", err)
+        self.assertNotIn("did you mean", err)
 
     def test_missing_file_and_malformed_override(self):
         self.assertIn("nowhere.ini", self.mneme("config", "nowhere.ini", expect=USAGE).err)

@@ -78,6 +78,43 @@ class Run(ProgramTest):
         self.assertLess(losses[1], losses[0], "it starts where the first run ended")
         result = self.mneme("run", CONFIG, "run.name=third", "model.width=32", "--init-from", first, expect=FAILED)
         self.assertRegex(result.err, r"16.*32|32.*16")
+        self.assertEqual(len(list((self.folder / "results/runs").iterdir())), 2, "what cannot begin leaves no run folder")
+
+    def test_what_a_run_starts_from_is_part_of_which_run_it_is(self):
+        self.mneme("run", CONFIG, "run.folder=sources", "run.seed=1")
+        self.mneme("run", CONFIG, "run.folder=sources", "run.seed=2")
+        one, two = sorted((self.folder / "sources").iterdir())
+        losses = lambda text: re.findall(NUMBERS, text)
+        from_one = self.mneme("run", CONFIG, "--init-from", one)
+        from_two = self.mneme("run", CONFIG, "--init-from", two)
+        self.assertNotIn("already done", from_two.err)
+        self.assertNotEqual(losses(from_one.out), losses(from_two.out))
+        # The same weights by another name are the same run; so is its stored config, also when the weights are gone.
+        step = next(one.glob("checkpoint/step-*"))
+        shutil.copy(step / "model.safetensors", self.folder / "copy.safetensors")
+        for weights in (step, "copy.safetensors"):
+            self.assertIn("already done", self.mneme("run", CONFIG, "--init-from", weights).err)
+        self.assertIn("already done", self.mneme("run", CONFIG, f"train.init_from={one}").err)
+        shutil.rmtree(one)
+        folder = self.folder / from_one.out.splitlines()[0]
+        self.assertIn("already done", self.mneme("run", folder).err)
+        self.mneme("eval", folder, "--output", "again.h5")
+        # To train it again, the weights must be those.
+        (folder / "run.h5").unlink()
+        shutil.rmtree(folder / "checkpoint")
+        self.assertIn("there is no checkpoint", self.mneme("run", folder, expect=FAILED).err)
+        shutil.copytree(two, one)
+        self.assertRegex(self.mneme("run", folder, expect=FAILED).err, "have changed .*give those this run was to start from")
+        self.assertNotIn("failed", (folder / "log.txt").read_text())
+
+    def test_no_weights_to_start_from(self):
+        (self.folder / "empty").mkdir()
+        for path, why in [("nowhere", "there is no checkpoint at nowhere: give a run folder"), ("empty", "no checkpoint at empty"),
+                          ("gone.safetensors", "no weights at gone.safetensors")]:
+            with self.subTest(path):
+                self.assertIn(why, self.mneme("run", CONFIG, "--init-from", path, expect=USAGE).err)
+        self.assertIn("train.init_from", self.mneme("run", CONFIG, "train.init_sha256=00", expect=USAGE).err)
+        self.assertFalse((self.folder / "results").exists(), "nothing was made")
 
 
 class Eval(ProgramTest):
@@ -101,6 +138,16 @@ class Eval(ProgramTest):
         self.assertIn("model.width", self.mneme("eval", self.run_folder(), "model.width=32", expect=USAGE).err)
         self.assertIn("tokens", self.mneme("eval", self.run_folder(), "task.mqar.vocab=512", expect=FAILED).err)
         self.mneme("eval", "nowhere", expect=FAILED)
+        refused = self.mneme("eval", self.run_folder(), "run.seed=77", "train.lr=9", "-o", "ev.h5", expect=USAGE).err
+        self.assertRegex(refused, r"(?s)run\.seed=77: .*eval\.seed.*train\.lr=9: only training")
+        self.assertIn("element type", self.mneme("eval", self.run_folder(), "runtime.dtype=float64", expect=USAGE).err)
+        self.assertIn("did you mean 'memory.off'", self.mneme("eval", self.run_folder(), "memory.of=true", expect=USAGE).err)
+        self.assertFalse((self.folder / "ev.h5").exists())
+
+    def test_a_stored_evaluation_can_be_filed_as_an_arm_of_its_own(self):
+        self.mneme("run", MEMORY)
+        self.mneme("eval", self.run_folder(), "memory.off=true", "run.labels=arm:off", "run.name=off", "-o", "off.h5")
+        self.assertRegex(self.mneme("table", "off.h5", "--columns", "length", "--metric", "accuracy").out, r"(?m)^\| *off ")
 
 
 class Resume(ProgramTest):
@@ -197,6 +244,20 @@ class Damage(ProgramTest):
         weights.write_bytes(whole)
         self.mneme("run", CONFIG, *LONG)
 
+    def test_a_changed_config_of_a_checkpoint(self):
+        self.mneme("run", MEMORY)
+        folder = self.run_folder()
+        config = next(folder.glob("checkpoint/step-*/config.ini"))
+        text = config.read_text()
+        for name, other in [("window", re.sub(r"(?m)^window = .*", "window = 3", text)), ("empty", "")]:
+            with self.subTest(name):
+                self.assertNotEqual(other, text)
+                config.write_text(other)
+                for command in (["eval", folder], ["generate", folder, "--prompt", "3"], ["inspect", folder / "checkpoint"]):
+                    self.assertIn("config.ini is not the file that was saved", self.mneme(*command, expect=FAILED).err)
+        config.write_text(text)
+        self.mneme("eval", folder)
+
     def test_run_file_of_another_schema_and_no_run_file(self):
         self.mneme("run", CONFIG)
         folder = self.run_folder()
@@ -216,7 +277,9 @@ class Damage(ProgramTest):
     def test_impossible_configs(self):
         for assignment, what in [("model.heads=3", "heads"), ("model.window=0", "window"), ("train.lr=-1", "lr"),
                                  ("task.mqar.train=8x4", "8x4"), ("memory.kind=lineer", "linear"),
-                                 ("task.kind=mqra", "mqar")]:
+                                 ("task.kind=mqra", "mqar"), ("runtime.device=cuda", "use cpu")]:
+            if assignment == "runtime.device=cuda" and shutil.which("nvidia-smi"):
+                continue
             with self.subTest(assignment):
                 self.assertIn(what, self.mneme("run", CONFIG, assignment, expect=USAGE).err)
         self.assertFalse((self.folder / "results").exists(), "nothing was made")

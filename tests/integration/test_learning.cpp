@@ -1,5 +1,7 @@
 // Every arm can learn: it memorises a handful of rows, which needs its gradients, its optimizer and its state to work.
-#include "core/hdf5.h"
+#include <cmath>
+
+#include "mneme/random.h"
 #include "tests/support/test.h"
 #include "tests/unit/train/train_fixture.h"
 #include "train/checkpoint.h"
@@ -8,6 +10,49 @@
 
 using namespace mneme;
 using namespace mneme::test;
+
+namespace {
+
+/// The model of this config after its training steps, on its test rows.
+EvalSums trained(const Config& made) {
+  const World world(made);
+  AdamW adam(
+      named_tensors(*world.model), [&](const std::string& p) { return world.model->decays(p); }, world.config.train);
+  TrainingStep step(world.config, *world.task, *world.model, adam);
+  for (int64_t i = 0; i < world.config.train.steps; ++i) step.run(i);
+  return evaluate(*world.model, *world.task, world.config, {}).settings.at(0).sums;
+}
+
+constexpr int64_t kKeys = 8, kValues = 8, kPairs = 4, kFiller = 16;
+
+/// Pairs, filler, then a key: `k v k v k v k v f … f k`. Its value is drawn without regard to all that stands near it, and every
+/// value is asked equally often.
+std::string far_pairs(int64_t rows, uint64_t seed) {
+  Random random(seed, "far pairs");
+  std::string lines;
+  for (int64_t row = 0; row < rows; ++row) {
+    const std::vector<int64_t> keys = random.distinct(kPairs, kKeys);
+    std::vector<int64_t> tokens;
+    const auto asked = static_cast<size_t>(random.between(0, kPairs - 1));
+    const int64_t answer = kKeys + row % kValues;
+    for (size_t i = 0; i < kPairs; ++i) {
+      tokens.push_back(keys[i]);
+      tokens.push_back(i == asked ? answer : random.between(kKeys, kKeys + kValues - 1));
+    }
+    for (int64_t i = 0; i < kFiller; ++i) tokens.push_back(kKeys + kValues + random.between(0, 3));
+    tokens.push_back(keys[asked]);
+    std::string list, targets;
+    for (size_t t = 0; t < tokens.size(); ++t) {
+      const bool last = t + 1 == tokens.size();
+      list += std::to_string(tokens[t]) + (last ? "" : ", ");
+      targets += last ? std::to_string(answer) : "-1, ";
+    }
+    lines += "{\"tokens\": [" + list + "], \"targets\": [" + targets + "]}\n";
+  }
+  return lines;
+}
+
+}  // namespace
 
 TEST_CASE("each arm memorises a tiny set", "[integration]") {
   const std::string name = GENERATE("full", "window", "lmm", "mag", "mag_mlp", "mag_off");
@@ -29,16 +74,33 @@ TEST_CASE("each arm memorises a tiny set", "[integration]") {
   }
   const std::string path = folder.path() + "/rows.jsonl";
   overwrite(path, lines);
-  const World world(
+  const EvalSums sums = trained(
       tiny_config(arm(name) + std::vector<std::string>{
                                   "task.kind=file", "task.file.train=" + path, "task.file.validation=" + path,
                                   "task.file.test=" + path, "task.file.vocab=16", "model.width=32", "train.lr=0.01",
                                   "train.steps=150", "train.schedule=constant", "train.weight_decay=0"}));
-  AdamW adam(
-      named_tensors(*world.model), [&](const std::string& p) { return world.model->decays(p); }, world.config.train);
-  TrainingStep step(world.config, *world.task, *world.model, adam);
-  for (int64_t i = 0; i < world.config.train.steps; ++i) step.run(i);
-  const Evaluation evaluation = evaluate(*world.model, *world.task, world.config, {});
-  CHECK(evaluation.settings.at(0).sums.scored == kRows * kScored);
-  CHECK(metric_value("accuracy", evaluation.settings.at(0).sums) >= 0.95);
+  CHECK(sums.scored == kRows * kScored);
+  CHECK(metric_value("accuracy", sums) >= 0.95);
+}
+
+// One layer: its window of 4 and its convolution of 4 taps end within the filler.
+TEST_CASE("beyond the window the memory answers, and without it the same model is at chance", "[integration]") {
+  const std::string kind = GENERATE("linear", "neural_mlp");
+  CAPTURE(kind);
+  TemporaryFolder folder;
+  constexpr int64_t kRows = 512;
+  overwrite(folder.path() + "/train.jsonl", far_pairs(4096, 1));
+  overwrite(folder.path() + "/test.jsonl", far_pairs(kRows, 2));
+  const auto accuracy = [&](const std::string& off) {
+    const EvalSums sums = trained(tiny_config(
+        arm("mag") + std::vector<std::string>{"memory.kind=" + kind, "memory.off=" + off, "model.layers=1", "model.width=32", "model.heads=2",
+                                              "model.window=4", "task.kind=file", "task.file.train=" + folder.path() + "/train.jsonl",
+                                              "task.file.test=" + folder.path() + "/test.jsonl", "task.file.vocab=20", "train.steps=200",
+                                              "train.batch=32", "train.warmup=10", "train.lr=0.01", "eval.samples=512"}));
+    CHECK(sums.scored == kRows);
+    return metric_value("accuracy", sums);
+  };
+  const double chance = 1.0 / kValues, sd = std::sqrt(chance * (1 - chance) / kRows);
+  CHECK(accuracy("false") >= 0.9);
+  CHECK(std::abs(accuracy("true") - chance) <= 3 * sd);
 }

@@ -1,6 +1,6 @@
 // Documents and padding inside rows, for every registered block with every registered memory: documents packed into a row
 // are as if each stood alone, exactly; padding leaves no trace, bit by bit.
-#include "tests/property/model_variants.h"
+#include "tests/property/model_runs.h"
 
 using namespace mneme;
 using namespace mneme::test;
@@ -94,17 +94,10 @@ TEST_CASE("documents: gradients of packed documents are those of separate ones",
     if (number++ % 5) continue;
     INFO(v.name);
     const auto model = make(v, at::kDouble);
-    auto gradients = [&](const at::Tensor& y) {
-      model->zero_grad();
-      y.square().mean().backward();
-      std::map<std::string, at::Tensor> result;
-      for (auto& p : model->named_parameters())
-        if (p.value().grad().defined()) result[p.key()] = p.value().grad().clone();
-      return result;
-    };
+    auto of = [&](const at::Tensor& y) { return gradients(*model, y.square().mean()); };
     State state;
     at::Tensor ignored;
-    const auto packed = gradients(read(*model, x, {starts(), {}}, state)), alone = gradients(separately(*model, x, {}, more, ignored));
+    const auto packed = of(read(*model, x, {starts(), {}}, state)), alone = of(separately(*model, x, {}, more, ignored));
     REQUIRE(packed.size() == alone.size());
     for (const auto& [name, gradient] : alone) {
       INFO(name);

@@ -27,10 +27,10 @@ struct LinearState {
   at::Tensor refresh_point;  ///< [N,E,D]; undefined for refresh 1, may be where position is a refresh point
 };
 
-/// fp32 on the CPU, T > 0: what the kernel takes.
+/// fp32 on the CPU, T > 0: what is worth the kernel.
 bool supports(const LinearCall& call, const LinearState& state);
 
-/// Reads, shaped like value; `state` moves T tokens on. Throws ConfigError for shapes that do not fit each other.
+/// Reads, shaped like value; `state` moves T ≥ 0 tokens on. Throws ConfigError for shapes that do not fit each other.
 at::Tensor linear(const LinearCall& call, LinearState& state);
 
 }  // namespace mneme::memory::fused

@@ -96,6 +96,7 @@ MlpShape shape_of(const MlpCall& call, const at::Tensor& query, const MlpState& 
 bool supports(const MlpCall& call, const MlpState& state) { return fusable(call.query) && fusable(state.weights[0]); }
 
 at::Tensor mlp(const MlpCall& call, MlpState& state) {
+  if (call.query.size(-2) == 0) return at::empty_like(call.query);
   using K = MlpKernel;
   tensor_list x(K::kInputs);
   x[K::kQuery] = as_heads(call.query), x[K::kKey] = as_heads(call.key), x[K::kValue] = as_heads(call.value);

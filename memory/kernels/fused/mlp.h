@@ -40,10 +40,10 @@ struct MlpState {
   std::array<at::Tensor, 3> refresh_point;  ///< may be undefined where position is one; the second is undefined with exact_last
 };
 
-/// fp32 on the CPU, T > 0: what the kernel takes.
+/// fp32 on the CPU, T > 0: what is worth the kernel.
 bool supports(const MlpCall& call, const MlpState& state);
 
-/// Reads, shaped like query; `state` moves T tokens on. Throws ConfigError for shapes that do not fit each other.
+/// Reads, shaped like query; `state` moves T ≥ 0 tokens on. Throws ConfigError for shapes that do not fit each other.
 at::Tensor mlp(const MlpCall& call, MlpState& state);
 
 }  // namespace mneme::memory::fused

@@ -13,8 +13,10 @@
 #include <cmath>
 #include <limits>
 
+#include "config/titans_pytorch.h"
 #include "models/clock_phases.h"
 #include "models/group_average.h"
+#include "models/memory_gates.h"
 #include "mneme/errors.h"
 #include "mneme/model.h"
 #include "nn/init.h"
@@ -23,17 +25,9 @@
 namespace mneme {
 namespace {
 
-// What the package's memory is in our options; group, refresh, depth, expansion, momentum, theta_max stay the user's.
-MemoryOptions package_rule(MemoryOptions o) {
-  o.kind = "neural_mlp", o.form = "residual+norm", o.fast_gain = true, o.inner_loss = "l2_mean", o.activation = "gelu";
-  o.gradient = "refresh", o.retention_target = "zero", o.read = "after", o.gate_per_layer = false, o.guard = false;
-  o.momentum_damping = false, o.clip = 0;
-  return o;
-}
-
 class TitansPytorchBlock : public Block {
  public:
-  explicit TitansPytorchBlock(const BlockContext& context) : options_(package_rule(context.memory)), layer_(context.layer), heads_(options_.heads) {
+  explicit TitansPytorchBlock(const BlockContext& context) : options_(titans_pytorch_memory(context.memory)), layer_(context.layer), heads_(options_.heads) {
     const int64_t C = context.model.width, H = heads_;
     width_ = options_.head_width ? options_.head_width : C / H;
     at::Generator g = context.generator;
@@ -56,7 +50,7 @@ class TitansPytorchBlock : public Block {
 
   at::Tensor forward(const at::Tensor& x, State& state, ForwardContext& context) override {
     return by_phase(x, state, context, memory_->period(), [&](const at::Tensor& rows, State& part, ForwardContext& inner) {
-      if (!options_.off && part.child("memory").empty()) memory_->start(part.child("memory"), rows.size(0));
+      if (writes() && part.child("memory").empty()) memory_->start(part.child("memory"), rows.size(0));
       part.advance(rows.size(1));
       return run(rows, part, inner);
     });
@@ -64,11 +58,13 @@ class TitansPytorchBlock : public Block {
 
   void reset(State& state, const at::Tensor& rows) override {
     State fresh;
-    if (!options_.off) memory_->start(fresh.child("memory"), 1);
+    if (writes()) memory_->start(fresh.child("memory"), 1);
     state = with_rows(state, rows, fresh, 1);
   }
 
  private:
+  bool writes() const { return !options_.off && (!options_.frozen || is_training()); }
+
   struct Gate {
     at::Tensor weight, bias;  // [H,C], [H]
     at::Tensor operator()(const at::Tensor& x) const { return at::linear(x, weight, bias).sigmoid().transpose(1, 2).unsqueeze(3); }
@@ -95,18 +91,28 @@ class TitansPytorchBlock : public Block {
     const at::Tensor xs = normalised(x, store_norm_), xr = normalised(x, retrieve_norm_);
     const at::Tensor query = heads_of(xr, queries_, q_gain_);
     at::Tensor reads;
-    if (options_.off) {
+    if (!writes()) {
       State initial;
       reads = memory_->read(query, initial);
     } else {
       at::Tensor weight = at::ones_like(xs);
-      if (context.mask.defined()) weight = weight * context.mask.unsqueeze(2).to(xs.scalar_type());
+      const at::Tensor step = context.steps();
+      if (step.defined()) weight = weight * step.unsqueeze(2).to(xs.scalar_type());
       const at::Tensor pooled = group_average(xs, weight, options_.group, state.child("gates"));
       MemoryInput input{query, heads_of(xs, keys_, k_gain_), heads_of(xs, values_, {}), step_(xs) * options_.theta_max, decay_(pooled),
-                        {}, context.mask};
+                        {}, step};
+      if (!options_.forgetting) input.alpha = at::zeros_like(input.alpha);
       input.eta = options_.momentum ? momentum_(pooled) : at::zeros_like(input.alpha);
-      if (context.surprise) input.losses = &(*context.surprise)["layer" + std::to_string(layer_)];
+      at::Tensor losses;
+      if (context.surprise) input.losses = &losses;
+      Probe measured;
+      if (context.probe) input.probe = &measured;
       reads = memory_->forward(input, state.child("memory"));
+      if (input.losses) context.add_surprise(layer_, losses);
+      if (context.probe) {
+        measure_gates(input, measured);
+        context.probe->add("layer" + std::to_string(layer_) + "/memory/", measured);
+      }
     }
     if (retrieve_gate_.defined()) reads = reads * at::linear(xr, retrieve_gate_).sigmoid().transpose(1, 2).unsqueeze(3);
     const at::Tensor y = reads.transpose(1, 2).reshape({B, T, heads_ * width_});

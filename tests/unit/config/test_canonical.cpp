@@ -56,6 +56,30 @@ TEST_CASE("hash: data counts by content, not by path", "[config][hash]") {
   CHECK(hash(folder.path("more")) != books);
 }
 
+TEST_CASE("hash: weights to start from count by content, and a stored config does not need them any more", "[config][hash]") {
+  TemporaryFolder folder;
+  const std::string base = config_hash(config_from(""));
+  const auto from = [](const std::string& path) { return config_from("", {"train.init_from=" + path}); };
+  const Config one = from(folder.write("one.safetensors", "1"));
+  CHECK(config_hash(one) != base);
+  CHECK(config_hash(from(folder.write("copy.safetensors", "1"))) == config_hash(one));
+  CHECK(config_hash(from(folder.write("two.safetensors", "2"))) != config_hash(one));
+
+  // A run folder is its latest checkpoint, whatever else changes in it.
+  folder.write("run/checkpoint/latest", "step-5\n");
+  folder.write("run/checkpoint/step-5/trainer.json", "{}");
+  folder.write("run/checkpoint/step-5/model.safetensors", "1");
+  folder.write("run/log.txt", "more");
+  for (const char* path : {"run", "run/checkpoint", "run/checkpoint/step-5"}) CHECK(config_hash(from(folder.path(path))) == config_hash(one));
+
+  folder.write("one.safetensors", "changed");
+  const Config stored = resolve(Settings::from_text(canonical_ini(one), "config.ini"));
+  CHECK(config_hash(stored) == config_hash(one));
+  CHECK(stored.train.init_from == one.train.init_from);
+  CHECK_THAT(config_problems("", {"train.init_from=" + folder.path("gone.safetensors")}).at(0),
+             Catch::Matchers::Contains("train.init_from") && Catch::Matchers::Contains("there are no weights at"));
+}
+
 TEST_CASE("run id: a readable slug that is safe as a folder name, and the hash", "[config][hash]") {
   const Config plain = config_from("");
   CHECK(run_id(plain) == "transformer-sample-" + config_hash(plain).substr(0, 8));

@@ -93,6 +93,19 @@ TEST_CASE("resolve: rules between options name both", "[config][resolve]") {
   CHECK_THAT(problem("[task.sample]\nkeys = 3"), Contains("task.sample.keys = 3: must be even"));
 }
 
+TEST_CASE("resolve: what titans_pytorch fixes cannot be chosen otherwise, and nothing is ignored in silence", "[config][resolve]") {
+  const std::string base = "[model]\nkind = titans_pytorch\n[memory]\nkind = neural_mlp\n";
+  CHECK(config_problems(base + "group = 4\nmomentum = false\nforgetting = false\nfrozen = true\nqk_norm = rms\ntheta_max = .1").empty());
+  CHECK(config_problems(base + "read = after\nform = residual+norm").empty());  // as it is anyway
+  for (const std::string line : {"read = before", "keys_per_token = 2", "clip = 1", "inner_loss = huber", "gate_pooling = attention",
+                                  "gradient = exact_last", "retention_target = init", "gate_scale = 2", "form = plain"}) {
+    CAPTURE(line);
+    CHECK_THAT(problem(base + line), Contains("memory." + line) && Contains("is fixed to") && Contains("leave it out"));
+  }
+  CHECK_THAT(problem(base, {"model.memory_layers=0"}), Contains("model.memory_layers") && Contains("leave it out"));
+  CHECK_THAT(problem(base, {"model.persistent_tokens=2"}), Contains("allowed: 0"));
+}
+
 TEST_CASE("resolve: all problems at once, in the order of the options", "[config][resolve]") {
   const auto problems =
       config_problems("[train]\nlr = x\n[model]\nwidht = 1\nlayers = 0\n[memory]\ngradient = exact_last\n");

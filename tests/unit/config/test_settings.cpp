@@ -88,7 +88,22 @@ TEST_CASE("extends: cycles, missing files and wrong places are errors that name 
 
   problems = problems_of([&] { Settings::from_file(folder.path()); });
   REQUIRE(problems.size() == 1);
-  CHECK_THAT(problems[0], Contains("it is a folder"));
+  CHECK_THAT(problems[0], Contains("it is a folder; name a file in it, e.g. " + folder.path("a.ini")) && !Contains("did you mean"));
+}
+
+TEST_CASE("a file that is no config is told in a few lines, without its bytes", "[config][settings]") {
+  TemporaryFolder folder;
+  auto problems = problems_of([&] { Settings::from_file(folder.write("x.ini", std::string("\x7f" "ELF\0\x01\x1b[2J = 3", 13))); });
+  REQUIRE(problems.size() == 1);
+  CHECK_THAT(problems[0], Contains("x.ini: it is not a text file; name an INI file"));
+
+  std::string book;
+  for (int i = 0; i < 500; ++i) book += std::string(200, 'n') + "é a sentence\n";
+  problems = problems_of([&] { Settings::from_file(folder.write("book.txt", book)); });
+  REQUIRE(problems.size() == 21);
+  CHECK_THAT(problems[0], Contains("book.txt:1: 'nnn") && Contains("n…' is not 'key = value'"));
+  CHECK(problems[0].size() < folder.path().size() + 200);
+  CHECK_THAT(problems[20], Contains("and 480 more"));
 }
 
 TEST_CASE("overrides without key, section or '=' are usage errors", "[config][settings]") {

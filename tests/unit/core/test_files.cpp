@@ -1,6 +1,7 @@
 // Properties: a file is the old or the new one, never half; a full disk changes nothing; a folder has one holder.
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -60,6 +61,55 @@ TEST_CASE("a full disk leaves the old file and says so", "[files]") {
   CHECK(status == 0);
   CHECK(read_file(folder / "x") == "old");
   CHECK(entries(folder.path()) == 1);
+}
+
+TEST_CASE("a link stays a link, and its target is written; a pipe, a folder, a circle of links are refused", "[files]") {
+  namespace fs = std::filesystem;
+  test::TemporaryFolder folder;
+  fs::create_directory(folder / "elsewhere");
+  fs::create_symlink("elsewhere/x", folder / "link");  // of a file that is not there yet
+  fs::create_symlink("link", folder / "second");
+  for (const char* bytes : {"old", "new"}) {
+    atomic_write(folder / "second", bytes);
+    CHECK(read_file(folder / "elsewhere/x") == bytes);
+  }
+  atomic_write(folder / "made", "moved");
+  move_into_place(folder / "made", folder / "second");
+  CHECK(read_file(folder / "elsewhere/x") == "moved");
+  CHECK(fs::is_symlink(folder / "link"));
+  CHECK(fs::is_symlink(folder / "second"));
+  CHECK(entries(folder / "elsewhere") == 1);
+
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  fs::create_symlink("circle", folder / "circle");
+  fs::create_symlink("pipe", folder / "to_pipe");
+  for (const char* name : {"pipe", "to_pipe"}) {
+    CHECK_THROWS_WITH(atomic_write(folder / name, "x"), Contains("a device or a pipe; name a file"));
+    CHECK_THROWS_AS(move_into_place(folder / "elsewhere/x", folder / name), StoreError);
+  }
+  CHECK(fs::is_fifo(folder / "pipe"));
+  CHECK_THROWS_WITH(atomic_write(folder / "elsewhere", "x"), Contains("it is a folder; name a file"));
+  CHECK_THROWS_WITH(atomic_write(folder / "circle", "x"), Contains("levels of symbolic links"));
+  CHECK(read_file(folder / "elsewhere/x") == "moved");
+}
+
+TEST_CASE("what cannot be written says what to do", "[files]") {
+  test::TemporaryFolder folder;
+  atomic_write(folder / "file", "x");
+  CHECK_THROWS_WITH(make_folders(folder / "file/below"), Contains("cannot make the folder") && Contains("choose another name"));
+  CHECK_THROWS_WITH(atomic_write(folder / "no/x", "y"), Contains("make its folder first"));
+  std::filesystem::create_directory(folder / "locked");
+  std::filesystem::permissions(folder / "locked", std::filesystem::perms::owner_read);
+  const int status = in_child([&] {
+    if (::geteuid() == 0 && ::setuid(65534) != 0) return 3;  // root may write everywhere
+    try {
+      make_folders(folder / "locked/x");
+    } catch (const StoreError& error) {
+      return std::string(error.what()).find("choose a place you may write to") != std::string::npos ? 0 : 2;
+    }
+    return 1;
+  });
+  CHECK(status == 0);
 }
 
 TEST_CASE("lines that cannot be written are an error", "[files]") {

@@ -17,7 +17,7 @@ struct NetworkCase {
   memory::Gradient gradient = memory::Gradient::refresh;
   int64_t refresh = 16, group = 1, position = 0, tile = 64, sweeps = 1;
   bool momentum = true, to_initial = true, fast_gain = false, masked = false, before = false, decayed = false, guard = false;
-  double clip = 0;
+  double clip = 0, theta = .4;  ///< theta: largest step of the last matrix; an eighth of it below
 
   int64_t fast() const { return net.depth + fast_gain; }
   bool slow_gain() const { return net.form == memory::Form::residual_norm && !fast_gain; }
@@ -31,7 +31,7 @@ inline std::vector<at::Tensor> network_inputs(const NetworkCase& c, int64_t N, i
     const bool gain = l == c.net.depth;
     const int64_t in = gain ? 1 : l == 0 ? D : E, out = gain || l + 1 == c.net.depth ? D : E;
     const double scale = gain ? .3 : 1 / std::sqrt(double(in));
-    x.push_back(uniform({N, T}, 0, l + 1 < c.net.depth ? .05 : .4));
+    x.push_back(uniform({N, T}, 0, l + 1 < c.net.depth ? c.theta / 8 : c.theta));
     x.push_back(uniform({N, T}, 0, .3));
     x.push_back(uniform({N, T}, 0, .9));
     x.push_back(normal({N, in, out}) * scale);
@@ -66,6 +66,7 @@ inline memory::MlpCall network_call(const std::vector<at::Tensor>& x, const Netw
   }
   call.gradient = c.gradient, call.sweeps = c.sweeps, call.refresh = c.refresh, call.group = c.group, call.position = c.position + first;
   call.tile = c.tile, call.read_before = c.before, call.decayed = c.decayed, call.clip = c.clip, call.guard = c.guard;
+  call.losses = true;
   return call;
 }
 
@@ -80,22 +81,37 @@ inline memory::MlpWeights network_state(const std::vector<at::Tensor>& x, const 
       w.load.push_back(at::zeros({W.size(0), W.size(1), W.size(1)}, W.options()));
     }
   }
-  if (c.gradient == memory::Gradient::sweeps) {
-    w.sweep_weights.assign(c.sweeps, w.weights);
-    w.sweep_momentum.assign(c.sweeps, w.momentum);
+  for (int64_t n = 0; c.gradient == memory::Gradient::sweeps && n < c.sweeps; ++n) {  // each sweep has its own view of the interval
+    auto seen = [&](std::vector<at::Tensor> list) {
+      for (at::Tensor& w_l : list) w_l = w_l * (1 + .03 * double(n + 1));
+      return list;
+    };
+    w.sweep_weights.push_back(seen(w.weights)), w.sweep_momentum.push_back(seen(w.momentum));
   }
   return w;
 }
 
-/// reads, then all of the state.
+/// All of a state that is differentiable, in a fixed order.
+inline std::vector<at::Tensor> network_state_list(const memory::MlpWeights& w) {
+  std::vector<at::Tensor> all;
+  auto add = [&](const std::vector<at::Tensor>& list) {
+    for (const at::Tensor& x : list)
+      if (x.defined()) all.push_back(x);
+  };
+  add(w.weights), add(w.momentum), add(w.refresh_point), add(w.load);
+  for (const auto& sweep : w.sweep_weights) add(sweep);
+  for (const auto& sweep : w.sweep_momentum) add(sweep);
+  return all;
+}
+
+/// reads, inner losses, then all of the state.
 template <class F>
 Function network_function(F f, NetworkCase c) {
   return [=](const std::vector<at::Tensor>& x) {
     memory::MlpWeights w = network_state(x, c);
     std::vector<at::Tensor> r{f(network_call(x, c), w)};
-    for (const auto& part : {w.weights, w.momentum, w.refresh_point, w.load})
-      for (const at::Tensor& t : part)
-        if (t.defined()) r.push_back(t);
+    r.push_back(w.losses);
+    for (const at::Tensor& t : network_state_list(w)) r.push_back(t);
     return r;
   };
 }
@@ -143,7 +159,42 @@ inline std::vector<NetworkCase> network_cases() {
   add("clip, fast gain", Form::residual_norm, 2, refresh, [](auto& c) { c.clip = .5, c.fast_gain = true; });
   add("guard", Form::plain, 1, refresh, [](auto& c) { c.guard = true; });
   add("guard, clip, masked", Form::feature, 2, refresh, [](auto& c) { c.guard = true, c.clip = 2, c.masked = true; });
+  add("guard, no momentum", Form::plain, 2, refresh, [](auto& c) { c.guard = true, c.momentum = false; });
+  add("guard, mean loss", Form::feature, 2, refresh, [](auto& c) { c.guard = true, c.net.loss = InnerLoss::l2_mean; });
+  add("guard, groups", Form::feature, 2, refresh, [](auto& c) { c.guard = true, c.group = 4, c.tile = 8; });
+  add("guard, groups, one matrix", Form::plain, 1, refresh, [](auto& c) { c.guard = true, c.group = 2, c.to_initial = false; });
+  add("guard, masked groups, clip, fast gain", Form::residual_norm, 2, refresh, [](auto& c) {
+    c.guard = true, c.group = 4, c.masked = true, c.clip = 20, c.fast_gain = true;
+  });
+  add("guard and clip are of refresh", Form::feature, 2, exact, [](auto& c) { c.guard = true, c.clip = .1; });
   add("refresh 1", Form::feature, 2, refresh, [](auto& c) { c.refresh = 1; });
+  return all;
+}
+
+/// Of sweeps, which the loop over tokens does not have.
+inline std::vector<NetworkCase> sweep_cases() {
+  using memory::Form;
+  std::vector<NetworkCase> all;
+  auto add = [&](const std::string& name, int64_t sweeps, int64_t depth, auto&&... change) {
+    NetworkCase c;
+    c.name = name + ", sweeps " + std::to_string(sweeps) + ", depth " + std::to_string(depth);
+    c.gradient = memory::Gradient::sweeps, c.sweeps = sweeps, c.net.depth = depth;
+    (change(c), ...);
+    all.push_back(c);
+  };
+  for (int64_t sweeps : {1, 2, 3})
+    for (int64_t depth : {1, 2, 3}) {
+      add("feature", sweeps, depth);
+      add("plain", sweeps, depth, [](auto& c) { c.net.form = Form::plain; });
+    }
+  add("late position, small tile", 2, 2, [](auto& c) { c.position = 2, c.tile = 3; });
+  add("no momentum, towards zero", 2, 2, [](auto& c) { c.momentum = false, c.to_initial = false; });
+  add("groups", 2, 2, [](auto& c) { c.group = 4, c.tile = 4; });
+  add("masked", 1, 3, [](auto& c) { c.masked = true; });
+  add("masked groups", 2, 2, [](auto& c) { c.masked = true, c.group = 4; });
+  add("decayed, reads before", 2, 2, [](auto& c) { c.decayed = true, c.before = true; });
+  add("mean loss", 1, 2, [](auto& c) { c.net.loss = memory::InnerLoss::l2_mean; });
+  add("dot loss", 1, 2, [](auto& c) { c.net.loss = memory::InnerLoss::dot; });
   return all;
 }
 

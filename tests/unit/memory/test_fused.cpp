@@ -324,6 +324,27 @@ TEST_CASE("fused kernels take [B,H,T,D] views without copies and give the same b
   REQUIRE(at::equal(a.weights, b.weights));
 }
 
+TEST_CASE("fused kernels: an empty call reads nothing and changes nothing", "[memory][fused]") {
+  torch::manual_seed(8);
+  const Case c{3, 64, 5};
+  const Tensors x = mlp_inputs(2, c.T, 6, 9), y = linear_inputs(2, c.T, 6, 9);
+  fused::MlpState mlp = mlp_state(x, c);
+  const fused::MlpState before = mlp;
+  REQUIRE(fused::mlp(mlp_call(x, c, 0, 0), mlp).sizes() == at::IntArrayRef({2, 0, 6}));
+  for (int l = 0; l < 2; ++l) {
+    REQUIRE(at::equal(mlp.weights[l], before.weights[l]));
+    REQUIRE(at::equal(mlp.momentum[l], before.momentum[l]));
+  }
+  REQUIRE(at::equal(mlp.refresh_point[0], before.refresh_point[0]));
+  auto none = [&](int i) { return single(y[i].narrow(1, 0, 0)); };
+  fused::LinearCall call{none(0), none(1), none(2), none(3), none(4), none(5), 64, 5};
+  fused::LinearState linear{single(y[6]), single(y[7]), single(y[8])};
+  REQUIRE(fused::linear(call, linear).sizes() == at::IntArrayRef({2, 0, 9}));
+  REQUIRE(at::equal(linear.weights, single(y[6])));
+  REQUIRE(at::equal(linear.momentum, single(y[7])));
+  REQUIRE(at::equal(linear.refresh_point, single(y[8])));
+}
+
 TEST_CASE("fused kernels name what does not fit", "[memory][fused]") {
   const Case c{20, 64};
   const Tensors x = mlp_inputs(2, c.T, 6, 9);

@@ -108,6 +108,16 @@ TEST_CASE("linear memory: α = 1, η = 0 and θ = 0 are exact", "[memory][linear
   require_same(kernel(memory::linear_chunked, {16}), kernel(linear_reference, {}), x, kExact, kExactGradient);
 }
 
+TEST_CASE("linear memory: an empty call reads nothing and changes nothing", "[memory][linear]") {
+  for (const Case& c : {Case{}, Case{64, false}, Case{64, true, 4, true}}) {
+    const auto x = random_inputs(2, 0, 8, 5);
+    const auto r = kernel(memory::linear_chunked, c)(x);
+    REQUIRE(r[0].sizes() == at::IntArrayRef({2, 0, 5}));
+    REQUIRE(at::equal(r[1], x[6]));
+    if (c.momentum) REQUIRE(at::equal(r[2], x[7]));
+  }
+}
+
 TEST_CASE("linear memory: any split into calls equals one call", "[memory][linear]") {
   torch::manual_seed(4);
   const auto x = random_inputs(2, 90, 8, 8);

@@ -152,7 +152,9 @@ TEST_CASE("file: what cannot be used says where and why", "[tasks][file][errors]
 
   CHECK_THAT(error_of("task.kind = file"),
              Contains("task.file.train") && Contains("task.file.test") && Contains("no file given"));
-  CHECK_THAT(error_of(both(folder / "none.h5")), Contains("none.h5"));
+  CHECK_THAT(error_of(both(folder / "y.h5")), Contains("task.file.train") && Contains("y.h5' is no file; did you mean '" + folder / "x.h5"));
+  CHECK_THAT(error_of(both(folder.path())), Contains("task.file.train") && Contains("task.file.test") &&
+                                                Contains("'" + folder.path() + "' is no file; name an HDF5 or JSON lines file"));
   CHECK_THAT(error_of(both(folder / "x.jsonl") + "; task.file.test = " + folder / "x.jsonl" + ", " + folder / "x.h5"),
              Contains("2 files given; one is needed"));
 }

@@ -40,6 +40,28 @@ std::vector<int64_t> find_needle(const Sample& row) {
   return answers;
 }
 
+// Rows of two pairs, filler and a key, of every value equally often: the value that stood behind the key.
+std::string file_rows() {
+  Random random(3, "rows");
+  std::string lines;
+  for (int64_t row = 0; row < 600; ++row) {
+    const int64_t asked = row % 8, other = random.between(0, 7), first = random.between(0, 1);
+    const int64_t pairs[2][2] = {{8, first ? other : asked}, {9, first ? asked : other}};
+    lines += "{\"tokens\": [" + std::to_string(pairs[0][0]) + ", " + std::to_string(pairs[0][1]) + ", " + std::to_string(pairs[1][0]) + ", " +
+             std::to_string(pairs[1][1]) + ", 10, 10, " + std::to_string(pairs[first][0]) + "], \"targets\": [-1, -1, -1, -1, -1, -1, " +
+             std::to_string(asked) + "]}\n";
+  }
+  return lines;
+}
+
+// Knows the book: the bytes that follow each of a passage's.
+std::vector<int64_t> read_on(const Sample& row, const std::string& book) {
+  const size_t at = book.find(text_of(row.tokens));
+  std::vector<int64_t> answers;
+  for (size_t t = 1; t <= row.tokens.size(); ++t) answers.push_back(static_cast<unsigned char>(book.at(at + t)));
+  return answers;
+}
+
 struct Oracle {
   std::string lines;
   std::function<std::vector<int64_t>(const Sample&, const Setting&)> answer;
@@ -47,7 +69,9 @@ struct Oracle {
 
 std::vector<Oracle> oracles(const TemporaryFolder& folder) {
   write_file(folder / "book.txt", prose(6000, 1));
+  write_file(folder / "rows.jsonl", file_rows());
   const std::string needle = "task.kind = needle; task.length = 256; task.needle.train_text = " + folder / "book.txt";
+  const std::string rows = folder / "rows.jsonl", book = prose(6000, 1);
   const auto pairs = [](const Sample& row, const Setting& s) { return look_up(row, 2 * static_cast<size_t>(s[1])); };
   const auto previous = [](const Sample& row, const Setting& s) {
     return look_up(row, 2 * static_cast<size_t>(s[1]), true);
@@ -66,6 +90,10 @@ std::vector<Oracle> oracles(const TemporaryFolder& folder) {
       {needle, found},
       {needle + "; task.needle.variant = multi_key", found},
       {"task.kind = needle; task.length = 256; task.needle.variant = repeated", found},
+      {"task.kind = lm; task.length = 128; task.lm.train_text = " + folder / "book.txt",
+       [book](const Sample& row, const Setting&) { return read_on(row, book); }},
+      {"task.kind = file; task.file.train = " + rows + "; task.file.test = " + rows,
+       [](const Sample& row, const Setting&) { return look_up(row, 4); }},
   };
 }
 
@@ -81,8 +109,9 @@ TEST_CASE("a perfect reader answers every row; without the answer in the row it 
     const Setting setting = normal->test_settings()[0];
     const auto answer = [&](const Sample& row) { return oracle.answer(row, setting); };
     CHECK(score(*normal.task, setting, kRows, answer) == 1.0);
-    const double chance = impossible->chance();
-    CHECK(chance == normal->chance());
+    CHECK(impossible->chance() == normal->chance());
+    // Of a loss: the share of right answers of one who knows nothing.
+    const double chance = normal->metric() == Metric::loss ? std::exp(-normal->chance()) : normal->chance();
     const double four_sd = 4 * std::sqrt(chance / kRows);  // of rows: no fewer answers than rows
     CHECK(std::abs(score(*impossible.task, setting, kRows, answer) - chance) < four_sd);
   }

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <filesystem>
 
 #include "mneme/errors.h"
@@ -81,7 +83,7 @@ TEST_CASE("every damage is a clear error, and the earlier checkpoint can be used
   const at::Tensor earlier = first_parameter(*saved.model);
   saved.move_and_save(2);
   const std::string file =
-      saved.path("step-2/") + GENERATE("model.safetensors", "optimizer.safetensors", "trainer.json");
+      saved.path("step-2/") + GENERATE("model.safetensors", "optimizer.safetensors", "trainer.json", "config.ini");
   const std::string damage = GENERATE("cut", "flipped", "empty", "missing");
   std::string bytes = bytes_of(file);
   if (damage == "cut") bytes.resize(bytes.size() - 5);
@@ -139,6 +141,68 @@ TEST_CASE("a model loads from its run folder, checkpoint folder or step folder",
   CHECK(load_model(saved.path("step-4"), {"memory.off=true", "memory.refresh=8"}).config.memory.off);
   CHECK_THAT(message_of<CheckpointError>([&] { load_model(saved.temporary.path() + "/nowhere"); }),
              Contains("there is no checkpoint"));
+}
+
+TEST_CASE("the config of a checkpoint is the one that was saved", "[train]") {
+  Saved saved(tiny_config(arm("mag")));
+  saved.move_and_save(1);
+  const std::string file = saved.path("step-1/config.ini"), ini = bytes_of(file);
+  const auto changed = [&](const std::string& from, const std::string& to) {
+    std::string text = ini;
+    REQUIRE(text.find(from) != std::string::npos);
+    overwrite(file, text.replace(text.find(from), from.size(), to));
+    return message_of<CheckpointError>([&] { load_model(saved.path("step-1")); });
+  };
+  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+           {"window = 8", "window = 4"}, {"refresh = ", "refresh = 1"}, {ini, ""}, {"[model]", "# mine\n[model]"}})
+    CHECK_THAT(changed(from, to), Contains("config.ini is not the file that was saved") && Contains("put it back"));
+  std::filesystem::remove(file);
+  CHECK_THAT(message_of<CheckpointError>([&] { load_model(saved.path("step-1")); }), Contains("config.ini is missing"));
+  overwrite(file, ini);
+  CHECK(load_model(saved.path("step-1")).step == 1);
+
+  // A checkpoint of an earlier version has no digest of it, and is still read.
+  const std::string trainer = saved.path("step-1/trainer.json");
+  std::string json = bytes_of(trainer);
+  const size_t begin = json.find("\"config.ini\""), end = json.find(',', begin) + 1;
+  REQUIRE(end > begin);
+  overwrite(trainer, json.erase(begin, end - begin));
+  CHECK(load_model(saved.path("step-1")).step == 1);
+}
+
+TEST_CASE("a vocabulary or length that the weights do not have is damage, not a model of that size", "[train]") {
+  Saved saved(tiny_config({"model.positions=learned"}));  // of 64 tokens, for rows of up to 64
+  saved.move_and_save(1);
+  const std::string file = saved.path("step-1/trainer.json"), json = bytes_of(file);
+  for (const char* key : {"vocab", "max_length"})
+    for (const char* value : {"-3", "0", "65", "100000000000", "1e11"}) {
+      CAPTURE(key, value);
+      std::string changed = json;
+      const size_t begin = changed.find(':', changed.find(fmt::format("\"{}\"", key))) + 1;
+      overwrite(file, changed.replace(begin, changed.find_first_of(",\n", begin) - begin, value));
+      CHECK_THAT(message_of<CheckpointError>([&] { load_model(saved.path("step-1")); }),
+                 Contains("trainer.json is damaged: " + std::string(key) + " = ") && Contains("but the weights have 64"));
+    }
+}
+
+TEST_CASE("an evaluation refuses what it cannot honour, all of it at once", "[train]") {
+  Saved saved(tiny_config(arm("mag")));
+  saved.move_and_save(1);
+  const auto message = [&](const std::vector<std::string>& overrides) {
+    return message_of<ConfigError>([&] { load_model(saved.path("step-1"), overrides); });
+  };
+  for (const char* refused : {"run.seed=77", "run.folder=x", "train.lr=9", "train.steps=1", "train.init_from=x", "eval.every=5", "task.loss=all",
+                              "runtime.dtype=float64", "model.window=4", "memory.heads=2", "memory.kind=neural_mlp"}) {
+    INFO(refused);
+    CHECK_THAT(message({refused}), Contains(std::string(refused) + ": ") && Contains("leave"));
+  }
+  CHECK_THAT(message({"run.seed=77", "train.lr=9"}), Contains("run.seed=77") && Contains("train.lr=9") && Contains("eval.seed"));
+  CHECK_THAT(message({"memory.of=true"}), Contains("did you mean 'memory.off'?"));
+  CHECK_THAT(message({"model.widht=8"}), Contains("did you mean 'model.width'?"));
+  const Config config = load_model(saved.path("step-1"), {"run.labels=arm:late", "run.name=late", "eval.seed=3", "task.mqar.test=64x4",
+                                                          "runtime.threads=1", "memory.refresh=8"}).config;
+  CHECK(config.run.labels == "arm:late");
+  CHECK(config.eval.seed == 3);
 }
 
 TEST_CASE("weights of a plain safetensors file start a model", "[train]") {

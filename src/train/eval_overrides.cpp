@@ -1,0 +1,54 @@
+#include "train/eval_overrides.h"
+
+#include <algorithm>
+
+#include "config/config.h"
+#include "core/text.h"
+#include "mneme/errors.h"
+
+namespace mneme {
+
+namespace {
+
+/// Of memory.: what changes how a memory learns from what it reads, but no parameter.
+const std::vector<std::string> kAtTestTime{"gradient", "refresh", "sweeps", "clip", "guard", "kernel", "tile", "off", "frozen"};
+/// Of run.: how a stored result is filed.
+const std::vector<std::string> kFiling{"name", "labels"};
+const std::vector<std::string> kTrainingOnly{"eval.every", "task.loss"};
+
+bool among(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+bool known(const std::string& key) {
+  const std::vector<OptionHelp> options = option_help(key);
+  return std::any_of(options.begin(), options.end(), [&](const OptionHelp& option) { return option.key == key; });
+}
+
+/// Why an evaluation cannot take the option; "" where it can.
+std::string refusal(const std::string& key) {
+  const std::string section = key.substr(0, key.find('.')), name = key.substr(section.size() + 1);
+  if (section == "model" || (section == "memory" && !among(kAtTestTime, name)))
+    return "the checkpoint's weights belong to its own model and memory options; leave this out (of the memory's, " +
+           join(kAtTestTime, ", ") + " may be changed)";
+  if (key == "runtime.dtype") return "the weights have their element type, in which they are evaluated; leave this out";
+  if (section == "train" || among(kTrainingOnly, key)) return "only training reads this; leave it out";
+  if (section == "run" && !among(kFiling, name))
+    return "it belongs to the training of these weights; leave it out (of run, " + join(kFiling, " and ") +
+           " may be changed; the seed of the rows is eval.seed)";
+  return "";
+}
+
+}  // namespace
+
+void check_eval_overrides(const std::vector<std::string>& overrides) {
+  std::vector<std::string> problems;
+  for (const std::string& assignment : overrides) {
+    const std::string key = trim(assignment.substr(0, assignment.find('=')));
+    if (!known(key)) continue;
+    if (const std::string why = refusal(key); !why.empty()) problems.push_back(assignment + ": " + why);
+  }
+  if (!problems.empty()) throw ConfigError(join(problems, "\n"));
+}
+
+}  // namespace mneme

@@ -1,0 +1,97 @@
+// Outer gradients of every registered block and memory against finite differences: every parameter, and everything that floats in a
+// state carried into the call.
+#include "tests/property/model_runs.h"
+
+using namespace mneme;
+using namespace mneme::test;
+
+namespace {
+
+/// The derivative of `loss` along a direction, ± 1 in up to three random coordinates of x and in the one that matters most, must be
+/// what `gradient` says (undefined = 0).
+template <class Loss>
+void require_derivative(at::Tensor x, const at::Tensor& gradient, const Loss& loss, Random& random) {
+  const at::Tensor old = x.clone();
+  at::Tensor direction = at::zeros_like(x);
+  for (int i = 0; i < 3; ++i) direction.view(-1)[int64_t(random.below(x.numel()))] = random.below(2) ? 1 : -1;
+  double found = 0;
+  if (gradient.defined()) {
+    const int64_t largest = gradient.abs().argmax().item<int64_t>();
+    direction.view(-1)[largest] = 1;
+    found = (gradient * direction).sum().item<double>();
+  }
+  auto at_offset = [&](double offset) {
+    x.copy_(old + offset * direction);
+    return loss().template item<double>();
+  };
+  // Fourth order and a small step: normalising a read near zero bends the loss, of clipped writes on a scale of 1e-4.
+  constexpr double h = 1e-6;
+  const double expected = (8 * (at_offset(h) - at_offset(-h)) - (at_offset(2 * h) - at_offset(-2 * h))) / (12 * h);
+  x.copy_(old);
+  INFO("gradient " << found << ", finite difference " << expected);
+  REQUIRE(std::abs(found - expected) <= 1e-5 * std::max(std::abs(expected), 1e-3));
+}
+
+/// Two layers where the second is of another kind, and of every eighth variant.
+std::vector<Variant> shallow_variants() {
+  std::vector<Variant> all = variants();
+  for (size_t i = 0; i < all.size(); ++i)
+    if (i % 8 && all[i].model.memory_layers.empty()) all[i].model.layers = 1;
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("models: outer gradients agree with finite differences", "[models][gradient]") {
+  Random random(5);
+  for (const Variant& v : shallow_variants()) {
+    INFO(v.name);
+    const auto model = make(v, at::kDouble);
+    const at::Tensor x = tokens(2, 9);
+    auto loss = [&] { return run(*model, x).square().mean(); };
+    const auto found = gradients(*model, loss());
+    at::NoGradGuard no_grad;
+    for (auto& p : model->named_parameters()) {
+      INFO(p.key());
+      const auto of = found.find(p.key());
+      require_derivative(p.value(), of == found.end() ? at::Tensor() : of->second, loss, random);
+    }
+  }
+}
+
+TEST_CASE("models: gradients with respect to a state carried in agree with finite differences", "[models][gradient]") {
+  Random random(6);
+  for (const Variant& v : shallow_variants()) {
+    INFO(v.name);
+    const auto model = make(v, at::kDouble);
+    std::vector<std::pair<std::string, at::Tensor>> carried;
+    std::vector<size_t> floating;
+    {
+      at::NoGradGuard no_grad;
+      State before;
+      run(*model, tokens(2, 13), before);  // inside groups, refresh intervals and segments
+      carried = before.flatten();
+    }
+    std::vector<at::Tensor> leaves;
+    bool writes = v.memory.kind == "none" || v.memory.off;
+    for (size_t i = 0; i < carried.size(); ++i)
+      if (carried[i].second.is_floating_point() && carried[i].second.numel() > 0) {
+        carried[i].second = carried[i].second.clone(at::MemoryFormat::Contiguous).set_requires_grad(true);
+        floating.push_back(i), leaves.push_back(carried[i].second);
+        writes = writes || carried[i].first.ends_with("weights_0");
+      }
+    REQUIRE(writes);
+    if (leaves.empty()) continue;  // off and without attention: nothing is carried
+    const at::Tensor x = tokens(2, 5, 7);
+    auto loss = [&] {
+      State state = State::unflatten(carried);
+      return run(*model, x, state).square().mean();
+    };
+    const auto found = torch::autograd::grad({loss()}, leaves, {}, false, false, true);
+    at::NoGradGuard no_grad;
+    for (size_t i = 0; i < leaves.size(); ++i) {
+      INFO(carried[floating[i]].first);
+      require_derivative(leaves[i], found[i], loss, random);
+    }
+  }
+}

@@ -1,0 +1,68 @@
+// A memory that is off is a constant map with the same parameters, in every registered block, and what a memory is whose gates stay
+// closed.
+#include "tests/property/model_runs.h"
+
+using namespace mneme;
+using namespace mneme::test;
+
+namespace {
+
+/// The variant where nothing but the memory can tell a token of another one.
+Variant alone(Variant v) {
+  v.model.attention = "window", v.model.window = 1, v.model.segment = 1, v.model.conv_width = 0, v.model.positions = "none";
+  return v;
+}
+
+std::vector<Variant> with_memory() {
+  std::vector<Variant> all = variants();
+  std::erase_if(all, [](const Variant& v) { return v.memory.kind == "none" || v.memory.off; });
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("models: with its memory off a model has the same parameters and carries no memory", "[models][property]") {
+  at::NoGradGuard no_grad;
+  for (const Variant& v : with_memory()) {
+    INFO(v.name);
+    Variant off = v;
+    off.memory.off = true;
+    const auto a = make(off, at::kFloat)->named_parameters(), b = make(v, at::kFloat)->named_parameters();
+    REQUIRE(a.keys() == b.keys());
+    for (const auto& p : a) REQUIRE(at::equal(p.value(), b[p.key()]));
+    State state;
+    run(*make(off, at::kFloat), tokens(2, 30), state);
+    for (const auto& [name, tensor] : state.flatten()) REQUIRE(name.find("memory/memory") == std::string::npos);
+  }
+}
+
+TEST_CASE("models: a memory that is off is a constant map: what came before a token does not matter", "[models][property]") {
+  at::NoGradGuard no_grad;
+  for (Variant v : with_memory()) {
+    INFO(v.name);
+    v = alone(v);
+    const at::Tensor x = tokens(2, 24);
+    auto last_alone = [&](SequenceModel& model) { return run(model, x.narrow(1, 23, 1)); };
+    const auto on = make(v, at::kDouble);
+    REQUIRE(relative_error(last_alone(*on), run(*on, x).narrow(1, 23, 1)) > 1e-6);
+    v.memory.off = true;
+    const auto off = make(v, at::kDouble);
+    State state;
+    REQUIRE(relative_error(last_alone(*off), run(*off, x, state).narrow(1, 23, 1)) < kExact);
+    REQUIRE(relative_error(run(*off, x, state), run(*off, x)) < kExact);  // nor what a call before it was
+  }
+}
+
+TEST_CASE("models: a memory that is off is one whose gates are closed", "[models][property]") {
+  at::NoGradGuard no_grad;
+  for (Variant v : with_memory()) {
+    INFO(v.name);
+    constexpr double kClosed = -1e4;  // σ is 0
+    v.memory.theta_bias = v.memory.alpha_bias = kClosed;
+    if (v.model.persistent_tokens > 0) v.model.conv_width = 0;  // where nothing is written, no convolution sees these tokens
+    const at::Tensor x = tokens(2, 40);
+    const at::Tensor closed = run(*make(v, at::kDouble), x);
+    v.memory.off = true;
+    REQUIRE(relative_error(run(*make(v, at::kDouble), x), closed) < kExact);
+  }
+}

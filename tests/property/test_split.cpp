@@ -1,0 +1,100 @@
+// Any split of a sequence into calls, down to one token a call, is one call: for every registered block and memory.
+#include <set>
+
+#include "tests/property/model_runs.h"
+
+using namespace mneme;
+using namespace mneme::test;
+
+namespace {
+
+struct Size {
+  int64_t rows, tokens;
+};
+
+/// Two long ones for every variant, with a short and a ragged one in turn.
+std::vector<Size> sizes(size_t number) {
+  const std::vector<Size> shorter{{3, 1}, {1, 2}, {3, 2}, {1, 1}}, ragged{{1, 63}, {3, 64}};
+  return {{3, 65}, {1, 100}, shorter[number % shorter.size()], ragged[number % ragged.size()]};
+}
+
+/// Calls of up to a third of the row, and short ones, which end inside groups, refresh intervals and segments.
+std::vector<std::vector<int64_t>> splits(const Variant& v, int64_t T, Random& random) {
+  const std::vector<int64_t> some = random_cuts(T, T / 3 + 1, random), many = random_cuts(T, 7, random);
+  if (T > 60) REQUIRE((some_inside(many, v.memory.group) && some_inside(many, v.memory.refresh) && some_inside(many, v.model.segment)));
+  return {some, many};
+}
+
+}  // namespace
+
+TEST_CASE("variants: every block meets groups, sweeps, stale guarded gradients and every head width", "[models][property]") {
+  std::map<std::string, std::set<std::string>> met;
+  for (const Variant& v : variants()) {
+    const MemoryOptions& o = v.memory;
+    if (o.kind == "none" || o.off) continue;
+    std::set<std::string>& of_block = met[v.model.kind];
+    if (o.group > 1 && o.gradient == "refresh" && o.refresh > o.group && o.guard) of_block.insert("stale guarded groups");
+    if (o.group > 1 && o.gate_pooling == "attention") of_block.insert("pooled groups");
+    if (o.gradient == "sweeps") of_block.insert(o.group > 1 ? "sweeps of groups" : "sweeps");
+    of_block.insert("width " + std::to_string(o.head_width ? o.head_width : v.model.width / o.heads));
+    of_block.insert("heads " + std::to_string(o.heads));
+  }
+  for (const auto& plugin : BlockRegistry::instance().all()) {
+    if (plugin.name == "transformer") continue;
+    INFO(plugin.name);
+    for (const char* what : {"stale guarded groups", "pooled groups", "sweeps", "sweeps of groups", "width 8", "width 24", "width 60",
+                             "width 64", "heads 1", "heads 5"}) {
+      INFO(what);
+      REQUIRE(met[plugin.name].count(what) == 1);
+    }
+  }
+}
+
+TEST_CASE("models: any split into calls gives the same logits and the same state", "[models][property]") {
+  at::NoGradGuard no_grad;
+  Random random(2);
+  size_t number = 0;
+  for (const Variant& v : variants()) {
+    const auto model = make(v, at::kDouble), single = make(v, at::kFloat);
+    for (const auto& [B, T] : sizes(number++)) {
+      INFO(v.name << ", " << B << " rows of " << T);
+      const at::Tensor x = tokens(B, T);
+      State one;
+      const at::Tensor whole = run(*model, x, one);
+      for (const std::vector<int64_t>& cuts : splits(v, T, random)) {
+        State split;
+        REQUIRE(relative_error(run_split(*model, x, cuts, split), whole) < kExact);
+        require_same_state(split, one, kExact);
+      }
+      if (T <= 2 || T == 65) {
+        State decoded;
+        REQUIRE(relative_error(run_split(*model, x, every_token(T), decoded), whole) < kExact);
+        require_same_state(decoded, one, kExact);
+      }
+      State s;
+      const double last_bit = relative_error(run_split(*single, x, random_cuts(T, T / 3 + 1, random), s), run(*single, x));
+      REQUIRE(last_bit < (v.model.kind == "mac" ? 10 : 1) * kSingle);  // which feeds its output back
+    }
+  }
+}
+
+TEST_CASE("models: gradients do not depend on the split", "[models][property]") {
+  Random random(3);
+  size_t number = 0;
+  for (const Variant& v : variants()) {
+    INFO(v.name);
+    const int64_t T = 41, B = number++ % 2 ? 1 : 3;
+    const auto model = make(v, at::kDouble);
+    const at::Tensor x = tokens(B, T);
+    auto of = [&](const std::vector<int64_t>& cuts) {
+      State state;
+      return gradients(*model, run_split(*model, x, cuts, state).square().mean());
+    };
+    const auto one = of({T}), many = of(random_cuts(T, 11, random));
+    REQUIRE(one.size() == many.size());
+    for (const auto& [name, gradient] : one) {
+      INFO(name);
+      REQUIRE(relative_error(many.at(name), gradient) < kExactGradient);
+    }
+  }
+}

@@ -47,10 +47,11 @@ at::Tensor MemoryLayer::forward(const at::Tensor& x, State& state, ForwardContex
 }
 
 void MemoryLayer::begin(State& state, int64_t rows) {
-  if (!writes() || !state.child("memory").empty()) return;
-  if (persistent_.defined())
+  const bool begun = writes() ? !state.child("memory").empty() : !taps_.defined() || state.has("conv_tail");
+  if (begun) return;
+  if (persistent_.defined())  // where nothing is written, what remains of them is the convolution's tail
     run(persistent_.unsqueeze(0).expand({rows, -1, -1}), state, nullptr);
-  else
+  else if (writes())
     memory_->start(state.child("memory"), rows);
 }
 

@@ -23,7 +23,7 @@ class MemoryLayer : public torch::nn::Module {
   /// The flagged rows (bool [B]) start again, persistent tokens written.
   void reset(State& state, const at::Tensor& rows);
 
-  /// Makes a fresh state explicit, persistent tokens written; does nothing to another one, or where nothing is ever written.
+  /// Makes a fresh state explicit, persistent tokens written (and in the convolution's tail); does nothing to another one.
   void begin(State& state, int64_t rows);
   /// Reading without writing, in two steps: queries [B,H,T,D] of x, with their convolution's tail, and what the weights of
   /// `readable` say to them, through the layer's output gate and projection → [B,T,C].

@@ -73,6 +73,7 @@ at::Tensor SequenceModel::hidden(const at::Tensor& tokens, State& state, Forward
   for (const at::Tensor& flags : {context.reset, context.mask, context.write})
     if (flags.defined() && (flags.sizes() != tokens.sizes() || flags.scalar_type() != at::kBool))
       throw UsageError("reset, mask and write of a ForwardContext are bool [rows, tokens], the shape of the call's tokens");
+  if (tokens.size(1) == 0) return norm_.new_empty({tokens.size(0), 0, options_.width});
   if (!context.reset.defined()) return document(tokens, state, context);
   const int64_t T = tokens.size(1);
   const at::Tensor any = context.reset.any(0).cpu();

@@ -59,7 +59,6 @@ TEST_CASE("models: a memory that is off is one whose gates are closed", "[models
     INFO(v.name);
     constexpr double kClosed = -1e4;  // σ is 0
     v.memory.theta_bias = v.memory.alpha_bias = kClosed;
-    if (v.model.persistent_tokens > 0) v.model.conv_width = 0;  // where nothing is written, no convolution sees these tokens
     const at::Tensor x = tokens(2, 40);
     const at::Tensor closed = run(*make(v, at::kDouble), x);
     v.memory.off = true;

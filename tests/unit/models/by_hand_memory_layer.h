@@ -10,7 +10,7 @@ namespace mneme::test::by_hand {
 
 class MemoryLayer {
  public:
-  /// p: of the layer. Writes the persistent tokens, where it writes at all.
+  /// p: of the layer. Begins with the persistent tokens, which a layer that does not write has seen all the same.
   MemoryLayer(const ModelOptions& model, const MemoryOptions& o, const Parameters& p, bool writes)
       : o_(o), p_(p), writes_(writes), conv_(of(p, "conv")) {
     H_ = o.heads, D_ = o.head_width ? o.head_width : model.width / o.heads, n_ = o.keys_per_token;
@@ -21,7 +21,7 @@ class MemoryLayer {
     fast_ = o.kind == "linear" ? 1 : o.depth + o.fast_gain;
     for (int64_t h = 0; h < H_; ++h) heads_.emplace_back(per_step, under(p, "memory"), h);
     previous_ = at::zeros({model.width}, p.at("qkv").options());
-    if (writes && model.persistent_tokens > 0)
+    if (model.persistent_tokens > 0)
       for (const at::Tensor& token : p.at("persistent").unbind()) this->token(token, true);
     written_.clear();  // the penalty is on the row's own tokens
   }

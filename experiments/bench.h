@@ -42,7 +42,8 @@ class BenchTable {
   using Cell = std::variant<std::string, int64_t, double>;
   explicit BenchTable(std::vector<std::string> columns) : columns_(std::move(columns)) {}
   void add(std::vector<Cell> row) { rows_.push_back(std::move(row)); }
-  std::string text() const;
+  /// The columns' names, then the rows, as a person reads them.
+  std::vector<std::vector<std::string>> lines() const;
   const std::vector<std::string>& columns() const { return columns_; }
   const std::vector<std::vector<Cell>>& rows() const { return rows_; }
 

@@ -131,7 +131,7 @@ std::string number(double value) {
 
 }  // namespace
 
-std::string BenchTable::text() const {
+std::vector<std::vector<std::string>> BenchTable::lines() const {
   std::vector<std::vector<std::string>> lines{columns_};
   for (const auto& row : rows_) {
     std::vector<std::string> line;
@@ -145,7 +145,7 @@ std::string BenchTable::text() const {
     }
     lines.push_back(line);
   }
-  return text_table(lines);
+  return lines;
 }
 
 std::vector<std::pair<std::string, std::string>> machine_header() {

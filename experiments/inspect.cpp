@@ -7,6 +7,7 @@
 #include "core/files.h"
 #include "core/outputs.h"
 #include "core/text.h"
+#include "experiments/bench_file.h"
 #include "experiments/program.h"
 #include "experiments/result_text.h"
 #include "experiments/text_table.h"
@@ -81,11 +82,13 @@ void print_checkpoint(const std::string& path) {
   fmt::print("\n{}", text_table(rows));
 }
 
-std::optional<StreamRecord> read_stream(const std::string& path) {
+/// What `read` finds in a file: nothing in one of another kind.
+template <class Read>
+auto found_in(const std::string& path, Read read) {
   try {
-    return read_stream_file(path);
+    return read(path);
   } catch (const DataError& error) {
-    throw StoreError(std::string(error.what()) + "; give an undamaged run.h5, table .h5 or file of mneme stream");
+    throw StoreError(std::string(error.what()) + "; give an undamaged run.h5, table .h5 or file of mneme stream or bench");
   }
 }
 
@@ -100,14 +103,20 @@ int inspect(const CommandLine& line) {
     print_checkpoint(path);
     return 0;
   }
-  if (!run_folder)
-    if (const std::optional<StreamRecord> stream = read_stream(path)) {
+  if (!run_folder) {
+    if (const std::optional<BenchFile> bench = found_in(path, read_bench_file)) {
+      if (line.has("plot")) throw UsageError("--plot draws what mneme stream wrote; " + path + " is a benchmark's");
+      fmt::print("mneme bench {}\n\n{}", bench->benchmark, bench_text(*bench));
+      return 0;
+    }
+    if (const std::optional<StreamRecord> stream = found_in(path, read_stream_file)) {
       check_outputs({{"--plot", line.file_or("plot", "")}}, {{"mneme inspect", path}});
       fmt::print("{}\n{}", text_table(origin(*stream)), stream_text(*stream));
       if (line.has("plot")) atomic_write(line.text("plot"), stream_figure(*stream));
       if (line.has("config")) fmt::print("\n{}", stream->info.config_ini);
       return 0;
     }
+  }
   if (line.has("plot")) throw UsageError("--plot draws what mneme stream wrote; " + path + " is not that; for runs see mneme report");
   const std::vector<RunRecord> runs = read_runs({path});
   for (size_t i = 0; i < runs.size(); ++i) {
@@ -124,7 +133,7 @@ int inspect(const CommandLine& line) {
 Command inspect_command() {
   Command command;
   command.name = "inspect";
-  command.summary = "what a run.h5, a table's .h5, a stream.h5 or a checkpoint holds";
+  command.summary = "what a run.h5, a table's or benchmark's .h5, a stream.h5 or a checkpoint holds";
   command.usage = "FILE.h5|RUN_FOLDER|CHECKPOINT";
   command.details =
       "A run: where it came from, its cost and its last evaluations. What mneme stream wrote: the same tables. A checkpoint folder (RUN_FOLDER/checkpoint "

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a fresh clone to a fair comparison: builds, makes the corpus, trains six arms on two tasks (about 12 minutes on 2
+# From a fresh clone to a fair comparison: builds, makes the corpus, trains six arms on two tasks (about 5 minutes on 2
 # cores after the build), prints the tables and writes a page. Run again, it resumes and skips what is done.
 #
 #   scripts/quickstart.sh [arguments of mneme sweep]     e.g. scripts/quickstart.sh --jobs 4

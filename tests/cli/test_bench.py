@@ -9,7 +9,7 @@ SHAPES = "mlp:refresh:2x64x16x2,mlp:exact_last:2x64x16,linear:exact:2x64x16"
 
 class Bench(ProgramTest):
     def test_memory_compares_the_kernels(self):
-        result = self.mneme("bench", "memory", "--shapes", SHAPES, "--repeats", 1, "--json", "m.json", "--h5", "m.h5")
+        result = self.mneme("bench", "memory", "--shapes", SHAPES, "--repeats", 1, "--json", "m.json", "--output", "m")
         self.assertIn("percent_of_peak", result.out)
         self.assertIn("GF/s", result.out)
         stored = json.loads((self.folder / "m.json").read_text())
@@ -25,13 +25,19 @@ class Bench(ProgramTest):
             passes = 3 if row["pass"] == "forward+backward" else 1
             expected = flops * passes * row["heads"] * row["tokens"] / (row["ms"] * 1e6)
             self.assertAlmostEqual(row["gflops"] / expected, 1, places=6)
+        markdown = (self.folder / "m.md").read_text()
+        self.assertEqual(len([line for line in markdown.splitlines() if line.startswith("|")]), 2 + len(rows))
+        self.assertIn("processor: ", markdown)
+        again = self.mneme("inspect", "m.h5").out
+        self.assertIn("mneme bench memory", again)
+        self.assertIn(result.out.strip(), again)
         try:
             import h5py
         except ImportError:
             return
         with h5py.File(self.folder / "m.h5") as file:
-            self.assertEqual(list(file["tokens"][:]), [row["tokens"] for row in rows])
-            self.assertEqual([k.decode() for k in file["kernel"][:]], [row["kernel"] for row in rows])
+            self.assertEqual(list(file["rows/tokens"][:]), [row["tokens"] for row in rows])
+            self.assertEqual([k.decode() for k in file["rows/kernel"][:]], [row["kernel"] for row in rows])
 
     def test_model_measures_every_kind_of_block(self):
         kinds = [line.split()[0] for line in self.mneme("list", "models").out.splitlines() if line.startswith("  ")]

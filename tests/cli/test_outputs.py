@@ -93,7 +93,7 @@ class Outputs(ProgramTest):
         self.refuse("report", "t.h5", "--rows", "model.kind", "--output", "r.html", "--figures", "t.h5", why="a folder is needed", expect=FAILED)
         self.mneme("stream", self.run, "--tokens", 500, "--output", "s.h5")
         self.refuse("inspect", "s.h5", "--plot", "s.h5", why="reads")
-        self.refuse("bench", "memory", "--json", "b", "--h5", "b", why="--h5 b is also written by --json")
+        self.refuse("bench", "memory", "--json", "b.h5", "--output", "b", why="--output b.h5 is also written by --json")
 
     def test_a_link_stays_one_and_a_pipe_too(self):
         (self.folder / "real.h5").write_text("old")

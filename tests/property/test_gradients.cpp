@@ -42,7 +42,7 @@ std::vector<Variant> shallow_variants() {
 
 }  // namespace
 
-TEST_CASE("models: outer gradients agree with finite differences", "[models][gradient]") {
+TEST_CASE("models: outer gradients agree with finite differences", "[models][gradient][slow]") {
   Random random(5);
   for (const Variant& v : shallow_variants()) {
     INFO(v.name);
@@ -59,7 +59,7 @@ TEST_CASE("models: outer gradients agree with finite differences", "[models][gra
   }
 }
 
-TEST_CASE("models: gradients with respect to a state carried in agree with finite differences", "[models][gradient]") {
+TEST_CASE("models: gradients with respect to a state carried in agree with finite differences", "[models][gradient][slow]") {
   Random random(6);
   for (const Variant& v : shallow_variants()) {
     INFO(v.name);

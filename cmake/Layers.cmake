@@ -30,7 +30,8 @@ function(mneme_target name)
 endfunction()
 
 # One precompiled header of LibTorch, shared by every target that needs it: what our sources use of it (torch/torch.h would
-# double the time of each file).
+# double the time of each file). Position-independent everywhere, as the PyTorch operators must be, so that it fits them too.
+add_compile_options(-fPIC)
 add_library(mneme_torch INTERFACE)
 target_include_directories(mneme_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
 target_link_libraries(mneme_torch INTERFACE ${TORCH_LIBRARIES})
@@ -46,15 +47,16 @@ target_precompile_headers(mneme_pch PRIVATE <ATen/ATen.h> <ATen/CPUGeneratorImpl
                           <torch/csrc/autograd/custom_function.h> <torch/nn/module.h>)
 mneme_target(mneme_pch)
 
-# Loading the precompiled header takes seconds, so only sources that reach LibTorch get it: those which include it, or one of our
-# headers that does (looked up once, at configuration; a wrong answer costs time, never correctness).
+# What the precompiled header holds takes seconds in every source that has it (templates it leaves to be made), so only those get it
+# that reach LibTorch's large headers, by themselves or through ours (looked up once, at configuration; a wrong answer costs time, never
+# correctness).
 function(mneme_reaches_torch file result)
   get_property(known GLOBAL PROPERTY "mneme_torch:${file}")
   if("${known}" STREQUAL "")
     set_property(GLOBAL PROPERTY "mneme_torch:${file}" NO)  # ends cycles
     set(known NO)
     file(STRINGS ${file} includes REGEX "^#include")
-    if(includes MATCHES "<(ATen|torch|c10)/")
+    if(includes MATCHES "<(ATen/ATen\\.h|torch/)")
       set(known YES)
     else()
       string(REGEX MATCHALL "\"[^\"]+\"" names "${includes}")
@@ -106,9 +108,9 @@ function(mneme_layer name)
   endif()
 endfunction()
 
-# mneme_plugins(KIND folder TARGET t TYPE registry HEADER h): writes `register_<kind>s()`, which calls
+# mneme_plugins(KIND KINDS folder TARGET t TYPE registry HEADER h): writes `register_<kinds>()`, which h declares; it calls
 # `register_<kind>_<file>(registry)` of every file in the folder.
-function(mneme_plugins kind folder)
+function(mneme_plugins kind kinds folder)
   cmake_parse_arguments(ARG "" "TARGET;TYPE;HEADER" "" ${ARGN})
   file(GLOB found CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cpp)
   set(declarations)
@@ -118,7 +120,7 @@ function(mneme_plugins kind folder)
     string(APPEND declarations "void register_${kind}_${stem}(${ARG_TYPE}&);\n")
     string(APPEND calls "  register_${kind}_${stem}(${ARG_TYPE}::instance());\n")
   endforeach()
-  set(output ${CMAKE_BINARY_DIR}/generated/register_${kind}s.cpp)
+  set(output ${CMAKE_BINARY_DIR}/generated/register_${kinds}.cpp)
   if(NOT found)
     return()
   endif()
@@ -127,8 +129,7 @@ function(mneme_plugins kind folder)
 #include \"${ARG_HEADER}\"
 namespace mneme {
 ${declarations}
-void register_${kind}s();
-void register_${kind}s() {
+void register_${kinds}() {
   static const bool done = [] {
 ${calls}    return true;
   }();
@@ -137,5 +138,8 @@ ${calls}    return true;
 }  // namespace mneme
 ")
   target_sources(${ARG_TARGET} PRIVATE ${output})
-  set_source_files_properties(${output} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+  mneme_reaches_torch(${CMAKE_SOURCE_DIR}/include/${ARG_HEADER} torch)
+  if(NOT torch)
+    set_source_files_properties(${output} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+  endif()
 endfunction()

@@ -64,7 +64,8 @@ Command bench_command() {
   command.example = "mneme bench memory --output results/bench_memory";
   command.options.add_options()("json", po::value<std::string>(), "write the rows to this file")(
       "output,o", po::value<std::string>()->value_name("NAME"), "write NAME.md, the table, and NAME.h5, its numbers")(
-      "shapes", po::value<std::vector<std::string>>(), "memory: KIND:GRADIENT:HEADSxTOKENSxWIDTH[xEXPANSION], e.g. mlp:refresh:16x1024x64x2; model: lengths")(
+      "shapes", po::value<std::vector<std::string>>(), "memory: KIND:GRADIENT:HEADSxTOKENSxWIDTH[xEXPANSION], e.g. mlp:refresh:16x1024x64x2, "
+                                                       "mlp:sweeps1:16x1024x64x2; model: lengths")(
       "kernels", po::value<std::vector<std::string>>(), "memory: reference, chunked, fused; model: kinds of block (default: all)")(
       "repeats", po::value<std::string>(), "runs per line, of which the median counts (15)")(
       "threads", po::value<std::string>(), "default: OMP_NUM_THREADS, or all cores");

@@ -1,6 +1,6 @@
 // mneme bench gradients: how far an MLP memory's reads are from the exact recurrence, by where its gradients are taken, and what
 // each way costs. Error: largest difference of a read from that of refresh 1, relative to the largest read, fp64, 128 tokens,
-// width 64. Time: forward and backward of the memory as a model runs it (memory.kernel = auto: fused, or tiled for sweeps), fp32,
+// width 64. Time: forward and backward of the memory as a model runs it (memory.kernel = auto: fused), fp32,
 // 4 heads × 1024 tokens, against stale gradients at refresh 64.
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>

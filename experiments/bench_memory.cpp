@@ -22,36 +22,41 @@ namespace {
 namespace fused = memory::fused;
 
 struct Case {
-  std::string memory, gradient;  // mlp: refresh, exact_last; linear: exact, refresh
+  std::string memory, gradient;  // mlp: refresh, exact_last, sweeps1 … sweeps9; linear: exact, refresh
   int64_t heads, tokens, width, expansion = 1, refresh = 64;
 
   std::string text() const { return fmt::format("{}:{}:{}x{}x{}x{}", memory, gradient, heads, tokens, width, expansion); }
   bool mlp() const { return memory == "mlp"; }
   bool stale() const { return gradient == "refresh"; }
+  int64_t sweeps() const { return mlp() && gradient.size() == 7 && gradient.starts_with("sweeps") ? gradient[6] - '0' : 0; }
 
   /// Floating-point operations of one token and head, forward; backward is twice that.
   double flops() const {
     const double C = double(refresh), D = double(width), r = double(expansion), P = 2 * r * D * D;
-    if (mlp()) return stale() ? 11 * P + 4 * C * D * (1 + r) + 2 * C * C : 13 * P + 8 * C * D * (1 + r) + 4 * C * C;
+    // Of each sweep: the last layer's weights and momentum forth and back, and five products inside the tile.
+    const double swept = sweeps() ? 2 * P + 2 * C * D + double(sweeps()) * (4 * P + C * D * (4 + 6 * r)) : 0;
+    if (mlp()) return stale() ? 11 * P + 4 * C * D * (1 + r) + 2 * C * C : 13 * P + 8 * C * D * (1 + r) + 4 * C * C + swept;
     return stale() ? 10 * D * D + 4 * C * D + 2 * C * C : 12 * D * D + 8 * C * D + 2 * C * C;
   }
 };
 
 const std::vector<std::string> kCases{"mlp:refresh:16x1024x64x2",    "mlp:refresh:16x1024x64x4", "mlp:exact_last:16x1024x64x2",
-                                      "mlp:exact_last:16x1024x64x4", "linear:exact:16x1024x64",  "linear:refresh:16x1024x64"};
+                                      "mlp:exact_last:16x1024x64x4", "mlp:sweeps1:16x1024x64x2", "linear:exact:16x1024x64",
+                                      "linear:refresh:16x1024x64"};
 constexpr int64_t kReferenceTokens = 64;
 
 Case parse(const std::string& text) {
   const std::vector<std::string> parts = split(text, ':');
   auto fail = [&] {
     return UsageError(
-        fmt::format("--shapes {}: a shape is KIND:GRADIENT:HEADSxTOKENSxWIDTH[xEXPANSION], e.g. mlp:refresh:16x1024x64x2 or "
-                    "linear:exact:16x1024x64",
+        fmt::format("--shapes {}: a shape is KIND:GRADIENT:HEADSxTOKENSxWIDTH[xEXPANSION], e.g. mlp:refresh:16x1024x64x2, "
+                    "mlp:sweeps1:16x1024x64x2 or linear:exact:16x1024x64",
                     text));
   };
   if (parts.size() != 3) throw fail();
   Case c{parts[0], parts[1], 0, 0, 0};
-  const bool known = c.mlp() ? c.stale() || c.gradient == "exact_last" : c.memory == "linear" && (c.stale() || c.gradient == "exact");
+  const bool exact_mlp = c.gradient == "exact_last" || (c.sweeps() >= 1 && c.sweeps() <= 9);
+  const bool known = c.mlp() ? c.stale() || exact_mlp : c.memory == "linear" && (c.stale() || c.gradient == "exact");
   const std::vector<std::string> sizes = split(parts[2], 'x');
   if (!known || sizes.size() < 3 || sizes.size() > 4) throw fail();
   int64_t* const fields[] = {&c.heads, &c.tokens, &c.width, &c.expansion};
@@ -86,7 +91,8 @@ Subject plugin_subject(const Case& c, const std::string& kernel) {
   options.kind = c.mlp() ? "neural_mlp" : "linear";
   options.kernel = kernel;
   options.heads = c.heads, options.head_width = c.width, options.expansion = c.expansion;
-  options.gradient = c.gradient, options.refresh = c.refresh, options.retention_target = "zero", options.guard = false;
+  options.gradient = c.sweeps() ? "sweeps" : c.gradient, options.sweeps = std::max<int64_t>(c.sweeps(), 1);
+  options.refresh = c.refresh, options.retention_target = "zero", options.guard = false;
   const auto memory =
       MemoryRegistry::instance().get(options.kind).make({options, c.heads, c.width, at::make_generator<at::CPUGeneratorImpl>(1)});
   const MemoryInput input = random_input(c, kernel == "reference" ? std::min(c.tokens, kReferenceTokens) : c.tokens);
@@ -106,8 +112,9 @@ Subject fused_subject(const Case& c) {
   if (c.mlp()) {
     const Layers weights{at::randn({c.heads, c.width, E}), at::randn({c.heads, E, c.width}) * .1};
     const Layers momentum{at::zeros_like(weights[0]), at::zeros_like(weights[1])};
-    subject.run = [=, exact = !c.stale(), refresh = c.refresh] {
+    subject.run = [=, exact = !c.stale(), refresh = c.refresh, sweeps = c.sweeps()] {
       fused::MlpCall call{x.query, x.key, x.value, gate(x.theta), gate(x.alpha), gate(x.eta), {}, exact, true, refresh, 0};
+      call.sweeps = sweeps;
       fused::MlpState state{weights, momentum, {}};
       return fused::mlp(call, state);
     };
@@ -141,6 +148,7 @@ BenchResult bench_memory(const BenchOptions& options) {
                   "gflops", "percent_of_peak", "percent_while_running", "busy", "peak_mib"})};
   for (const Case& c : cases)
     for (const std::string& kernel : kernels) {
+      if (c.sweeps() && kernel == "reference") continue;  // the token loop has none
       if (options.progress) options.progress(c.text() + " " + kernel);
       Subject subject = kernel == "fused" ? fused_subject(c) : plugin_subject(c, kernel);
       const int64_t tokens = subject.inputs[0].size(2);

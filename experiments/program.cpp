@@ -20,11 +20,6 @@
 
 namespace mneme {
 
-// Written by cmake/Layers.cmake from the files of src/tasks/, memory/ and src/models/blocks/.
-void register_tasks();
-void register_memorys();
-void register_blocks();
-
 namespace {
 
 constexpr size_t kHelpWidth = 110;
@@ -54,7 +49,7 @@ std::string command_help(const Command& command) {
 
 void register_plugins() {
   register_tasks();
-  register_memorys();
+  register_memories();
   register_blocks();
   set_known_plugins(BlockRegistry::instance().names(), MemoryRegistry::instance().names());
 }

@@ -11,7 +11,7 @@ sweep=experiments/reproduce/quickstart/short.ini
 out=results/quickstart
 
 say "1/4 dependencies and build"
-scripts/setup.sh
+scripts/setup.sh --program
 mneme=build/release/mneme
 
 say "2/4 books"

@@ -2,6 +2,7 @@
 # Installs what is missing and builds the release preset. Safe to run again: a second run only rebuilds what changed.
 #
 #   scripts/setup.sh              dependencies, then build/release/mneme and its tests
+#   scripts/setup.sh --program    without the tests
 #   scripts/setup.sh --deps-only  dependencies alone
 #   scripts/setup.sh --no-venv    never make the private Python environment (then LibTorch must be given)
 #
@@ -11,12 +12,13 @@
 # MNEME_PRESET    CMake preset to build (release).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-deps_only=no venv=yes
+deps_only=no venv=yes target=all
 for arg in "$@"; do
   case $arg in
+    --program) target=mneme ;;
     --deps-only) deps_only=yes ;;
     --no-venv) venv=no ;;
-    *) sed -n '2,12p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,13p' "$0" >&2; exit 2 ;;
   esac
 done
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -82,5 +84,5 @@ fi
 build=build/$preset; mkdir -p build
 say "building $build (about 6 minutes on 2 cores the first time)"
 cmake --preset "$preset" -DCMAKE_PREFIX_PATH="$libtorch" >"$build.log" 2>&1 || { tail -n 30 "$build.log" >&2; exit 1; }
-cmake --build --preset "$preset"
+cmake --build --preset "$preset" --target "$target" --parallel "${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}"
 say "ready: $build/mneme"

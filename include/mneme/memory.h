@@ -61,9 +61,6 @@ class Memory : public torch::nn::Module {
   /// Steps after which a state's clocks mean the same again: refresh points, groups. Rows of different age then run together
   /// where their clocks agree modulo this; 0 = only rows of one age.
   virtual int64_t period() const { return 0; }
-
-  /// Floating-point operations per token and head, forward (docs/maths.md).
-  virtual double flops_per_token() const = 0;
 };
 
 struct MemoryContext {
@@ -79,5 +76,8 @@ struct MemoryPlugin {
 };
 
 using MemoryRegistry = Registry<MemoryPlugin>;
+
+/// Fills it with every memory of memory/ (once; the code is written by cmake/Layers.cmake).
+void register_memories();
 
 }  // namespace mneme

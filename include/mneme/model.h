@@ -48,6 +48,9 @@ bool keeps_every_token(const ModelOptions& model);
 
 using BlockRegistry = Registry<BlockPlugin>;
 
+/// Fills it with every block of src/models/blocks/ (once; the code is written by cmake/Layers.cmake).
+void register_blocks();
+
 /// The whole network. Parameter names are stable: they are the names in checkpoints.
 class SequenceModel : public torch::nn::Module {
  public:

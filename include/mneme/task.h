@@ -94,4 +94,7 @@ struct TaskPlugin {
 
 using TaskRegistry = Registry<TaskPlugin>;
 
+/// Fills it with every task of src/tasks/ (once; the code is written by cmake/Layers.cmake).
+void register_tasks();
+
 }  // namespace mneme

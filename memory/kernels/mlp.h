@@ -58,7 +58,7 @@ struct MlpWeights {
   /// With sweeps: weights and momentum of the running interval as each earlier sweep sees them.
   std::vector<std::vector<at::Tensor>> sweep_weights = {}, sweep_momentum = {};
   /// Steps the guard shortened in this call, a count over rows, tokens and matrices: taken steps only, a group's with its last
-  /// token. Undefined without a guard.
+  /// token. Undefined without a guard, and by the fused kernel.
   at::Tensor firings = {};
   at::Tensor losses = {};                      ///< [N,T] each token's inner loss where its gradient is taken; with MlpCall::losses
 };
@@ -66,6 +66,9 @@ struct MlpWeights {
 /// Reads [N,T,D]; `state` moves T ≥ 0 tokens on.
 at::Tensor mlp_reference(const MlpCall& call, MlpWeights& state);
 at::Tensor mlp_chunked(const MlpCall& call, MlpWeights& state);
+
+/// At a refresh point, beside the point itself: the guard has seen nothing, and every sweep sees the weights as they are.
+void begin_interval(MlpWeights& state);
 
 /// What both do first: the measurements of this call, of nothing yet.
 void begin_call(const MlpCall& call, MlpWeights& state);

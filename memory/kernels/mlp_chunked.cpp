@@ -185,9 +185,7 @@ class Tile {
 void refresh(const MlpCall& call, MlpWeights& s) {
   s.refresh_point = s.weights;
   if (call.gradient != Gradient::refresh) s.refresh_point.resize(call.net.depth - 1);
-  for (at::Tensor& load : s.load) load = at::zeros_like(load);
-  for (auto& weights : s.sweep_weights) weights = s.weights;
-  for (auto& momentum : s.sweep_momentum) momentum = s.momentum;
+  begin_interval(s);
 }
 
 }  // namespace

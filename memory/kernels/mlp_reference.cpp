@@ -42,7 +42,7 @@ class Loop {
   void refresh() {
     s_.refresh_point = s_.weights;
     if (call_.gradient != Gradient::refresh) s_.refresh_point.resize(last());
-    for (at::Tensor& load : s_.load) load = at::zeros_like(load);
+    begin_interval(s_);
   }
 
   at::Tensor read(int64_t t) const {
@@ -119,6 +119,12 @@ class Loop {
 };
 
 }  // namespace
+
+void begin_interval(MlpWeights& s) {
+  for (at::Tensor& load : s.load) load = at::zeros_like(load);
+  for (auto& weights : s.sweep_weights) weights = s.weights;
+  for (auto& momentum : s.sweep_momentum) momentum = s.momentum;
+}
 
 void begin_call(const MlpCall& call, MlpWeights& state) {
   const auto options = call.value.options();

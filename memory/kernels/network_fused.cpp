@@ -2,16 +2,19 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "memory/kernels/fused/linear.h"
 #include "memory/kernels/fused/mlp.h"
+#include "memory/kernels/guard.h"
 
 namespace mneme::memory {
 namespace {
 
 // What the fused kernels leave to the tiled form.
 bool plain_recurrence(const MlpCall& call) {
-  return call.group == 1 && !call.step.defined() && !call.read_before && !call.decayed && !call.guard && call.clip == 0 && !call.losses &&
-         call.gradient != Gradient::sweeps && call.net.activation == Activation::gelu &&
+  return call.group == 1 && !call.step.defined() && !call.read_before && !call.decayed && call.clip == 0 && !call.losses &&
+         call.net.activation == Activation::gelu &&
          (call.net.loss == InnerLoss::l2 || call.net.loss == InnerLoss::l2_mean);
 }
 
@@ -42,7 +45,9 @@ std::optional<at::Tensor> fused_mlp(const MlpCall& call, const MemoryInput& in, 
   fused::MlpCall c;
   c.query = in.query, c.key = in.key, c.value = in.value;
   c.form = call.net.form == Form::feature ? fused::Form::feature : fused::Form::residual_norm;
-  c.exact_last = call.gradient == Gradient::exact_last, c.refresh = call.refresh, c.position = call.position;
+  c.exact_last = call.gradient != Gradient::refresh, c.refresh = call.refresh, c.position = call.position;
+  if (call.gradient == Gradient::sweeps) c.sweeps = call.sweeps;
+  if (call.guarded()) c.guard_limit = kGuardLimit;
   c.factor = loss_factor(call.net, in.value.size(3)), c.gain = call.gain;
   fused::MlpState state;
   for (size_t l = 0; l < w.weights.size(); ++l) {
@@ -59,12 +64,58 @@ std::optional<at::Tensor> fused_mlp(const MlpCall& call, const MemoryInput& in, 
   return reads;
 }
 
+// Tokens [first, first + steps) of a call.
+MlpCall part(MlpCall call, int64_t first, int64_t steps) {
+  auto cut = [&](at::Tensor& x) { x = x.narrow(1, first, steps); };
+  cut(call.query), cut(call.key), cut(call.value);
+  for (auto* gates : {&call.theta, &call.alpha, &call.eta})
+    for (at::Tensor& gate : *gates) cut(gate);
+  call.position += first;
+  return call;
+}
+
+bool fits(const MemoryInput& in, const MlpWeights& w) {
+  fused::MlpCall call;
+  fused::MlpState state;
+  call.query = in.query, state.weights[0] = w.weights[0];
+  return fused::supports(call, state);
+}
+
+// The kernel sweeps and guards whole refresh intervals; what a call has before and after them is left to the tiled form.
+std::optional<at::Tensor> fused_intervals(const MlpCall& call, const MemoryInput& in, MlpWeights& w) {
+  const int64_t T = call.key.size(1), head = std::min(T, (call.refresh - call.position % call.refresh) % call.refresh);
+  const int64_t whole = (T - head) / call.refresh * call.refresh, tail = T - head - whole;
+  if (call.refresh > fused::kTileTokens || !fits(in, w)) return std::nullopt;
+  std::vector<at::Tensor> reads;
+  auto tiled = [&](int64_t first, int64_t steps) {
+    if (steps > 0) reads.push_back(mlp_chunked(part(call, first, steps), w).reshape({in.key.size(0), in.key.size(1), steps, -1}));
+  };
+  auto fused = [&](const MlpCall& intervals, const MemoryInput& rows) {
+    reads.push_back(*fused_mlp(intervals, rows, w));
+    begin_interval(w);
+  };
+  tiled(0, head);
+  if (whole == T) {
+    fused(call, in);
+  } else if (whole > 0) {
+    MemoryInput middle = in;
+    for (at::Tensor* x : {&middle.query, &middle.key, &middle.value}) *x = x->narrow(2, head, whole);
+    fused(part(call, head, whole), middle);
+  }
+  tiled(head + whole, tail);
+  w.firings = at::Tensor();  // counted with the losses, which the kernel does not give
+  return reads.size() == 1 ? reads[0] : at::cat(reads, 2);
+}
+
 }  // namespace
 
 std::optional<at::Tensor> run_fused(const MlpCall& call, const MemoryInput& in, MlpWeights& w) {
   if (!plain_recurrence(call)) return std::nullopt;
+  const bool mlp = call.net.depth == 2 && call.net.form != Form::plain, sweeps = call.gradient == Gradient::sweeps;
+  if (sweeps && call.net.form != Form::feature) return std::nullopt;
+  if (sweeps || call.guarded()) return mlp ? fused_intervals(call, in, w) : std::nullopt;
   if (call.net.depth == 1 && call.net.form == Form::plain) return fused_linear(call, in, w);
-  if (call.net.depth == 2 && call.net.form != Form::plain) return fused_mlp(call, in, w);
+  if (mlp) return fused_mlp(call, in, w);
   return std::nullopt;
 }
 

@@ -239,17 +239,4 @@ void NetworkMemory::hold(State& state, const MlpWeights& w, int64_t rows) const 
   }
 }
 
-double NetworkMemory::flops_per_token() const {
-  const double D = double(initial_.back().size(2)), E = double(initial_[0].size(1));
-  if (net_.depth == 1) {
-    const double C = double(options_.tile), s = options_.momentum ? 2 : 1;
-    // reads and writes of [W; S], the solve's three right-hand sides, two C×C Gram matrices and the read inside the tile
-    return 2 * (3 * s * E * D + C * (2 * E + D) + C * (D + s * E) / 2);
-  }
-  const double C = double(options_.refresh), r = double(options_.expansion);
-  double weights = 0;
-  for (int64_t l = 0; l < net_.depth; ++l) weights += double(initial_[l].size(1) * initial_[l].size(2));
-  return 11 * weights + 4 * C * D * (1 + r) + 2 * C * C;
-}
-
 }  // namespace mneme::memory

@@ -21,7 +21,6 @@ class NetworkMemory : public Memory {
   void start(State& state, int64_t rows) override;
   State readable(const State& state) const override;
   int64_t period() const override;
-  double flops_per_token() const override;
 
  protected:
   /// `matrices` [H,·,·]: learned initial weights. `default_gradient` stands for gradient = auto.

@@ -54,7 +54,7 @@ std::string path_digest(const std::string& path) {
   try {
     return fs::is_directory(path) ? folder_digest(path) : file_digest(path);
   } catch (const fs::filesystem_error& error) {
-    throw DataError("cannot read " + path + ": " + error.code().message());
+    throw DataError("cannot read " + path + ": " + error.code().message() + "; check the path and its permissions");
   }
 }
 

@@ -35,6 +35,20 @@ const char* advice(int error) {
   }
 }
 
+[[noreturn]] void fail_read(const std::string& path) {
+  const int error = errno;
+  auto fix = [&] {
+    switch (error) {
+      case ENOENT:
+      case ENOTDIR: return "check the path";
+      case EACCES: return "change its permissions, or name another file";
+      case EISDIR: return "name a file in it";
+      default: return "name another file";
+    }
+  };
+  throw DataError("cannot read " + path + ": " + std::strerror(error) + "; " + fix());
+}
+
 [[noreturn]] void fail(const std::string& what, const std::string& path, int error = errno) {
   throw StoreError("cannot " + what + " " + path + ": " + std::strerror(error) + "; " + advice(error));
 }
@@ -78,7 +92,7 @@ void sync_folder(const std::string& path) {
 
 std::string read_file(const std::string& path) {
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.number < 0) throw DataError("cannot read " + path + ": " + std::strerror(errno));
+  if (file.number < 0) fail_read(path);
   std::string bytes;
   struct stat status;
   if (::fstat(file.number, &status) == 0 && status.st_size > 0) bytes.reserve(static_cast<size_t>(status.st_size));
@@ -86,7 +100,7 @@ std::string read_file(const std::string& path) {
   while (true) {
     const ssize_t count = ::read(file.number, block, sizeof block);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw DataError("cannot read " + path + ": " + std::strerror(errno));
+    if (count < 0) fail_read(path);
     if (count == 0) return bytes;
     bytes.append(block, static_cast<size_t>(count));
   }

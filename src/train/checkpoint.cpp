@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "mneme/errors.h"
 #include "train/eval_overrides.h"
 #include "train/make_model.h"
+#include "train/runtime.h"
 
 namespace mneme {
 
@@ -251,6 +253,13 @@ SequenceModel::Shape saved_shape(const std::string& folder, const Json& trainer,
           checked_size(folder, "max_length", trainer.at("max_length").get<int64_t>(), rows("positions"))};
 }
 
+Config on_this_machine(Config config) {
+  if (device_is_here(config.runtime)) return config;
+  fmt::print(stderr, "mneme: this model was trained on {}, which is not here: read on the cpu\n", config.runtime.device);
+  config.runtime.device = "cpu";
+  return config;
+}
+
 }  // namespace
 
 LoadedModel load_model(const std::string& path, const Config& config) {
@@ -259,7 +268,7 @@ LoadedModel load_model(const std::string& path, const Config& config) {
   reading(loaded.folder, [&] {
     loaded.step = json.at("step").get<int64_t>();
     const TensorFile weights = read_checked(loaded.folder, kModelFile, json);
-    loaded.model = make_model(loaded.config, saved_shape(loaded.folder, json, weights));
+    loaded.model = make_model(on_this_machine(loaded.config), saved_shape(loaded.folder, json, weights));
     assign_tensors(named_tensors(*loaded.model), weights.tensors, loaded.folder + "/" + kModelFile);
   });
   return loaded;

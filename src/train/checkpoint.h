@@ -59,7 +59,8 @@ struct LoadedModel {
 };
 
 /// `path`: a run folder, its checkpoint/ folder, or a step folder. `overrides` ("eval.lengths=4096"): what an evaluation may change
-/// (train/eval_overrides.h). Data files named by the config may be missing.
+/// (train/eval_overrides.h). Data files named by the config may be missing. On the cpu where this machine lacks the config's
+/// device, which set_up_runtime refuses for programs that take it from there.
 LoadedModel load_model(const std::string& path, const std::vector<std::string>& overrides = {});
 
 /// In two steps, for programs that set up the runtime by the checkpoint's own config before the first tensor is made.

@@ -79,17 +79,15 @@ int64_t usable_cores() {
   return cores;
 }
 
+bool device_is_here(const RuntimeOptions& runtime) {
+  return runtime.device == "cpu" || (runtime.device == "cuda" && torch::cuda::is_available());
+}
+
 at::Device device_of(const RuntimeOptions& runtime) {
-  at::Device device(at::kCPU);
-  try {
-    device = at::Device(runtime.device);
-  } catch (const c10::Error&) {
-    throw ConfigError("runtime.device = " + runtime.device + ": not a device; allowed: cpu, cuda, cuda:0, …");
-  }
-  if (device.is_cpu()) return device;
-  if (!device.is_cuda() || !torch::cuda::is_available())
-    throw ConfigError("runtime.device = " + runtime.device + ": this LibTorch finds no such device here; use cpu");
-  return device;
+  if (runtime.device != "cpu" && runtime.device != "cuda")
+    throw ConfigError("runtime.device = " + runtime.device + ": not a device; allowed: cpu, cuda");
+  if (!device_is_here(runtime)) throw ConfigError("runtime.device = " + runtime.device + ": this LibTorch finds no such device here; use cpu");
+  return at::Device(runtime.device);
 }
 
 int64_t set_up_runtime(const RuntimeOptions& runtime) {

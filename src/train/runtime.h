@@ -13,6 +13,8 @@ namespace mneme {
 
 /// Where tensors live. ConfigError where this machine or LibTorch has no such device.
 at::Device device_of(const RuntimeOptions& runtime);
+/// Whether device_of would give one.
+bool device_is_here(const RuntimeOptions& runtime);
 
 /// Call once, before the first tensor operation: threads, deterministic algorithms, denormals flushed, an allocator that
 /// keeps what is freed (core/allocator.h). Returns the number of threads. ConfigError: as device_of.

@@ -4,7 +4,7 @@ import unittest
 
 from support import USAGE, ProgramTest
 
-SHAPES = "mlp:refresh:2x64x16x2,mlp:exact_last:2x64x16,linear:exact:2x64x16"
+SHAPES = "mlp:refresh:2x64x16x2,mlp:exact_last:2x64x16,mlp:sweeps2:2x64x16,linear:exact:2x64x16"
 
 
 class Bench(ProgramTest):
@@ -15,12 +15,13 @@ class Bench(ProgramTest):
         stored = json.loads((self.folder / "m.json").read_text())
         self.assertIn("processor", stored["machine"])
         rows = stored["rows"]
-        self.assertEqual(len(rows), 3 * 3 * 2)  # shapes, kernels, passes
+        self.assertEqual(len(rows), (4 * 3 - 1) * 2)  # shapes and kernels (the token loop has no sweeps), passes
         self.assertEqual({row["kernel"] for row in rows}, {"reference", "chunked", "fused"})
         for row in rows:
             # operations per second and per token belong together, by the formulas of docs/performance.md
             P, D, r, C = 2 * row["expansion"] * row["width"] ** 2, row["width"], row["expansion"], row["refresh"]
             flops = {"refresh": 11 * P + 4 * C * D * (1 + r) + 2 * C * C, "exact_last": 13 * P + 8 * C * D * (1 + r) + 4 * C * C,
+                     "sweeps2": 15 * P + C * D * (10 + 8 * r) + 4 * C * C + 2 * (4 * P + C * D * (4 + 6 * r)),
                      "exact": 12 * D * D + 8 * C * D + 2 * C * C}[row["gradient"]]
             passes = 3 if row["pass"] == "forward+backward" else 1
             expected = flops * passes * row["heads"] * row["tokens"] / (row["ms"] * 1e6)

@@ -4,11 +4,6 @@
 
 #include "mneme/model.h"
 
-namespace mneme {
-void register_blocks();
-void register_memorys();
-}  // namespace mneme
-
 using namespace mneme;
 using namespace mneme::test;
 
@@ -22,7 +17,7 @@ struct PackageSetting {
 
 std::shared_ptr<Block> make_block(const PackageSetting& s) {
   register_blocks();
-  register_memorys();
+  register_memories();
   ModelOptions model;
   model.kind = "titans_pytorch", model.width = s.dim;
   MemoryOptions memory;

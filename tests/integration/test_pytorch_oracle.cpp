@@ -9,18 +9,13 @@
 #include "train/loss.h"
 #include "train/optimizer.h"
 
-namespace mneme {
-void register_blocks();
-void register_memorys();
-}  // namespace mneme
-
 using namespace mneme;
 
 namespace {
 
 void require_pytorch_agrees(const ModelOptions& options, const std::string& folder) {
   register_blocks();
-  register_memorys();
+  register_memories();
   constexpr int64_t kRows = 3, kSteps = 50, kVocab = 40;
   SequenceModel model(options, {}, {kVocab, 64}, 3);
   NamedTensors file, parameters;

@@ -9,8 +9,10 @@
 
 namespace mneme::test {
 
-inline at::Tensor run(SequenceModel& model, const at::Tensor& x, State& state) {
+/// `write`: bool [B,T], ForwardContext::write; undefined = every token writes.
+inline at::Tensor run(SequenceModel& model, const at::Tensor& x, State& state, const at::Tensor& write = {}) {
   ForwardContext context;
+  context.write = write;
   return model.forward(x, state, context);
 }
 inline at::Tensor run(SequenceModel& model, const at::Tensor& x) {
@@ -19,11 +21,13 @@ inline at::Tensor run(SequenceModel& model, const at::Tensor& x) {
 }
 
 /// `cuts`: ends of calls, the last one T.
-inline at::Tensor run_split(SequenceModel& model, const at::Tensor& x, const std::vector<int64_t>& cuts, State& state) {
+inline at::Tensor run_split(SequenceModel& model, const at::Tensor& x, const std::vector<int64_t>& cuts, State& state,
+                            const at::Tensor& write = {}) {
   std::vector<at::Tensor> parts;
   int64_t first = 0;
   for (int64_t next : cuts) {
-    parts.push_back(run(model, x.narrow(1, first, next - first), state));
+    auto part = [&](const at::Tensor& whole) { return whole.defined() ? whole.narrow(1, first, next - first) : whole; };
+    parts.push_back(run(model, part(x), state, part(write)));
     first = next;
   }
   return at::cat(parts, 1);

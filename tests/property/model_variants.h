@@ -6,11 +6,6 @@
 #include "mneme/errors.h"
 #include "mneme/model.h"
 
-namespace mneme {
-void register_blocks();
-void register_memorys();
-}  // namespace mneme
-
 namespace mneme::test {
 
 struct Variant {
@@ -109,7 +104,7 @@ inline void add_spreads(std::vector<Variant>& all, const std::string& block, con
 
 inline std::vector<Variant> variants() {
   register_blocks();
-  register_memorys();
+  register_memories();
   std::vector<Variant> all;
   size_t turn = 0;
   for (const std::string& block : BlockRegistry::instance().names()) {

@@ -6,10 +6,6 @@
 #include "mneme/memory.h"
 #include "nn/row_norm.h"
 
-namespace mneme {
-void register_memorys();
-}
-
 using namespace mneme;
 using namespace mneme::test;
 
@@ -94,7 +90,7 @@ void run(Memory& memory, const MemoryOptions& o, const Gates& gates, const Strea
 
 TEST_CASE("memories: 100 000 tokens of adversarial input leave every memory finite and able to learn", "[memory][streams][slow]") {
   at::NoGradGuard no_grad;
-  register_memorys();
+  register_memories();
   for (const std::string& kind : MemoryRegistry::instance().names())
     for (const std::string gradient : {"auto", "refresh"})
       for (const Stream& stream : streams()) {
@@ -116,7 +112,7 @@ TEST_CASE("memories: 100 000 tokens of adversarial input leave every memory fini
 
 TEST_CASE("memories: gates at their ends leave every memory finite, and able to learn once they are as usual again", "[memory][streams][slow]") {
   at::NoGradGuard no_grad;
-  register_memorys();
+  register_memories();
   for (const std::string& kind : MemoryRegistry::instance().names())
     for (const std::string gradient : {"auto", "refresh"})
       for (const Gates& gates : saturated())
@@ -144,7 +140,7 @@ TEST_CASE("memories: gates at their ends leave every memory finite, and able to 
 // θ‖k‖² = (1 + η)(2 − α)/2, and not beyond.
 TEST_CASE("memories: keys that are not normalised", "[memory][streams][slow]") {
   at::NoGradGuard no_grad;
-  register_memorys();
+  register_memories();
   const std::vector<std::pair<std::string, std::string>> bounded{{"linear", "refresh"}, {"neural_mlp", "refresh"}, {"neural_mlp", "exact_last"}};
   for (const auto& [kind, gradient] : bounded)
     for (const double length : {1e3, 1e6})

@@ -18,10 +18,13 @@ struct MlpShape {
   bool exact_last, clip, momentum, to_initial;
   bool norm;            ///< residual+norm instead of feature
   bool fast_gain;       ///< its gain is a third fast weight, [1, width]
+  int64_t sweeps;       ///< after exact_last; then every tile is a refresh interval
+  float guard_limit;    ///< of gradients at the refresh point; 0: no guard, else the same
   float factor;         ///< c of ∇‖e‖² = c e
   int64_t tiles;        ///< of the call
   int64_t slot_floats;  ///< of one saved state
 
+  bool guarded() const { return guard_limit > 0; }
   int layers() const { return fast_gain ? 3 : 2; }
   int64_t in(int l) const { return l == 0 ? width : l == 1 ? hidden : 1; }
   int64_t out(int l) const { return l == 0 ? hidden : width; }

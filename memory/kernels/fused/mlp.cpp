@@ -1,6 +1,9 @@
 #include "memory/kernels/fused/mlp.h"
 
+#include <fmt/format.h>
+
 #include "memory/kernels/fused/function.h"
+#include "mneme/errors.h"
 
 namespace mneme::memory::fused {
 namespace {
@@ -83,7 +86,7 @@ MlpShape shape_of(const MlpCall& call, const at::Tensor& query, const MlpState& 
   s.tokens = query.size(2), s.width = query.size(3), s.hidden = state.weights[0].size(2);
   s.refresh = call.refresh, s.position = call.position;
   s.norm = call.form == Form::residual_norm, s.fast_gain = s.norm && call.theta[2].defined();
-  s.exact_last = call.exact_last && !s.norm, s.clip = call.clip && !s.norm;
+  s.exact_last = call.exact_last && !s.norm, s.clip = call.clip && !s.norm, s.sweeps = call.sweeps, s.guard_limit = float(call.guard_limit);
   s.momentum = call.eta[0].defined(), s.to_initial = call.initial[0].defined();
   s.factor = float(call.factor);
   s.tiles = tile_count(s.refresh, s.position, s.tokens);
@@ -101,6 +104,11 @@ at::Tensor mlp(const MlpCall& call, MlpState& state) {
   tensor_list x(K::kInputs);
   x[K::kQuery] = as_heads(call.query), x[K::kKey] = as_heads(call.key), x[K::kValue] = as_heads(call.value);
   const MlpShape s = shape_of(call, x[K::kQuery], state);
+  if (s.sweeps > 0 && !s.exact_last) throw ConfigError("memory: fused sweeps follow exact_last gradients of the form `feature`");
+  if (s.guarded() && s.exact_last) throw ConfigError("memory: the fused guard is for gradients at the refresh point");
+  if (call.whole_intervals() && (s.refresh > kTileTokens || s.position % s.refresh || s.tokens % s.refresh))
+    throw ConfigError(fmt::format("memory: fused sweeps and guards want whole refresh intervals of at most {} tokens; these are {} tokens from "
+                                  "position {} on, refresh {}", kTileTokens, s.tokens, s.position, s.refresh));
   const int64_t B = x[K::kQuery].size(0), H = x[K::kQuery].size(1), N = B * H;
   require_sizes(x[K::kKey], {B, H, s.tokens, s.width}, "key");
   require_sizes(x[K::kValue], {B, H, s.tokens, s.width}, "value");

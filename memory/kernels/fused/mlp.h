@@ -4,8 +4,9 @@
 //   residual_norm   M(k) = k + LN(gelu(k W_1) W_2) ⊙ (1 + γ), LayerNorm without bias, eps 1e-5; γ slow or a fast weight
 //
 // Same mathematics as memory/kernels/mlp.h, loss ‖M(k) − v‖². Gradients at the refresh point; of `feature` also exact_last
-// (features of the refresh point's W_1, the last layer exact at each token's own W_2), and with `clip` its error rows of the lower
-// layer are cut to length 1.
+// (features of the refresh point's W_1, the last layer exact at each token's own W_2), after it any number of sweeps (each token's
+// features through its own W_1, as the errors of the sweep before leave it, then the last layer again), and with `clip` its error rows
+// of the lower layer are cut to length 1. Gradients at the refresh point may be guarded (memory/kernels/guard.h).
 // Differentiable once with respect to every tensor: the backward pass is written by hand, keeps only weights and momentum at
 // tile ends (2 P / 64 numbers per token with P weights) and recomputes inside a tile. A row's bits depend on that row alone.
 //
@@ -16,6 +17,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <array>
+
+#include "memory/kernels/fused/scratch.h"
 
 namespace mneme::memory::fused {
 
@@ -31,7 +34,12 @@ struct MlpCall {
   int64_t position = 0;  ///< tokens read before this call
   Form form = Form::feature;
   at::Tensor gain = {};  ///< [N,1,D] slow gain of residual_norm; undefined = 0
-  double factor = 2;     ///< c of ∇‖e‖² = c e; 2/D for the mean over features
+  double factor = 2;       ///< c of ∇‖e‖² = c e; 2/D for the mean over features
+  int64_t sweeps = 0;      ///< of feature, after exact_last
+  double guard_limit = 0;  ///< of gradients at the refresh point; 0: no guard
+
+  /// Then a call is of whole refresh intervals of at most kTileTokens.
+  bool whole_intervals() const { return sweeps > 0 || guard_limit > 0; }
 };
 
 struct MlpState {

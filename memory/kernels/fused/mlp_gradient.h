@@ -20,7 +20,9 @@ struct MlpGradient {
   Matrix z_bar, a_bar, h_bar, delta1_bar, delta1T;  // [C,E], [E,C]
   Matrix gamma_bar, gain_delta_bar, chain_bar;      // [C,D] residual+norm
   Matrix gain_deltaT, ones_bar;                     // [D,C], [C,1]
+  Matrix base1_bar, target_bar;                     // [C,E], [C,D] sweeps: sums over them; of −target
   Weights upT, downT, gainT;                        // transposed last and first layer, and gain
+  Weights down;                                     // the first layer of the tile's start, in downT until lower_input
   float* norm_bar;
 
   MlpGradient(const MlpShape& shape, Arena& x)
@@ -42,6 +44,10 @@ struct MlpGradient {
     for (Matrix* m : {&q_bar, &k_bar, &y_bar, &delta2_bar}) *m = x.matrix(C, D);
     for (Matrix* m : {&z_bar, &a_bar, &h_bar, &delta1_bar, &raw.curve}) *m = x.matrix(C, E);
     delta1T = x.matrix(E, C);
+    if (s.sweeps > 0) {
+      raw.seen = x.matrix(C, C), raw.swept = x.matrix(s.sweeps * C, E);
+      base1_bar = x.matrix(C, E), target_bar = x.matrix(C, D);
+    }
     for (Matrix* m : {&upT.w, &upT.S, &upT.I}) *m = x.matrix(D, E);
     for (Matrix* m : {&downT.w, &downT.S, &downT.I}) *m = x.matrix(E, D);
     norm_bar = x.take(C);
@@ -82,16 +88,28 @@ struct MlpGradient {
     write_gradient<L>(t.weights(slot, 1), bar[1], upT, t.g[1], g_bar[1], n, t.a, t.delta2, a_bar, delta2_bar, b);
     if (s.norm) gain(slot, n);
     reads(slot, n);
+    if (!s.exact_last) gates(task, first, n);  // a guard's steps depend on the keys' features
     s.norm ? norm_errors(n) : errors(slot, n);
+    if (s.sweeps > 0) sweeps(slot, n);
+    lower_input(n);
+    if (s.exact_last) gates(task, first, n);
 
-    for (int l = 0; l < s.layers(); ++l)
-      g_bar[l].finish(t.g[l], n, task.theta[l] + first, task.alpha[l] + first, s.momentum ? task.eta[l] + first : nullptr);
     const int64_t D = s.width;
     add_rows<L>(k_bar, delta2_bar, n);
     for (int64_t i = 0; i < n * delta2_bar.stride; i += L) fused::at<L>(delta2_bar.data + i) = -fused::at<L>(delta2_bar.data + i);
     store_rows<L>(q_bar, n, D, task.query + first * D, D);
     store_rows<L>(k_bar, n, D, task.key + first * D, D);
     store_rows<L>(delta2_bar, n, D, task.value + first * D, D);
+  }
+
+  void gates(const MlpGradientTask& task, int64_t first, int64_t n) {
+    for (int l = 0; l < s.layers(); ++l) {
+      float *theta = task.theta[l] + first, *eta = s.momentum ? task.eta[l] + first : nullptr;
+      g_bar[l].finish(t.g[l], n, theta, task.alpha[l] + first, eta);
+      if (!s.guarded() || l == 2) continue;
+      t.guard[l].gradient(l ? t.a : t.k, n, s.in(l), task.call->theta[l] + first, eta ? task.call->eta[l] + first : nullptr, s.factor / 2,
+                          s.guard_limit, theta, eta, l ? a_bar : k_bar, b.cut);
+    }
   }
 
   /// From the reads' gradient to that of the chain's output, in y_bar; and the gain's write and read.
@@ -124,11 +142,12 @@ struct MlpGradient {
     else
       feature_gradient<L>(t.hq, t.z, t.norm_z, n, s.hidden, z_bar, z_bar, nullptr);
     transpose<L>(t.delta1, n, s.hidden, delta1T);
-    read_gradient<L>(transposed<L>(t.weights(slot, 0), downT), bar[0], t.g[0], g_bar[0], n, t.q, t.k, delta1T, t.inside1, raw.inside1,
+    down = transposed<L>(t.weights(slot, 0), downT);
+    read_gradient<L>(down, bar[0], t.g[0], g_bar[0], n, t.q, t.k, delta1T, t.inside1, raw.inside1,
                      z_bar, q_bar, k_bar, delta1_bar, b);
   }
 
-  /// From delta1_bar and delta2_bar to k_bar and the gradient of −target, which is left in delta2_bar.
+  /// From delta1_bar and delta2_bar to h_bar and the gradient of −target, which is left in delta2_bar.
   void errors(const MlpSlot& slot, int64_t n) {
     const int64_t D = s.width, E = s.hidden;
     feature_gradient_backward<L>(t.h, raw.curve, t.a, t.norm, t.back, t.delta1, s.clip ? t.clip : nullptr, n, E, delta1_bar, a_bar, h_bar,
@@ -148,7 +167,31 @@ struct MlpGradient {
       stale_errors_gradient<L>(t.upT.w, s.factor, E, D, n, t.a, delta2_bar, a_bar, R_bar[1]);
     }
     unit_features_backward<L>(t.h, t.a, t.norm, n, E, a_bar, norm_bar, h_bar);
-    lower_input(n);
+  }
+
+  /// From h_bar of the last sweep to that of the refresh point's features, each sweep's tile worked out again from the errors before it.
+  void sweeps(const MlpSlot& slot, int64_t n) {
+    const int64_t D = s.width, E = s.hidden;
+    const Gates<L>& g = t.g[0];
+    set_zero<L>(base1_bar, n), set_zero<L>(target_bar, n);
+    for (int64_t sweep = s.sweeps; sweep > 0; --sweep) {
+      add_rows<L>(base1_bar, h_bar, n), add_rows<L>(target_bar, delta2_bar, n);
+      transpose<L>(raw.delta1_of(sweep - 1), n, E, delta1T);
+      product<L, Band::lower_result>({n, n, E}, h_bar, delta1T, SplitMasked<L>{g_bar[0].K.before(), raw.seen, true, b.cut, g.K.before()});
+      product<L, Band::lower_left>({n, D, n}, b.cut, t.k, Add<L>{k_bar});
+      product<L, Band::upper_left>({n, D, n}, Transposed{b.cut}, t.k, Add<L>{k_bar});
+      for (Matrix m : {delta1_bar, delta2_bar, a_bar}) set_zero<L>(m, n);
+      product<L, Band::upper_left>({n, E, n}, Transposed{t.seen}, h_bar, Add<L>{delta1_bar});
+      if (sweep > 1)
+        t.own_features(raw.delta1_of(sweep - 2));
+      else
+        product<L>({n, E, D}, t.k, t.R[0], Set<L>{t.h});
+      t.key_errors(slot, raw);
+      errors(slot, n);
+    }
+    add_rows<L>(delta2_bar, target_bar, n);
+    base_input_gradient<L>(down, n, t.k, g.d - 1, g.m - 1, base1_bar, k_bar, g_bar[0].d - 1, g_bar[0].m - 1, b);
+    base_weight_gradient<L>(bar[0], n, t.k, g.d - 1, g.m - 1, base1_bar, b);
   }
 
   /// The same for residual+norm.
@@ -164,7 +207,6 @@ struct MlpGradient {
     product<L>({E, D, n}, Transposed{t.a}, chain_bar, Add<L>{R_bar[1]});
     multiply_rows<L>(t.h, a_bar, n, a_bar);
     add_rows<L>(h_bar, a_bar, n);
-    lower_input(n);
   }
 
   /// back = Δ_2 R_2ᵀ, whose gradient is in delta1_bar.

@@ -2,6 +2,7 @@
 // of residual+norm is a third layer whose input row is 1.
 #pragma once
 
+#include "memory/kernels/fused/interval_guard.h"
 #include "memory/kernels/fused/layer.h"
 #include "memory/kernels/fused/norm_rows.h"
 #include "memory/kernels/fused/rows.h"
@@ -21,10 +22,12 @@ struct MlpTile {
   Matrix ones, onesT;                               // [C,1], [1,C]
   Matrix system, outer, inside1, inside2, inside3;  // [C,C]
   Matrix scaled;                                    // [C, max(D,E)]
+  Matrix base1, seen;                               // [C,E], [C,C] sweeps: k W_1 without the tile's own writes; K' ⊙ k kᵀ
   Matrix R[3], own_R[3], I[3];  // refresh point's weights, a slot's or our own; initial weights
   Weights upT;                  // transposed last layer
   float *norm, *norm_z, *clip;  // [C] inverse norms of features, or of outputs; clip factors
   Gates<L> g[3];
+  IntervalGuard<L> guard[2];
   int64_t n = 0;  // tokens of the tile
 
   MlpTile(const MlpShape& shape, Arena& x) : s(shape) {
@@ -42,9 +45,12 @@ struct MlpTile {
       for (Matrix* m : {&unit, &e, &gain_delta, &gamma}) *m = x.matrix(C, D);
       ones = x.matrix(C, 1), onesT = x.matrix(1, C);
     }
+    if (s.sweeps > 0) base1 = x.matrix(C, E), seen = x.matrix(C, C);
     for (Matrix* m : {&upT.w, &upT.S, &upT.I}) *m = x.matrix(D, E);
     for (float** v : {&norm, &norm_z, &clip}) *v = x.take(C);
     for (Gates<L>& gates : g) gates.place(x, C);
+    if (s.guarded())
+      for (IntervalGuard<L>& of_layer : guard) of_layer.place(x, C);
   }
 
   Weights weights(const MlpSlot& slot, int l) const { return {s.in(l), s.out(l), slot.w[l], slot.S[l], I[l]}; }
@@ -84,8 +90,11 @@ struct MlpTile {
     }
   }
 
-  struct Raw {  // what only the backward pass keeps: products before their masks, and gelu'' of the keys' pre-activations
-    Matrix system, outer, inside1, inside2, inside3, curve;
+  struct Raw {  // what only the backward pass keeps: products before their masks, gelu'' of the keys' pre-activations
+    Matrix system, outer, inside1, inside2, inside3, seen, curve;
+    Matrix swept;  // [sweeps · C, E] delta1 of each sweep but the last
+
+    Matrix delta1_of(int64_t sweep) const { return {swept.row(sweep * kTileTokens), swept.stride}; }
   };
 
   /// Features of pre-activations x, which become gelu'(x) where D ≥ 1.
@@ -94,7 +103,7 @@ struct MlpTile {
     s.norm ? gelu_rows<L, D>(x, n, to, curve) : unit_features<L, D>(x, n, s.hidden, to, inverse_norm, curve);
   }
 
-  /// Loads the tile's rows and gates, and finds features and errors of its keys.
+  /// Loads the tile's rows and gates, and finds features and errors of its keys. With sweeps or a guard the tile is a refresh interval.
   void errors(const MlpTask& task, const MlpSlot& slot, int64_t first, int64_t tokens, const Raw& raw = {}) {
     n = tokens;
     const int64_t D = s.width, E = s.hidden;
@@ -102,10 +111,44 @@ struct MlpTile {
     load(task.key, first, k);
     load(task.value, first, target);
     for (int64_t i = 0; i < n * k.stride; i += L) fused::at<L>(target.data + i) -= fused::at<L>(k.data + i);
-    for (int l = 0; l < s.layers(); ++l)
-      g[l].fill(task.theta[l] + first, task.alpha[l] + first, s.momentum ? task.eta[l] + first : nullptr, n, bool(raw.inside1));
+    if (!s.guarded()) fill_gates(task, first, raw);
     transpose<L>(k, n, D, kT);
+    if (s.exact_last) upT = transposed<L>(weights(slot, 1), upT);
+    if (s.sweeps > 0) {
+      base<L>(weights(slot, 0), n, k, g[0].d - 1, g[0].m - 1, base1);
+      product<L, Band::lower_result>({n, n, D}, k, kT, SetMasked<L>{seen, g[0].K.before(), raw.seen});
+    }
     product<L>({n, E, D}, k, R[0], Set<L>{h});
+    key_errors(slot, raw);
+    if (s.guarded()) fill_gates(task, first, raw);
+    for (int64_t sweep = 1; sweep <= s.sweeps; ++sweep) {
+      if (raw.swept) copy_rows<L>(delta1, n, raw.delta1_of(sweep - 1));
+      own_features(delta1);
+      key_errors(slot, raw);
+    }
+  }
+
+  /// A guard shortens steps by the tile's keys and features.
+  void fill_gates(const MlpTask& task, int64_t first, const Raw& raw) {
+    for (int l = 0; l < s.layers(); ++l) {
+      const float *theta = task.theta[l] + first, *eta = s.momentum ? task.eta[l] + first : nullptr;
+      if (s.guarded() && l < 2) {
+        guard[l].shorten(l ? a : k, l ? aT : kT, n, s.in(l), theta, eta, s.factor / 2, s.guard_limit);
+        theta = guard[l].theta;
+      }
+      g[l].fill(theta, task.alpha[l] + first, eta, n, bool(raw.inside1));
+    }
+  }
+
+  /// Pre-activations of each key through the lower weights that its token would see, had the tile's tokens the errors `earlier`.
+  void own_features(Matrix earlier) {
+    copy_rows<L>(base1, n, h);
+    product<L, Band::lower_left>({n, s.hidden, n}, seen, earlier, Add<L>{h});
+  }
+
+  /// Features and errors of the keys from their pre-activations, which become gelu' of them.
+  void key_errors(const MlpSlot& slot, const Raw& raw) {
+    const int64_t D = s.width, E = s.hidden;
     raw.curve ? activate<2>(h, a, norm, raw.curve) : activate<1>(h, a, norm);
     transpose<L>(a, n, E, aT);
     if (s.norm) {
@@ -117,9 +160,7 @@ struct MlpTile {
       return;
     }
     if (s.exact_last) {
-      const Weights up = weights(slot, 1);
-      exact_errors<L>(up, g[1], s.factor, n, a, aT, target, system, raw.system, delta2);
-      upT = transposed<L>(up, upT);
+      exact_errors<L>(weights(slot, 1), g[1], s.factor, n, a, aT, target, system, raw.system, delta2);
       base<L>(upT, n, delta2, g[1].d - 1, g[1].m - 1, back);
       transpose<L>(delta2, n, D, deltaT);
       product<L, Band::lower_result>({n, n, D}, delta2, deltaT, SetMasked<L>{outer, g[1].K.before(), raw.outer});

@@ -24,6 +24,11 @@ void set_zero(Matrix m, int64_t rows) {
   for (int64_t i = 0; i < rows * m.stride; i += L) at<L>(m.data + i) = Float<L>{};
 }
 
+template <int L>
+void copy_rows(Matrix from, int64_t rows, Matrix to) {
+  for (int64_t i = 0; i < rows * to.stride; i += L) at<L>(to.data + i) = at<L>(from.data + i);
+}
+
 /// to += scale · from
 template <int L>
 void add_rows(Matrix to, Matrix from, int64_t rows, float scale = 1) {

@@ -6,12 +6,9 @@
 #include "config/config.h"
 #include "config/fields.h"
 #include "config/sweep.h"
+#include "mneme/task.h"
 #include "tests/support/test.h"
 #include "tests/unit/config/config_fixture.h"
-
-namespace mneme {
-void register_tasks();
-}
 
 using namespace mneme;
 

@@ -20,6 +20,8 @@ at::Tensor single(const at::Tensor& x) { return x.to(at::kFloat); }
 struct Case {
   int64_t T, refresh, position = 0;
   bool momentum = true, to_initial = true, exact_last = true, clip = true;
+  int64_t sweeps = 0;
+  double guard = 0, factor = 2;
 };
 
 // q k v, θ×2 α×2 η×2, W×2 S×2 R×2 initial×2. Steps are small enough for the recurrence to be stable.
@@ -33,6 +35,15 @@ Tensors mlp_inputs(int64_t N, int64_t T, int64_t D, int64_t E) {
   return x;
 }
 
+// A step as the guard leaves it; `load`, undefined at a refresh point, is Σ θ' AᵀA of what the interval has wanted to write.
+at::Tensor guarded(at::Tensor& load, const at::Tensor& A, const at::Tensor& theta, const at::Tensor& eta, double curvature, double limit) {
+  const at::Tensor wanted = curvature * (eta.defined() ? theta / (1 - eta) : theta), At = A.transpose(1, 2), square = at::bmm(A, At);
+  const at::Tensor before = load.defined() ? at::bmm(at::bmm(A, load), At) / square : at::zeros_like(square);
+  const at::Tensor more = wanted * at::bmm(At, A);
+  load = load.defined() ? load + more : more;
+  return theta * ((limit - before).clamp_min(0) / (wanted * square)).clamp_max(1);
+}
+
 struct Features {
   at::Tensor pre, scale, unit;
 };
@@ -41,27 +52,44 @@ Features features(const at::Tensor& pre) {
   return {pre, scale, s * scale};
 }
 
-// The definition, token by token.
+// The definition, token by token. Sweep n has weights of its own, and sees the lower ones as sweep n − 1 made them.
 Tensors mlp_loop(const Tensors& x, const Case& c) {
-  std::array<at::Tensor, 2> W{x[9], x[10]}, S{x[11], x[12]}, R{x[13], x[14]};
+  using Layers = std::array<at::Tensor, 2>;
+  std::vector<Layers> all_W(c.sweeps + 1, Layers{x[9], x[10]}), all_S(c.sweeps + 1, Layers{x[11], x[12]});
+  Layers R{x[13], x[14]};
+  std::array<at::Tensor, 2> load;
   Tensors reads;
-  for (int64_t t = 0; t < c.T; ++t) {
-    if ((c.position + t) % c.refresh == 0) R = W;
-    const at::Tensor q = x[0].narrow(1, t, 1), k = x[1].narrow(1, t, 1), v = x[2].narrow(1, t, 1), last = c.exact_last ? W[1] : R[1];
-    const Features f = features(at::bmm(k, R[0]));
-    const at::Tensor delta_2 = 2 * (k + at::bmm(f.unit, last) - v), g = at::bmm(delta_2, last.transpose(1, 2));
+  auto refresh = [&] {
+    R = all_W.back();
+    for (Layers& W : all_W) W = all_W.back();
+    for (Layers& S : all_S) S = all_S.back();
+    load = {};
+  };
+  auto step = [&](int64_t t, int64_t sweep) {
+    Layers &W = all_W[sweep], &S = all_S[sweep];
+    const at::Tensor k = x[1].narrow(1, t, 1), v = x[2].narrow(1, t, 1), last = c.exact_last ? W[1] : R[1];
+    const Features f = features(at::bmm(k, sweep ? all_W[sweep - 1][0] : R[0]));
+    const at::Tensor delta_2 = c.factor * (k + at::bmm(f.unit, last) - v), g = at::bmm(delta_2, last.transpose(1, 2));
     at::Tensor delta_1 = at::gelu_backward((g - f.unit * (f.unit * g).sum(-1, true)) * f.scale, f.pre);
     if (c.clip) delta_1 = delta_1 * (delta_1 * delta_1).sum(-1, true).add(1e-12).rsqrt().clamp_max(1);
     const std::array<at::Tensor, 2> surprise{at::bmm(k.transpose(1, 2), delta_1), at::bmm(f.unit.transpose(1, 2), delta_2)};
     for (int l = 0; l < 2; ++l) {
-      const at::Tensor step = -column(x[3 + l], t) * surprise[l], forget = column(x[5 + l], t);
-      S[l] = c.momentum ? column(x[7 + l], t) * S[l] + step : step;
+      at::Tensor theta = column(x[3 + l], t);
+      if (c.guard > 0) theta = guarded(load[l], l ? f.unit : k, theta, c.momentum ? column(x[7 + l], t) : at::Tensor(), c.factor / 2, c.guard);
+      const at::Tensor move = -theta * surprise[l], forget = column(x[5 + l], t);
+      S[l] = c.momentum ? column(x[7 + l], t) * S[l] + move : move;
       W[l] = (1 - forget) * W[l] + S[l];
       if (c.to_initial) W[l] = W[l] + forget * x[15 + l];
     }
-    reads.push_back(q + at::bmm(features(at::bmm(q, W[0])).unit, W[1]));
+  };
+  for (int64_t t = 0; t < c.T; ++t) {
+    if ((c.position + t) % c.refresh == 0) refresh();
+    for (int64_t sweep = c.sweeps; sweep >= 0; --sweep) step(t, sweep);  // the last first: it sees what was before the token
+    const at::Tensor q = x[0].narrow(1, t, 1);
+    reads.push_back(q + at::bmm(features(at::bmm(q, all_W.back()[0])).unit, all_W.back()[1]));
   }
-  if ((c.position + c.T) % c.refresh == 0) R = W;
+  if ((c.position + c.T) % c.refresh == 0) refresh();
+  const Layers &W = all_W.back(), &S = all_S.back();
   Tensors out{at::cat(reads, 1), W[0], W[1], R[0]};
   if (!c.exact_last) out.push_back(R[1]);
   if (c.momentum) out.insert(out.end(), {S[0], S[1]});
@@ -72,6 +100,7 @@ fused::MlpCall mlp_call(const Tensors& x, const Case& c, int64_t first, int64_t 
   auto part = [&](int i) { return single(x[i].narrow(1, first, steps)); };
   fused::MlpCall call{part(0), part(1),      part(2), {part(3), part(4)}, {part(5), part(6)}, {},
                       {},      c.exact_last, c.clip,  c.refresh,          c.position + first};
+  call.sweeps = c.sweeps, call.guard_limit = c.guard, call.factor = c.factor;
   if (c.momentum) call.eta = {part(7), part(8)};
   if (c.to_initial) call.initial = {single(x[15]), single(x[16])};
   return call;
@@ -94,7 +123,7 @@ Tensors mlp_kernel(const Tensors& x, const Case& c) {
 struct NormCase {
   int64_t T, refresh, position = 0;
   bool momentum = true, to_initial = false, fast_gain = true;
-  double factor = 2;
+  double factor = 2, guard = 0;
 };
 
 // q k v, then per layer (matrices, gain) θ α η, W S R initial; a slow gain is the third R.
@@ -116,13 +145,18 @@ Tensors norm_loop(const Tensors& x, const NormCase& c) {
     const at::Tensor gain = c.fast_gain ? w[2] : x[20];
     return z + at::layer_norm(at::bmm(at::gelu(at::bmm(z, w[0])), w[1]), {D}) * (1 + gain);
   };
+  std::array<at::Tensor, 2> load;
   Tensors reads;
   for (int64_t t = 0; t < c.T; ++t) {
-    if ((c.position + t) % c.refresh == 0) R = W;
+    if ((c.position + t) % c.refresh == 0) R = W, load = {};
     const at::Tensor k = x[1].narrow(1, t, 1), loss = (network(k, R) - x[2].narrow(1, t, 1)).square().sum() * (c.factor / 2);
     const Tensors surprise = torch::autograd::grad({loss}, {R.begin(), R.begin() + layers}, {}, true, true);
     for (int l = 0; l < layers; ++l) {
-      const at::Tensor step = -column(x[3 + l], t) * surprise[l], forget = column(x[6 + l], t);
+      at::Tensor theta = column(x[3 + l], t);
+      if (c.guard > 0 && l < 2)
+        theta = guarded(load[l], l ? at::gelu(at::bmm(x[1].narrow(1, t, 1), R[0])) : x[1].narrow(1, t, 1), theta,
+                        c.momentum ? column(x[9 + l], t) : at::Tensor(), c.factor / 2, c.guard);
+      const at::Tensor step = -theta * surprise[l], forget = column(x[6 + l], t);
       S[l] = c.momentum ? column(x[9 + l], t) * S[l] + step : step;
       W[l] = (1 - forget) * W[l] + S[l];
       if (c.to_initial) W[l] = W[l] + forget * x[21 + l];
@@ -150,7 +184,7 @@ Tensors norm_kernel(const Tensors& x, const NormCase& c) {
     if (c.to_initial) call.initial[l] = single(x[21 + l]);
   }
   if (!c.fast_gain) call.gain = single(x[20]);
-  call.factor = c.factor;
+  call.factor = c.factor, call.guard_limit = c.guard;
   Tensors out{fused::mlp(call, s)};
   for (int l = 0; l < layers; ++l) {
     out.insert(out.end(), {s.weights[l], s.refresh_point[l]});
@@ -197,7 +231,7 @@ Tensors linear_kernel(const Tensors& x, const Case& c) {
 
 void require_same_mlp(const Case& c, int64_t D, int64_t E) {
   INFO("T " << c.T << " D " << D << " E " << E << " refresh " << c.refresh << " position " << c.position << " momentum " << c.momentum
-            << " to initial " << c.to_initial << " exact last " << c.exact_last << " engine " << fused::engine().name);
+            << " to initial " << c.to_initial << " exact last " << c.exact_last << " sweeps " << c.sweeps << " guard " << c.guard << " engine " << fused::engine().name);
   require_same([&](const Tensors& x) { return mlp_kernel(x, c); }, [&](const Tensors& x) { return mlp_loop(x, c); },
                mlp_inputs(2, c.T, D, E), kSingle, kSingle);
 }
@@ -223,6 +257,41 @@ TEST_CASE("fused MLP memory equals the token loop, states and every gradient", "
   for (bool exact_last : {false, true}) {
     for (int64_t T : {1, 2, 15, 16, 17, 64}) require_same_mlp({T, 16, 5, true, true, exact_last}, 16, 32);
     require_same_mlp({70, 64, 0, true, true, exact_last, false}, 64, 128);
+  }
+}
+
+TEST_CASE("fused sweeps equal the token loop, states and every gradient", "[memory][fused]") {
+  torch::manual_seed(9);
+  const Poisoned poisoned;
+  for (int64_t sweeps : {1, 2, 3})
+    for (bool momentum : {false, true})
+      for (bool to_initial : {false, true}) require_same_mlp({60, 20, 40, momentum, to_initial, true, true, sweeps}, 20, 36);
+  require_same_mlp({128, 64, 0, true, true, true, true, 2}, 64, 128);
+  require_same_mlp({3, 1, 0, true, true, true, true, 1}, 6, 9);
+  require_same_mlp({48, 16, 0, true, true, true, true, 2, 0, .5}, 16, 32);
+  require_same_mlp({24, 8, 0, true, false, true, false, 1}, 16, 32);
+}
+
+TEST_CASE("the fused guard equals the token loop, states and every gradient", "[memory][fused]") {
+  torch::manual_seed(10);
+  const Poisoned poisoned;
+  for (bool momentum : {false, true})
+    for (double limit : {.02, 10.0}) {  // some steps are shortened and some not taken; none
+      const Case c{60, 20, 40, momentum, true, false, true, 0, limit};
+      require_same_mlp(c, 20, 36);
+      require_same_mlp({64, 64, 0, momentum, false, false, false, 0, limit}, 16, 32);
+      Case free = c;
+      free.guard = 0;
+      const Tensors x = mlp_inputs(2, c.T, 20, 36);
+      REQUIRE((relative_error(mlp_kernel(x, c)[0], mlp_kernel(x, free)[0]) < kSingle) == (limit > 1));
+    }
+  for (const NormCase& c : {NormCase{60, 20, 40, true, false, true, 2, .02}, NormCase{64, 32, 0, false, true, false, 2.0 / 20, .002}}) {
+    INFO("residual+norm, refresh " << c.refresh);
+    const Tensors x = norm_inputs(2, c.T, 20, 36);
+    require_same([&](const Tensors& y) { return norm_kernel(y, c); }, [&](const Tensors& y) { return norm_loop(y, c); }, x, kSingle, kSingle);
+    NormCase free = c;
+    free.guard = 0;
+    REQUIRE(relative_error(norm_kernel(x, c)[0], norm_kernel(x, free)[0]) > kSingle);
   }
 }
 
@@ -256,6 +325,8 @@ TEST_CASE("every instruction set gives the same results", "[memory][fused]") {
     REQUIRE(std::string(fused::engine().name) == name);
     require_same_mlp({75, 64, 10}, 20, 40);
     require_same_mlp({75, 64, 10, true, false, false}, 12, 50);
+    require_same_mlp({72, 24, 24, true, true, true, true, 2}, 12, 50);
+    require_same_mlp({72, 24, 24, true, true, false, true, 0, .02}, 12, 50);
     require_same_linear({75, 1}, 20, 36);
   }
   REQUIRE_FALSE(fused::use_engine("abacus"));
@@ -306,6 +377,8 @@ TEST_CASE("fused kernels give the same bits whether states are kept for a backwa
     for (bool exact_last : {false, true})
       for (bool to_initial : {false, true})
         require_same_bits(mlp_kernel, mlp_inputs(2, 150, 20, 40), Case{150, refresh, 7, true, to_initial, exact_last});
+    if (refresh <= 64)
+      require_same_bits(mlp_kernel, mlp_inputs(2, 128, 20, 40), Case{128, refresh, 0, true, true, true, true, 2});
     require_same_bits(norm_kernel, norm_inputs(2, 150, 20, 36), NormCase{150, refresh, 7});
     require_same_bits(linear_kernel, linear_inputs(2, 150, 20, 9), Case{150, refresh, 7});
   }
@@ -355,6 +428,11 @@ TEST_CASE("fused kernels name what does not fit", "[memory][fused]") {
   call = mlp_call(x, c, 0, c.T);
   call.theta[1] = call.theta[1].narrow(1, 0, 19);
   REQUIRE_THROWS_WITH(fused::mlp(call, state), Catch::Contains("theta of layer 2"));
+  call = mlp_call(x, c, 0, c.T);
+  call.sweeps = 1;
+  REQUIRE_THROWS_WITH(fused::mlp(call, state), Catch::Contains("whole refresh intervals"));
+  call.sweeps = 0, call.guard_limit = .4;
+  REQUIRE_THROWS_WITH(fused::mlp(call, state), Catch::Contains("gradients at the refresh point"));
   call = mlp_call(x, c, 0, c.T);
   state.weights[0] = state.weights[0].to(at::kDouble);
   REQUIRE_FALSE(fused::supports(call, state));

@@ -65,7 +65,15 @@ std::vector<Kernel> fused_kernels() {
   std::vector<Kernel> all{{exact, fused}, {stale, fused}, {gain, fused},
                           {of("fused residual+norm, slow gain", Form::residual_norm, 2, Gradient::refresh, 64), fused},
                           {of("fused feature, refresh", Form::feature, 2, Gradient::refresh, 24), fused},
-                          {of("fused feature, exact last", Form::feature, 2, Gradient::exact_last, 64), fused}};
+                          {of("fused feature, exact last", Form::feature, 2, Gradient::exact_last, 64), fused},
+                          {of("fused sweep", Form::feature, 2, Gradient::sweeps, 24), fused},
+                          {of("fused sweeps, three", Form::feature, 2, Gradient::sweeps, 64), fused}};
+  all.back().c.sweeps = 3;
+  for (Form form : {Form::feature, Form::residual_norm}) {
+    NetworkCase guarded = of("fused guard", form, 2, Gradient::refresh, 24);
+    guarded.guard = true, guarded.theta = .2;  // the guard keeps both within bounds
+    all.push_back({guarded, fused});
+  }
   for (Kernel& k : all) k.dtype = at::kFloat;
   return all;
 }

@@ -5,17 +5,13 @@
 #include "mneme/random.h"
 #include "nn/row_norm.h"
 
-namespace mneme {
-void register_memorys();
-}
-
 using namespace mneme;
 using namespace mneme::test;
 
 namespace {
 
 std::shared_ptr<Memory> make(MemoryOptions options, int64_t width, at::ScalarType dtype = at::kDouble) {
-  register_memorys();
+  register_memories();
   auto memory = MemoryRegistry::instance().get(options.kind).make({options, 2, width, at::make_generator<at::CPUGeneratorImpl>(3)});
   memory->to(at::kDouble);
   at::NoGradGuard no_grad;
@@ -103,6 +99,41 @@ TEST_CASE("memories: the chosen kernel gives what the token loop gives, at every
         REQUIRE(relative_error(a.reads, b.reads) < kExact);
         require_same_state(a.state, b.state, kExact);
       }
+}
+
+TEST_CASE("memories: in fp32 the chosen kernel gives what the tiles give, cut anywhere, gradients too", "[memory]") {
+  for (const std::string gradient : {"refresh", "guarded", "exact_last", "sweeps"}) {
+    auto derived = [&](const std::string& kernel, const std::vector<int64_t>& ends) {
+      MemoryOptions o;
+      o.kind = "neural_mlp", o.sweeps = 2, o.refresh = 16, o.kernel = kernel;
+      o.guard = gradient == "guarded", o.gradient = o.guard ? "refresh" : gradient;
+      const auto memory = make(o, 12, at::kFloat);
+      torch::manual_seed(5);
+      MemoryInput all = random_input(*memory, 75, 12, .2);
+      std::vector<at::Tensor> inputs, parts;
+      for (at::Tensor* x : {&all.query, &all.key, &all.value, &all.theta, &all.alpha, &all.eta})
+        inputs.push_back(*x = x->to(at::kFloat).requires_grad_());
+      for (at::Tensor& p : memory->parameters()) inputs.push_back(p);
+      State state;
+      int64_t first = 0;
+      for (int64_t end : ends) {
+        parts.push_back(memory->forward(part(all, first, end - first, 1), state));
+        first = end;
+      }
+      std::vector<at::Tensor> results{at::cat(parts, 2)};
+      for (const at::Tensor& g : torch::autograd::grad({results[0].square().sum()}, inputs)) results.push_back(g);
+      return results;
+    };
+    const auto tiles = derived("chunked", {75});
+    for (const std::vector<int64_t>& ends : {std::vector<int64_t>{75}, {5, 40, 75}, {64, 75}, {1, 2, 16, 75}}) {
+      INFO(gradient << ", first call of " << ends[0]);
+      const auto chosen = derived("auto", ends);
+      for (size_t i = 0; i < tiles.size(); ++i) {
+        INFO("reads, then gradients: " << i);
+        REQUIRE(relative_error(chosen[i], tiles[i]) < kSingle);
+      }
+    }
+  }
 }
 
 TEST_CASE("memories: refresh 1 is the exact recurrence, guard or not", "[memory]") {

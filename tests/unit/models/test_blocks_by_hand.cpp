@@ -3,11 +3,6 @@
 #include "tests/unit/models/by_hand_blocks.h"
 #include "tests/unit/models/same_by_name.h"
 
-namespace mneme {
-void register_blocks();
-void register_memorys();
-}  // namespace mneme
-
 using namespace mneme;
 using namespace mneme::test;
 
@@ -37,7 +32,7 @@ const std::vector<Choice>& choices() {
 
 TEST_CASE("blocks: each is its definition, token by token, gradients too", "[models][by_hand]") {
   register_blocks();
-  register_memorys();
+  register_memories();
   torch::manual_seed(8);
   for (const std::string kind : {"transformer", "lmm", "mag", "mal", "mac"})
     for (const std::string memory : {"linear", "neural_mlp"})
@@ -82,7 +77,7 @@ TEST_CASE("blocks: each is its definition, token by token, gradients too", "[mod
 
 TEST_CASE("models: each is its definition, token by token, gradients too", "[models][by_hand]") {
   register_blocks();
-  register_memorys();
+  register_memories();
   const std::vector<std::vector<int64_t>> texts{{3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5}, {2, 7, 1, 8, 2, 8, 1, 8, 2, 8, 4}};
   const at::Tensor tokens = at::stack({at::tensor(texts[0], at::kLong), at::tensor(texts[1], at::kLong)});
   for (const std::string kind : {"transformer", "lmm", "mag", "mal", "mac"})

@@ -5,11 +5,6 @@
 #include "models/memory_layer.h"
 #include "nn/rope.h"
 
-namespace mneme {
-void register_blocks();
-void register_memorys();
-}  // namespace mneme
-
 using namespace mneme;
 using namespace mneme::test;
 
@@ -25,7 +20,7 @@ struct MacSetting {
 struct Mac {
   explicit Mac(const MacSetting& setting) {
     register_blocks();
-    register_memorys();
+    register_memories();
     model.kind = "mac", model.width = kWidth, model.heads = kHeads, model.kv_heads = setting.kv_heads, model.segment = kSegment;
     model.combine = setting.combine, model.positions = setting.positions, model.persistent_tokens = setting.persistent;
     memory.kind = "linear", memory.heads = 2, memory.init = "random";

@@ -4,10 +4,6 @@
 #include "mneme/model.h"
 #include "models/memory_layer.h"
 
-namespace mneme {
-void register_memorys();
-}
-
 using namespace mneme;
 using namespace mneme::test;
 
@@ -27,7 +23,7 @@ std::shared_ptr<MemoryLayer> layer_of(const std::string& kind, bool off) {
 }
 
 std::vector<std::string> memories() {
-  register_memorys();
+  register_memories();
   std::vector<std::string> names = MemoryRegistry::instance().names();
   std::erase(names, "none");
   return names;

@@ -5,10 +5,6 @@
 #include "tests/unit/models/by_hand_memory_layer.h"
 #include "tests/unit/models/same_by_name.h"
 
-namespace mneme {
-void register_memorys();
-}
-
 using namespace mneme;
 using namespace mneme::test;
 
@@ -89,7 +85,7 @@ at::Tensor some_padding() {
 }  // namespace
 
 TEST_CASE("memory layer: it is its definition, token by token, gradients too", "[models][by_hand]") {
-  register_memorys();
+  register_memories();
   torch::manual_seed(3);
   for (const std::string kind : {"linear", "neural_mlp"})
     for (const Choice& choice : choices()) {
@@ -113,7 +109,7 @@ TEST_CASE("memory layer: it is its definition, token by token, gradients too", "
 }
 
 TEST_CASE("memory layer: off it reads its initial weights; frozen it does so in evaluation only", "[models][by_hand]") {
-  register_memorys();
+  register_memories();
   torch::manual_seed(4);
   for (const std::string kind : {"linear", "neural_mlp"})
     for (const bool off : {true, false})

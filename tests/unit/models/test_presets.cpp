@@ -5,11 +5,6 @@
 #include "mneme/memory.h"
 #include "models/memory_gates.h"
 
-namespace mneme {
-void register_blocks();
-void register_memorys();
-}  // namespace mneme
-
 using namespace mneme;
 using namespace mneme::test;
 
@@ -25,7 +20,7 @@ struct Preset {
 
   explicit Preset(const std::string& name) {
     at::NoGradGuard no_grad;
-    register_blocks(), register_memorys();
+    register_blocks(), register_memories();
     Settings settings = Settings::from_text("extends = " MNEME_SOURCE_DIR "/configs/memory/" + name + ".ini\n[model]\nkind = lmm\nwidth = 12", "preset");
     settings.override_with("memory.heads=2");
     const Config config = try_resolve(settings, DataFiles::may_be_missing).config;  // this program knows no tasks, which a config must name

@@ -1,5 +1,5 @@
 // ForwardContext::write: tokens that are read but written into no memory, for every block and memory.
-#include "tests/property/model_variants.h"
+#include "tests/property/model_runs.h"
 
 using namespace mneme;
 using namespace mneme::test;
@@ -12,16 +12,9 @@ std::vector<Variant> writers() {
   return all;
 }
 
-at::Tensor read(SequenceModel& model, const at::Tensor& input, const at::Tensor& write, const std::vector<int64_t>& cuts = {}) {
+at::Tensor read(SequenceModel& model, const at::Tensor& input, const at::Tensor& write) {
   State state;
-  std::vector<at::Tensor> parts;
-  for (size_t i = 0; i <= cuts.size(); ++i) {
-    const int64_t first = i == 0 ? 0 : cuts[i - 1], end = i == cuts.size() ? input.size(1) : cuts[i];
-    ForwardContext context;
-    if (write.defined()) context.write = write.narrow(1, first, end - first);
-    parts.push_back(model.forward(input.narrow(1, first, end - first), state, context));
-  }
-  return at::cat(parts, 1);
+  return run(model, input, state, write);
 }
 
 }  // namespace
@@ -59,7 +52,8 @@ TEST_CASE("write masks and cuts: any split is one call", "[models][write]") {
     const auto model = make(v, at::kDouble);
     const at::Tensor input = tokens(3, 33), write = at::rand({3, 33}) < 0.6;
     const at::Tensor whole = read(*model, input, write);
-    REQUIRE(relative_error(read(*model, input, write, {1, 6, 7, 20}), whole) <= kExact);
+    State split;
+    REQUIRE(relative_error(run_split(*model, input, {1, 6, 7, 20, 33}, split, write), whole) <= kExact);
     REQUIRE(relative_error(whole, read(*model, input, {})) > 1e-6);
   }
 }

@@ -5,10 +5,6 @@
 #include "core/text.h"
 #include "mneme/errors.h"
 
-namespace mneme {
-void register_tasks();
-}
-
 namespace mneme::test {
 
 MadeTask make_task(const std::string& lines) {

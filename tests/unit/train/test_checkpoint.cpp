@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <torch/cuda.h>
 
 #include <filesystem>
 
@@ -6,6 +7,7 @@
 #include "tests/support/test.h"
 #include "tests/unit/train/train_fixture.h"
 #include "train/checkpoint.h"
+#include "train/runtime.h"
 
 using namespace mneme;
 using namespace mneme::test;
@@ -123,6 +125,17 @@ TEST_CASE("a process killed while it saves leaves the last checkpoint whole", "[
   saved.move_and_save(2);
   CHECK(saved.folder.load(saved.config, *saved.model, saved.adam).step == 2);
   CHECK_FALSE(fs::exists(saved.path("unfinished-step-2")));
+}
+
+TEST_CASE("a model trained on a device that is not here is read on the cpu, and is still the model of its run", "[train]") {
+  if (torch::cuda::is_available()) return;  // what it names is here
+  Saved saved(tiny_config());
+  saved.config.runtime.device = "cuda";
+  saved.move_and_save(1);
+  const LoadedModel loaded = load_model(saved.path("step-1"));
+  CHECK(first_parameter(*loaded.model).equal(first_parameter(*saved.model)));
+  CHECK(run_id(loaded.config) == run_id(saved.config));
+  CHECK_THAT(message_of<ConfigError>([&] { device_of(loaded.config.runtime); }), Contains("no such device here; use cpu"));
 }
 
 TEST_CASE("a model loads from its run folder, checkpoint folder or step folder", "[train]") {

@@ -7,15 +7,10 @@
 #include <stdexcept>
 
 #include "core/files.h"
+#include "mneme/memory.h"
 #include "train/make_model.h"
 #include "train/make_task.h"
 #include "train/runtime.h"
-
-namespace mneme {
-void register_tasks();
-void register_memorys();
-void register_blocks();
-}  // namespace mneme
 
 namespace mneme::test {
 
@@ -34,7 +29,7 @@ TemporaryFolder::~TemporaryFolder() {
 
 Config tiny_config(const std::vector<std::string>& overrides) {
   register_tasks();
-  register_memorys();
+  register_memories();
   register_blocks();
   Settings settings = Settings::from_text(R"(
 [model]

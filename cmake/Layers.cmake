@@ -33,7 +33,7 @@ endfunction()
 # double the time of each file). Position-independent everywhere, as the PyTorch operators must be, so that it fits them too.
 add_compile_options(-fPIC)
 add_library(mneme_torch INTERFACE)
-target_include_directories(mneme_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
+target_include_directories(mneme_torch SYSTEM INTERFACE ${CMAKE_SOURCE_DIR}/cmake/lean ${TORCH_INCLUDE_DIRS})
 target_link_libraries(mneme_torch INTERFACE ${TORCH_LIBRARIES})
 if(EXISTS ${MNEME_TORCH_LIB_DIR}/libgomp.so.1)
   target_link_libraries(mneme_torch INTERFACE ${MNEME_TORCH_LIB_DIR}/libgomp.so.1)

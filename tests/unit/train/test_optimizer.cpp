@@ -1,4 +1,8 @@
-#include <torch/torch.h>
+#include <torch/serialize/input-archive.h>
+#include <torch/serialize/output-archive.h>
+// The two that cmake/lean/ only declares.
+#include <torch/nn/utils/clip_grad.h>
+#include <torch/optim/adamw.h>
 
 #include <cmath>
 

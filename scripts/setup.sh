@@ -82,7 +82,7 @@ fi
 
 # 3. Build
 build=build/$preset; mkdir -p build
-say "building $build (about 6 minutes on 2 cores the first time)"
+say "building $build (on 2 cores about 9 minutes the first time, 7 without the tests)"
 cmake --preset "$preset" -DCMAKE_PREFIX_PATH="$libtorch" >"$build.log" 2>&1 || { tail -n 30 "$build.log" >&2; exit 1; }
 cmake --build --preset "$preset" --target "$target" --parallel "${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}"
 say "ready: $build/mneme"

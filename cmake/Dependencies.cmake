@@ -1,5 +1,17 @@
 # Everything Mneme links. Nothing is downloaded here; scripts/setup.sh installs what is missing.
-find_package(Torch REQUIRED)
+# A CUDA build of LibTorch has what it needs at run time beside it, but its package file asks for a CUDA toolkit, without which what we
+# compile does very well: then its libraries are named here.
+find_library(MNEME_TORCH_CUDA torch_cuda HINTS ${CMAKE_PREFIX_PATH} PATH_SUFFIXES lib ../../lib NO_DEFAULT_PATH)
+find_program(NVCC nvcc PATHS /usr/local/cuda/bin)
+if(MNEME_TORCH_CUDA AND NOT NVCC)
+  get_filename_component(lib ${MNEME_TORCH_CUDA} DIRECTORY)
+  get_filename_component(root ${lib} DIRECTORY)
+  set(TORCH_LIBRARY ${lib}/libtorch.so)
+  set(TORCH_LIBRARIES -Wl,--no-as-needed,--allow-shlib-undefined ${TORCH_LIBRARY} ${lib}/libtorch_cpu.so ${lib}/libc10.so -Wl,--as-needed)
+  set(TORCH_INCLUDE_DIRS ${root}/include ${root}/include/torch/csrc/api/include)
+else()
+  find_package(Torch REQUIRED)
+endif()
 find_package(Boost 1.74 REQUIRED COMPONENTS program_options)
 find_package(HDF5 REQUIRED COMPONENTS C HL)
 find_package(fmt REQUIRED)

@@ -1,15 +1,25 @@
 # Writes the code version (release, commit, uncommitted changes) into a header, only when it changed.
-# The last commit that touched what can change a result: a commit of prose keeps results comparable and resumable.
+# The last commit that touched what can change a result: a commit of prose keeps results comparable and resumable. With uncommitted
+# changes, or without git, a digest of these files stands behind it: other code never passes for the same.
 set(code include src memory experiments/main experiments/*.cpp experiments/*.h CMakeLists.txt cmake)  # a sweep chooses learning rates
 execute_process(COMMAND git -C ${SOURCE} log -1 --abbrev=12 --format=%h -- ${code} OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE failed)
 if(failed)
   set(commit "unknown")
 endif()
 execute_process(COMMAND git -C ${SOURCE} status --porcelain -- ${code} OUTPUT_VARIABLE changes ERROR_QUIET)
-if(changes)
+set(dirty 0)
+if(changes OR failed)
   set(dirty 1)
-else()
-  set(dirty 0)
+  file(GLOB_RECURSE files RELATIVE ${SOURCE} ${SOURCE}/include/* ${SOURCE}/src/* ${SOURCE}/memory/* ${SOURCE}/cmake/* ${SOURCE}/experiments/main/*)
+  file(GLOB programs RELATIVE ${SOURCE} ${SOURCE}/experiments/*.cpp ${SOURCE}/experiments/*.h ${SOURCE}/CMakeLists.txt)
+  set(digests)
+  foreach(file ${files} ${programs})
+    file(SHA256 ${SOURCE}/${file} digest)
+    string(APPEND digests "${file} ${digest}\n")
+  endforeach()
+  string(SHA256 digest "${digests}")
+  string(SUBSTRING ${digest} 0 8 digest)
+  string(APPEND commit ".${digest}")
 endif()
 set(text "#pragma once\n#define MNEME_VERSION \"${VERSION}\"\n#define MNEME_COMMIT \"${commit}\"\n#define MNEME_DIRTY ${dirty}\n")
 if(EXISTS ${OUTPUT})

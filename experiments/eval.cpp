@@ -1,6 +1,7 @@
 // mneme eval: a trained model on other lengths, settings or tasks.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "core/files.h"
@@ -68,6 +69,9 @@ int eval(const CommandLine& line) {
   const int64_t threads = set_up_runtime(config.runtime);
   LoadedModel loaded = load_model(path, config);
   const std::unique_ptr<Task> task = make_task(loaded.config);
+  const auto sets_lengths = [](const std::string& assignment) { return assignment.starts_with("eval.lengths"); };
+  if (const std::vector<std::string> asked = line.overrides(); std::any_of(asked.begin(), asked.end(), sets_lengths))
+    if (const std::string unread = unread_lengths(loaded.config, *task); !unread.empty()) throw ConfigError(unread + "; leave it out");
   if (task->vocab() > loaded.model->shape().vocab)
     throw DataError(fmt::format("the task {} has {} different tokens, but the model knows {} (it was trained on {})",
                                 loaded.config.task.kind, task->vocab(), loaded.model->shape().vocab, loaded.folder));

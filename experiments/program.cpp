@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "config/config.h"
+#include "core/provenance.h"
 #include "core/text.h"
 #include "experiments/text_table.h"
 #include "mneme/errors.h"
@@ -35,9 +36,8 @@ std::string program_help(const std::vector<Command>& commands) {
   for (const Command& command : commands) rows.push_back({"  " + command.name, command.summary});
   return "mneme: memory-augmented sequence models, measured fairly\n\nusage: mneme COMMAND [arguments]\n\n" +
          text_table(rows) +
-         "\nmneme COMMAND --help describes one of them. Exit status: 0 done, 1 failed, 2 wrong command line or "
-         "config,\n"
-         "75 interrupted (the same command resumes).\n";
+         "\nmneme COMMAND --help describes one of them, mneme --version this program. Exit status: 0 done, 1 failed,\n"
+         "2 wrong command line or config, 75 interrupted (the same command resumes).\n";
 }
 
 std::string command_help(const Command& command) {
@@ -60,6 +60,10 @@ int dispatch(const std::vector<std::string>& arguments) {
   const std::string& name = arguments.front();
   if (name == "--help" || name == "-h" || name == "help") {
     fmt::print("{}", program_help(commands));
+    return 0;
+  }
+  if (name == "--version") {
+    fmt::print("mneme {}{}\n", code_version(), code_dirty() ? " with uncommitted changes" : "");
     return 0;
   }
   std::vector<std::string> names;

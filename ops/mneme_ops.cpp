@@ -76,10 +76,13 @@ std::tuple<at::Tensor, Tensors, Tensors, Tensors> mlp_memory(const at::Tensor& q
                                                              const Tensors& weights, const OptionalTensors& momentum,
                                                              const OptionalTensors& refresh_point, const OptionalTensors& initial,
                                                              const Optional& gain, const std::string& form, const std::string& gradient,
-                                                             int64_t refresh, int64_t position) {
+                                                             int64_t refresh, int64_t position, int64_t sweeps, double guard) {
   require_float_cpu(query);
   TORCH_CHECK(form == "feature" || form == "residual+norm", "mneme: form is feature or residual+norm, not ", form);
-  TORCH_CHECK(gradient == "exact_last" || gradient == "refresh", "mneme: gradient is exact_last or refresh, not ", gradient);
+  TORCH_CHECK(gradient == "exact_last" || gradient == "refresh" || gradient == "sweeps",
+              "mneme: gradient is exact_last, refresh or sweeps, not ", gradient);
+  TORCH_CHECK(gradient != "sweeps" || sweeps > 0, "mneme: sweeps is the number of them, at least 1, not ", sweeps);
+  TORCH_CHECK(guard >= 0, "mneme: guard is a limit (0.4 in our models), or 0 for none, not ", guard);
   TORCH_CHECK(form == "feature" || gradient == "refresh", "mneme: form residual+norm takes gradient = refresh");
   TORCH_CHECK(weights.size() >= 2 && theta.size() == weights.size() && alpha.size() == weights.size(),
               "mneme: weights, theta and alpha are lists of one tensor per layer, two or with a fast gain three");
@@ -91,7 +94,8 @@ std::tuple<at::Tensor, Tensors, Tensors, Tensors> mlp_memory(const at::Tensor& q
     return x;
   };
   fused::MlpCall call{query, key, value, layers(theta, "theta"), layers(alpha, "alpha"), layers(etas, "eta"), rows(initial, "initial")};
-  call.exact_last = gradient == "exact_last", call.refresh = refresh, call.position = position;
+  call.exact_last = gradient != "refresh", call.refresh = refresh, call.position = position;
+  call.sweeps = gradient == "sweeps" ? sweeps : 0, call.guard_limit = guard;
   call.form = form == "feature" ? fused::Form::feature : fused::Form::residual_norm;
   call.gain = batch.rows(or_undefined(gain));
   fused::MlpState state{rows(weights, "weights"), rows(momentum, "momentum"), rows(refresh_point, "refresh_point")};
@@ -125,7 +129,7 @@ TORCH_LIBRARY(mneme, m) {
   m.def(
       "mlp_memory(Tensor query, Tensor key, Tensor value, Tensor[] theta, Tensor[] alpha, Tensor[]? eta, Tensor[] weights, "
       "Tensor[]? momentum=None, Tensor[]? refresh_point=None, Tensor[]? initial=None, Tensor? gain=None, str form='feature', "
-      "str gradient='exact_last', int refresh=64, int position=0) -> (Tensor, Tensor[], Tensor[], Tensor[])",
+      "str gradient='exact_last', int refresh=64, int position=0, int sweeps=1, float guard=0) -> (Tensor, Tensor[], Tensor[], Tensor[])",
       mlp_memory);
   m.def("attention(Tensor query, Tensor key, Tensor value, int window=0, Tensor? prefix_key=None, Tensor? prefix_value=None) -> Tensor",
         attention);

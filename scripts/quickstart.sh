@@ -2,10 +2,16 @@
 # From a fresh clone to a fair comparison: builds, makes the corpus, trains six arms on two tasks (about 5 minutes on 2
 # cores after the build), prints the tables and writes a page. Run again, it resumes and skips what is done.
 #
-#   scripts/quickstart.sh [arguments of mneme sweep]     e.g. scripts/quickstart.sh --jobs 4
+#   scripts/quickstart.sh [options of mneme sweep]     e.g. scripts/quickstart.sh --jobs 4
 set -euo pipefail
 cd "$(dirname "$0")/.."
 say() { printf '\nquickstart: %s\n' "$*" >&2; }
+for arg in "$@"; do
+  case $arg in
+    -h | --help) sed -n '2,5p' "$0"; exit 0 ;;
+    *=*) printf 'quickstart: it runs experiments/reproduce/quickstart/short.ini as it is; for %s use mneme sweep, table and report yourself (README.md, Use)\n' "$arg" >&2; exit 2 ;;
+  esac
+done
 
 sweep=experiments/reproduce/quickstart/short.ini
 out=results/quickstart

@@ -1,3 +1,5 @@
+#include <csignal>
+
 #include "experiments/program.h"
 
 #ifdef MNEME_JEMALLOC
@@ -9,4 +11,7 @@ const char* malloc_conf = "dirty_decay_ms:-1,muzzy_decay_ms:-1,narenas:1";
 }
 #endif
 
-int main(int argc, char** argv) { return mneme::run_program({argv + 1, argv + argc}); }
+int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file at its limit (ulimit -f) is a write that fails, with a message
+  return mneme::run_program({argv + 1, argv + argc});
+}

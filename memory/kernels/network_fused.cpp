@@ -37,7 +37,7 @@ std::optional<at::Tensor> fused_linear(const MlpCall& call, const MemoryInput& i
   const at::Tensor reads = fused::linear(c, state);
   w.weights[0] = state.weights;
   store(w.momentum, 0, state.momentum);
-  if (!exact) store(w.refresh_point, 0, state.refresh_point);
+  if (!exact) store(w.refresh_point, 0, call.refresh > 1 ? state.refresh_point : state.weights);
   return reads;
 }
 

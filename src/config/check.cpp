@@ -51,6 +51,9 @@ void ModelOptions::check(const std::string& prefix, Problems& problems) const {
 
 namespace {
 
+// What `auto` stands for where the last matrix has a norm behind it or the loss is not quadratic.
+bool refresh_by_default(const MemoryOptions& o) { return o.kind == "neural_mlp" && (o.form == "residual+norm" || o.inner_loss == "huber"); }
+
 // Where the gradient of the last matrix is exact, one linear system gives it: the error must be linear in that matrix.
 void check_solvable(const MemoryOptions& o, const std::string& prefix, Problems& problems) {
   const auto needs_refresh = [&](const char* name, const char* why) {
@@ -60,8 +63,7 @@ void check_solvable(const MemoryOptions& o, const std::string& prefix, Problems&
   const bool chosen = o.gradient != "auto";
   if (o.inner_loss == "huber" && (chosen || o.kind == "linear")) needs_refresh("inner_loss", "leaves no linear system for exact gradients");
   if (o.kind == "neural_mlp" && o.form == "residual+norm" && chosen) needs_refresh("form", "has a norm behind the last matrix");
-  const bool refresh_by_default = o.kind == "neural_mlp" && (o.form == "residual+norm" || o.inner_loss == "huber");
-  if (o.clip > 0 && (chosen || !refresh_by_default)) needs_refresh("clip", "needs every surprise before the first step is taken");
+  if (o.clip > 0 && (chosen || !refresh_by_default(o))) needs_refresh("clip", "needs every surprise before the first step is taken");
 }
 
 void check_group(const MemoryOptions& o, const std::string& prefix, Problems& problems) {
@@ -89,7 +91,7 @@ void MemoryOptions::check(const std::string& prefix, Problems& problems) const {
     if (gradient == "sweeps" && kernel == "reference")
       problems.add(prefix + "kernel", fmt::format("has no sweeps: what they converge to is {0}gradient = refresh, {0}refresh = 1", prefix));
   }
-  if (gradient_at == "decayed" && gradient == "refresh")
+  if (gradient_at == "decayed" && (gradient == "refresh" || (gradient == "auto" && refresh_by_default(*this))))
     problems.add(prefix + "gradient_at", fmt::format("is for exact gradients; set {0}gradient_at = previous", prefix));
   if (kind == "linear" || kind == "neural_mlp") {
     check_solvable(*this, prefix, problems);

@@ -99,7 +99,8 @@ Settings SettingsReader::file(const fs::path& path, const std::string& asked_by)
   std::ifstream stream(path, std::ios::binary);
   if (!stream) {
     problem(asked_by, "cannot read config " + path.string() + ": " + std::strerror(errno) +
-                          did_you_mean(path.filename().string(), names_in(path.parent_path())));
+                          did_you_mean(path.filename().string(), names_in(path.parent_path())) +
+                          "; name an INI file, as configs/ has them");
     return {};
   }
   std::ostringstream content;

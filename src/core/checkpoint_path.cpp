@@ -12,7 +12,11 @@ namespace fs = std::filesystem;
 
 std::string pointed_to(const std::string& folder, const char* pointer) {
   const std::string file = folder + "/" + pointer;
-  return fs::exists(file) ? trim(read_file(file)) : "";
+  if (!fs::exists(file)) return "";
+  const std::string name = trim(read_file(file));
+  if (name.empty())
+    throw CheckpointError(file + " is empty, so it is damaged: write the name of a step folder beside it there, or delete the folder");
+  return name;
 }
 
 std::string find_checkpoint(const std::string& path) {

@@ -115,10 +115,13 @@ class TableMaker {
     const TableColumn& column = table_.columns[index];
     TableCell cell;
     std::map<int64_t, const RunRecord*> by_seed;
+    const RunRecord* first = nullptr;
     for (const RunRecord* run : runs) {
       if (!belongs(*run, index)) continue;
       const auto [same, fresh] = by_seed.emplace(run->info.seed, run);
       if (!fresh) refuse_pooling(row, *same->second, *run, table_.options);
+      if (first) refuse_pooling(row, *first, *run, table_.options);
+      first = run;
       std::vector<double> values;
       for (const Observation& observation : observations_)
         if (observation.run == run && keys_of(observation, table_.options.rows) == row &&

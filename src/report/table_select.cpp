@@ -21,7 +21,8 @@ void check_names(const std::vector<RunRecord>& runs, const TableOptions& options
   for (const auto& [key, value] : options.where) asked.push_back(key);
   for (const std::string& key : asked)
     if (!std::count(known.begin(), known.end(), key))
-      throw UsageError("no run has a config key, label or axis '" + key + "'" + did_you_mean(key, known));
+      throw UsageError("no run has a config key, label or axis '" + key + "'" + did_you_mean(key, known) +
+                       " (keys as in `mneme options`, e.g. model.kind; labels are those that sweeps give)");
   const std::vector<std::string> metrics{"metric", "accuracy", "exact_match", "loss"};
   for (const std::string& metric : options.metrics)
     if (!std::count(metrics.begin(), metrics.end(), metric))
@@ -85,12 +86,18 @@ std::vector<const RunRecord*> select_runs(const std::vector<RunRecord>& runs, co
 }
 
 void refuse_pooling(const std::vector<std::string>& row, const RunRecord& one, const RunRecord& other, const TableOptions& options) {
+  const bool same_seed = one.info.seed == other.info.seed;
   std::vector<std::string> differences;
-  for (const auto& [key, value] : one.info.values)
-    if (key != "run.labels" && key != "run.name" && other.value(key) != value)
+  for (const auto& [key, value] : one.info.values) {
+    const bool filing = key == "run.labels" || key == "run.name";
+    const bool repetition = key.starts_with("run.") || key.starts_with("runtime.");
+    const bool known = std::any_of(other.info.values.begin(), other.info.values.end(), [&](const auto& entry) { return entry.first == key; });
+    if (known && other.value(key) != value && !(same_seed ? filing : repetition))  // code of another version may not know the key
       differences.push_back(key + " (" + value + ", " + other.value(key) + ")");
-  throw UsageError("two runs of seed " + std::to_string(one.info.seed) + " fall into the row " + join(options.rows, ", ") + " = " +
-                   join(row, ", ") + ": " + one.info.run_id + " and " + other.info.run_id +
+  }
+  if (!same_seed && differences.empty()) return;
+  throw UsageError((same_seed ? "two runs of seed " + std::to_string(one.info.seed) + " fall into" : "different experiments fall into") + " the row " +
+                   join(options.rows, ", ") + " = " + join(row, ", ") + ": " + one.info.run_id + " and " + other.info.run_id +
                    (differences.empty() ? "; leave one of them out" : "; they differ in " + join(differences, ", ") +
                                                                           ": add one of these keys to --rows or --columns, or choose by --where"));
 }

@@ -14,8 +14,8 @@ std::vector<const RunRecord*> select_runs(const std::vector<RunRecord>& runs, co
 /// Whether an observation has the values asked for.
 bool matches(const Observation& observation, const std::vector<std::pair<std::string, std::string>>& where);
 
-/// Two runs of one seed in one row would be averaged as if they were repetitions.
-[[noreturn]] void refuse_pooling(const std::vector<std::string>& row, const RunRecord& one, const RunRecord& other,
-                                 const TableOptions& options);
+/// Runs of one cell are averaged as repetitions. Refuses two of one seed, and two whose configs differ in what a result may depend on:
+/// in more than run.* and runtime.*.
+void refuse_pooling(const std::vector<std::string>& row, const RunRecord& one, const RunRecord& other, const TableOptions& options);
 
 }  // namespace mneme

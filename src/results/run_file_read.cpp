@@ -65,6 +65,8 @@ Schema schema_of(const h5::Group& group) {
                                      "give a run folder, its run.h5, or the .h5 file beside a table");
   const Schema schema{group.text("schema"), group.integer("schema_version")};
   const int64_t newest = schema.name == "mneme.run" ? kRunSchema : schema.name == "mneme.runs" ? kRunsSchema : 0;
+  if (newest == 0)
+    throw StoreError(group.where() + ": holds no runs but " + schema.name + "; `mneme inspect` shows such a file");
   if (schema.version < 1 || schema.version > newest) {
     const std::string writer = group.has_attribute("code_version") ? " (" + group.text("code_version") + ")" : "";
     throw StoreError(group.where() + ": has schema " + schema.name + " version " + std::to_string(schema.version) +

@@ -25,7 +25,7 @@ class LanguageModel : public LengthTask {
       : LengthTask("lm", context, 1, "one byte"), text_("task.lm.", options.text) {
     const int64_t train = train_settings()[0][0];
     for (const Split split : {Split::train, Split::validation, Split::test}) {
-      const int64_t length = split == Split::train ? train : longest();
+      const int64_t length = split == Split::test ? longest() : train;  // validation is of the training length
       text_.require(split, length + 1, length);
     }
   }

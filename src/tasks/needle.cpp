@@ -120,7 +120,7 @@ class Needle : public LengthTask, public StreamingTask {
     text_ = std::make_unique<TextSplits>("task.needle.", options.text);
     const int64_t train = train_settings()[0][0];
     for (const Split split : {Split::train, Split::validation, Split::test}) {
-      const int64_t length = split == Split::train ? train : longest();
+      const int64_t length = split == Split::test ? longest() : train;  // validation is of the training length
       text_->require(split, layout_.prose(length), length);
     }
   }

@@ -25,6 +25,7 @@ constexpr int64_t kLogitsAtOnce = int64_t{1} << 23;  // 32 MiB of fp32
 
 /// The input's `tokens`, checked.
 h5::Dataset open_tokens(const h5::File& input, const std::string& path) {
+  if (!input.has("tokens")) throw DataError(path + " has no dataset `tokens`: put the rows to read there, int64 [rows, length]");
   h5::Dataset tokens = input.dataset("tokens");
   if (tokens.kind() != h5::Kind::integer || tokens.shape().size() != 2 || tokens.shape()[1] < 1)
     throw DataError(

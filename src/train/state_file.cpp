@@ -42,23 +42,35 @@ bool of_running_group(const std::string& path, const std::string& node) {
 
 bool is_position(const std::string& path, const at::Tensor& tensor) { return tensor.dim() == 0 && path.ends_with("position"); }
 
-/// What this model's memories hold after one token and after two, by path: names and shapes; a size that differs is free (−1).
-std::map<std::string, std::vector<int64_t>> expected_shapes(SequenceModel& model) {
-  std::map<std::string, std::vector<int64_t>> shapes;
+/// A state's own account of rows of different age: clocks, and how much of a tensor each row has.
+bool is_bookkeeping(const std::string& path) { return path.ends_with("/clock") || path.ends_with("#"); }
+
+struct Expected {
+  std::vector<int64_t> shape;  ///< rows first; −1: any size
+  bool always;                 ///< false: only where tokens were left out (ForwardContext::write)
+};
+
+/// What this model's memories hold after one token and after two, by path; a size that differs is free.
+std::map<std::string, Expected> expected_tensors(SequenceModel& model) {
+  std::map<std::string, Expected> all;
   at::NoGradGuard no_grad;
-  State state;
   const at::Tensor token = at::zeros({1, 1}, at::TensorOptions().dtype(at::kLong).device(model.parameters().front().device()));
-  for (int read = 0; read < 2; ++read) {
-    ForwardContext context;
-    model.hidden(token, state, context);
-    for (const auto& [path, tensor] : memories_of(state).flatten()) {
-      if (is_position(path, tensor)) continue;
-      auto [entry, is_new] = shapes.emplace(path, tensor.sizes().vec());
-      for (size_t d = 0; !is_new && d < entry->second.size(); ++d)
-        if (entry->second[d] != tensor.size(static_cast<int64_t>(d))) entry->second[d] = -1;
+  for (const bool left_out : {false, true}) {
+    State state;
+    for (int read = 0; read < 2; ++read) {
+      ForwardContext context;
+      if (left_out) context.write = at::zeros({1, 1}, token.options().dtype(at::kBool));
+      model.hidden(token, state, context);
+      for (const auto& [path, tensor] : memories_of(state).flatten()) {
+        if (is_position(path, tensor)) continue;
+        auto [entry, is_new] = all.emplace(path, Expected{tensor.sizes().vec(), !left_out});
+        std::vector<int64_t>& shape = entry->second.shape;
+        for (size_t d = 0; !is_new && d < shape.size(); ++d)
+          if (shape[d] != tensor.size(static_cast<int64_t>(d))) shape[d] = -1;
+      }
     }
   }
-  return shapes;
+  return all;
 }
 
 bool fits(const at::Tensor& tensor, const std::vector<int64_t>& shape) {
@@ -70,22 +82,26 @@ bool fits(const at::Tensor& tensor, const std::vector<int64_t>& shape) {
 
 /// Rows in the file, once all its tensors are what this model's memories hold.
 int64_t checked_rows(const std::string& path, const TensorFile& file, SequenceModel& model) {
-  const auto expected = expected_shapes(model);
+  const auto expected = expected_tensors(model);
   std::string problems;
   std::set<int64_t> rows;
   for (const auto& [name, tensor] : file.tensors) {
     if (is_position(name, tensor)) continue;
+    if (is_bookkeeping(name)) {
+      rows.insert(tensor.size(0));
+      continue;
+    }
     const auto here = expected.find(name);
     if (here == expected.end())
       problems += fmt::format("\n  {}: unknown here", name);
-    else if (!fits(tensor, here->second))
+    else if (!fits(tensor, here->second.shape))
       problems += fmt::format("\n  {} is [{}] there and [{}] here (rows first)", name, fmt::join(tensor.sizes(), ", "),
-                              fmt::join(here->second, ", "));
+                              fmt::join(here->second.shape, ", "));
     else
       rows.insert(tensor.size(0));
   }
-  for (const auto& [name, shape] : expected)
-    if (!file.find(name)) problems += fmt::format("\n  {}: missing there", name);
+  for (const auto& [name, tensor] : expected)
+    if (tensor.always && !file.find(name)) problems += fmt::format("\n  {}: missing there", name);
   if (!problems.empty()) throw CheckpointError(path + " does not hold the memories of this model:" + problems);
   if (rows.size() != 1) throw CheckpointError(path + " is damaged: its tensors have different numbers of rows");
   return *rows.begin();
@@ -149,7 +165,7 @@ StoredMemories::StoredMemories(const std::string& path, const LoadedModel& loade
   NamedTensors tensors;
   for (const auto& [name, tensor] : file.tensors) {
     const at::ScalarType type = tensor.is_floating_point() ? real : tensor.scalar_type();
-    tensors.emplace_back(name, is_position(name, tensor) ? tensor : tensor.to(device_, type));
+    tensors.emplace_back(name, is_position(name, tensor) || is_bookkeeping(name) ? tensor : tensor.to(device_, type));
   }
   state_ = State::unflatten(tensors);
 }

@@ -93,6 +93,7 @@ void Trainer::start() {
   if (checkpoints_.empty()) {
     if (const TrainOptions& train = config_.train; !train.init_from.empty()) init_from(*model_, train.init_from, train.init_sha256);
     store_.note(fmt::format("training begins: {} parameters", model_->parameter_count()));
+    if (const std::string unread = unread_lengths(config_, *task_); !unread.empty()) log_.info("note: " + unread);
     return;
   }
   TrainerState saved = checkpoints_.load(config_, *model_, optimizer_);
@@ -225,9 +226,10 @@ TrainerResult train(const Config& config, const TrainerOptions& options, Log& lo
   const InterruptGuard guard;
   const int64_t threads = set_up_runtime(config.runtime);
   const std::string folder = config.run.folder + "/" + run_id(config);
-  if (!config.train.init_from.empty() && !std::filesystem::exists(folder + "/run.h5") && pointed_to(folder + "/checkpoint", "latest").empty()) {
-    const std::unique_ptr<Task> task = make_task(config);  // weights that do not fit are no run: said before there is a folder
-    init_from(*make_model(config, model_shape(*task)), config.train.init_from, config.train.init_sha256);
+  if (!std::filesystem::exists(folder + "/run.h5")) {  // data or weights that do not fit are no run: said before there is a folder
+    const std::unique_ptr<Task> task = make_task(config);
+    if (!config.train.init_from.empty() && pointed_to(folder + "/checkpoint", "latest").empty())
+      init_from(*make_model(config, model_shape(*task)), config.train.init_from, config.train.init_sha256);
   }
   RunStore store(folder, run_info(config, options.command_line, threads));
   if (const std::string status = store.previous_status(); status == "done" || status == "diverged") {

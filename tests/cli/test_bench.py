@@ -2,7 +2,7 @@
 import json
 import unittest
 
-from support import USAGE, ProgramTest
+from support import FAILED, USAGE, ProgramTest
 
 SHAPES = "mlp:refresh:2x64x16x2,mlp:exact_last:2x64x16,mlp:sweeps2:2x64x16,linear:exact:2x64x16"
 
@@ -31,6 +31,7 @@ class Bench(ProgramTest):
         self.assertIn("processor: ", markdown)
         again = self.mneme("inspect", "m.h5").out
         self.assertIn("mneme bench memory", again)
+        self.assertIn("mneme inspect", self.mneme("table", "m.h5", expect=FAILED).err)
         self.assertIn(result.out.strip(), again)
         try:
             import h5py

@@ -11,6 +11,7 @@ CONFIG = SMOKE / "mqar_transformer.ini"
 
 class Help(ProgramTest):
     def test_program_help_names_every_command(self):
+        self.assertRegex(self.mneme("--version").out, r"^mneme \d+\.\d+\.\d+\+")
         out = self.mneme("--help").out
         self.assertEqual(sorted(re.findall(r"(?m)^  (\w+) ", out)), sorted(COMMANDS))
 

@@ -8,7 +8,7 @@ import subprocess
 import time
 import unittest
 
-from support import FAILED, PROGRAM, RESUMABLE, SMOKE, USAGE, ProgramTest, last_weights
+from support import FAILED, PROGRAM, RESUMABLE, SMOKE, SOURCE, USAGE, ProgramTest, last_weights
 
 CONFIG = SMOKE / "mqar_transformer.ini"
 MEMORY = SMOKE / "mqar_mag.ini"
@@ -266,13 +266,31 @@ class Damage(ProgramTest):
             self.assertIn("run.h5", self.mneme(*command, expect=FAILED).err)
 
     def test_full_disk(self):
-        limit = "trap '' XFSZ; ulimit -f 16; exec \"$@\""  # 16 KiB a file: the weights do not fit
+        limit = "ulimit -f 16; exec \"$@\""  # 16 KiB a file: the weights do not fit
         result = subprocess.run(["bash", "-c", limit, "bash", PROGRAM, "run", CONFIG, "model.width=64"], text=True,
                                 cwd=self.folder, env=self.environment(), capture_output=True, timeout=60)
         self.assertEqual(result.returncode, FAILED, result)
         self.assertRegex(result.stderr, r"(?m)^mneme: .*(File too large|No space)")
         self.assertEqual(list(self.folder.glob("results/runs/*/checkpoint/step-*")), [], "nothing half-written")
         self.mneme("run", CONFIG, "model.width=64")
+
+    def test_data_that_does_not_fit_leaves_no_run(self):
+        text = self.write("short.txt", "a few words")
+        needle = SOURCE / "configs/needle_mag.ini"
+        texts = [f"task.needle.train_text={text}", f"task.needle.test_text={text}"]
+        self.assertIn("the train text has", self.mneme("run", needle, *texts, expect=FAILED).err)
+        self.assertFalse((self.folder / "results").exists(), "nothing was made")
+
+    def test_lengths_that_a_task_does_not_read(self):
+        self.assertIn("settings of its own", self.mneme("run", CONFIG, "eval.lengths=64").err)
+        self.assertIn("leave it out", self.mneme("eval", self.run_folder(), "eval.lengths=128", expect=USAGE).err)
+
+    def test_an_empty_pointer_to_the_latest_checkpoint(self):
+        self.mneme("run", CONFIG)
+        latest = self.run_folder() / "checkpoint/latest"
+        latest.write_text("")
+        (self.run_folder() / "run.h5").unlink()
+        self.assertIn("latest is empty", self.mneme("run", CONFIG, expect=FAILED).err)
 
     def test_impossible_configs(self):
         for assignment, what in [("model.heads=3", "heads"), ("model.window=0", "window"), ("train.lr=-1", "lr"),

@@ -36,6 +36,13 @@ class Books(ProgramTest):
         self.assertEqual(result.returncode, 0, result)
         self.assertEqual((self.folder / "books.log").read_text(), "called\ncalled\n")
         self.assertEqual((self.folder / "mneme.log").read_text().split(), ["sweep", "table", "table", "report"])
+        result = self.script("scripts/quickstart.sh", "train.steps=5")
+        self.assertEqual((result.returncode, result.stderr.count("train.steps=5")), (2, 1), "the tables are of the sweep as it is")
+
+    def test_setup_names_a_libtorch_that_is_none_before_it_does_anything(self):
+        result = self.script(SOURCE / "scripts/setup.sh", MNEME_LIBTORCH=str(self.folder))
+        self.assertEqual(result.returncode, 1, result)
+        self.assertIn("TorchConfig.cmake: name the folder", result.stderr)
 
 
 if __name__ == "__main__":

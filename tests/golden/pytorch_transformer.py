@@ -35,6 +35,10 @@ def forward():
     x = w["embedding"][tokens]
     if cfg["positions"] == "learned":
         x = x + w["positions"][:T]
+    if cfg["positions"] == "sinusoidal":  # Vaswani et al. 2017, section 3.5
+        C = x.shape[-1]
+        angle = torch.arange(T, dtype=torch.float64)[:, None] / 10000.0 ** (torch.arange(0, C, 2, dtype=torch.float64) / C)
+        x = x + torch.stack([angle.sin(), angle.cos()], -1).flatten(1).float()
     i = torch.arange(T)
     seen = (i[:, None] >= i) & ((i[:, None] - i < window) if window else torch.ones(T, T, dtype=torch.bool))
     for l in range(L):

@@ -70,6 +70,9 @@ Outcome run(Block& block, const at::Tensor& x_in) {
 struct TokenLoop {
   const PackageSetting& s;
   std::map<std::string, at::Tensor> p;  // our names
+  // What the memory is left with, row by row and head by head: losses [T], weights and momenta of W1, W2, gamma.
+  mutable std::vector<at::Tensor> losses = {};
+  mutable std::array<std::vector<at::Tensor>, 3> weights = {}, momenta = {};
 
   at::Tensor rms(const at::Tensor& x, const at::Tensor& gain) const { return x / (x.square().mean(-1, true) + 2.220446049250313e-16).sqrt() * gain; }
   at::Tensor M(const at::Tensor& z, const std::vector<at::Tensor>& w) const {  // z [1,D]; w: W1, W2, gamma
@@ -101,7 +104,7 @@ struct TokenLoop {
       return (from.matmul(p.at(name + "_weight")[h]) + p.at(name + "_bias")[h]).sigmoid();
     };
     const at::Tensor theta = gate(xs, "to_adaptive_step") * s.max_lr;
-    std::vector<at::Tensor> W{p.at("memory.weights_0")[h], p.at("memory.weights_1")[h], p.at("memory.gain")[h]}, R, S, sum, reads;
+    std::vector<at::Tensor> W{p.at("memory.weights_0")[h], p.at("memory.weights_1")[h], p.at("memory.gain")[h]}, R, S, sum, reads, surprise;
     for (const at::Tensor& w : W) S.push_back(at::zeros_like(w));
     for (int64_t t = 0; t < T; ++t) {
       if (t % s.refresh == 0) R = W;
@@ -109,6 +112,7 @@ struct TokenLoop {
       std::vector<at::Tensor> point;
       for (const at::Tensor& w : R) point.push_back(w.requires_grad() ? w.view_as(w) : w.detach().requires_grad_(true));
       const at::Tensor loss = (M(k.narrow(0, t, 1), point) - v[t]).square().mean();
+      surprise.push_back(loss.detach());
       const auto u = torch::autograd::grad({loss}, point, {}, true, true);
       for (size_t l = 0; l < W.size(); ++l) sum[l] = sum[l] + theta[t] * u[l];
       if ((t + 1) % s.group == 0) {
@@ -121,6 +125,8 @@ struct TokenLoop {
       }
       reads.push_back(M(q.narrow(0, t, 1), W));
     }
+    losses.push_back(at::stack(surprise));
+    for (size_t l = 0; l < W.size(); ++l) weights[l].push_back(W[l].detach()), momenta[l].push_back(S[l].detach());
     const at::Tensor y = at::cat(reads, 0);
     return s.heads > 1 ? y * xr.matmul(p.at("retrieve_gate")[h]).sigmoid().unsqueeze(1) : y;
   }
@@ -188,6 +194,17 @@ TEST_CASE("titans_pytorch: any group, refresh, heads, momentum, as a token loop 
     const Outcome o = run(*block, x);
     const at::Tensor expected = loop(x_loop);
     REQUIRE(relative_error(o.y, expected) <= kExact);
+    REQUIRE(relative_error(o.losses.reshape({2 * s.heads, 17}), at::stack(loop.losses)) <= kExact);
+    State state = o.state;
+    auto require_left = [&](const std::string& name, const std::vector<at::Tensor>& theirs) {
+      INFO(name);
+      const at::Tensor ours = state.child("memory").tensor(name);
+      REQUIRE(relative_error(ours.flatten(0, 1), at::stack(theirs)) <= kExact);
+    };
+    for (size_t l = 0; l < 3; ++l) {
+      require_left("weights_" + std::to_string(l), loop.weights[l]);
+      if (s.momentum) require_left("momentum_" + std::to_string(l), loop.momenta[l]);
+    }
     expected.square().sum().backward();
     REQUIRE(relative_error(o.x_gradient, x_loop.grad()) <= kExactGradient);
     for (auto& p : block->named_parameters()) {

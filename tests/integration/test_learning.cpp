@@ -55,7 +55,7 @@ std::string far_pairs(int64_t rows, uint64_t seed) {
 }  // namespace
 
 TEST_CASE("each arm memorises a tiny set", "[integration]") {
-  const std::string name = GENERATE("full", "window", "lmm", "mag", "mag_mlp", "mag_off");
+  const std::string name = GENERATE("full", "full_nope", "window", "lmm", "mag", "mag_mlp", "mag_off");
   CAPTURE(name);
   TemporaryFolder folder;
   torch::manual_seed(11);

@@ -75,4 +75,9 @@ TEST_CASE("transformer: logits, gradients and training losses equal an independe
   ModelOptions learned = full;
   learned.positions = "learned", learned.conv_width = 3, learned.ffn = "none";
   require_pytorch_agrees(learned, folder.path());
+  for (const std::string positions : {"none", "sinusoidal"}) {
+    ModelOptions other = full;
+    other.positions = positions, other.conv_width = 4;
+    require_pytorch_agrees(other, folder.path());
+  }
 }

@@ -81,6 +81,32 @@ class Operators(unittest.TestCase):
 
         self.compare(op, norm_loop, inputs((D, E), (E, D), (1, D), step=0.002))
 
+    def test_sweeps_come_to_the_exact_recurrence(self):
+        x = inputs((D, E), (E, D), step=0.05)
+        x |= {name: x[name][:, :, :64] for name in ("q", "k", "v", "theta", "alpha", "eta")}
+
+        def memory(q, k, v, theta, alpha, eta, *W, **options):
+            reads, weights, momentum, _ = torch.ops.mneme.mlp_memory(q, k, v, [theta / 10, theta], [alpha] * 2, [eta] * 2, W, **options)
+            return reads, *weights, *momentum
+
+        exact = lambda *x: memory(*(t.float() for t in x), gradient="refresh", refresh=1)
+        for refresh in (16, 64):
+            self.compare(lambda *x: memory(*x, gradient="sweeps", sweeps=8, refresh=refresh), exact, x)
+        with self.assertRaisesRegex(RuntimeError, "whole refresh intervals"):
+            memory(*(t.float() for t in x.values()), gradient="sweeps", refresh=48)
+
+    def test_the_guard_shortens_steps_that_together_overshoot(self):
+        x = {name: t.float()[:, :, :64] if t.dim() > 2 and t.shape[2] == T else t.float()
+             for name, t in inputs((D, E), (E, D), step=0.3).items()}
+        x["k"] = x["k"][:, :, :1].expand(-1, -1, 64, -1)  # the same key again and again
+
+        def reads(guard):
+            gates = [[x[name]] * 2 for name in ("theta", "alpha")]
+            return torch.ops.mneme.mlp_memory(x["q"], x["k"], x["v"], *gates, None, [x["W0"], x["W1"]], gradient="refresh", guard=guard)[0]
+
+        torch.testing.assert_close(reads(1e6), reads(0), rtol=0, atol=TOLERANCE)
+        self.assertLess((reads(0.4) - x["q"]).norm(), 0.5 * (reads(0) - x["q"]).norm())
+
     def test_attention(self):
         for window in (0, 1, 32):
             def masked(q, k, v, prefix_k, prefix_v):
@@ -115,6 +141,9 @@ class Operators(unittest.TestCase):
             torch.ops.mneme.linear_memory(x["q"], x["k"], x["v"][:, :, :-1], x["theta"], x["alpha"], None, x["W0"])
         with self.assertRaisesRegex(RuntimeError, "float32"):
             torch.ops.mneme.linear_memory(*(x[name].double() for name in ("q", "k", "v", "theta", "alpha")), None, x["W0"].double())
+
+        with self.assertRaisesRegex(RuntimeError, "refresh is a number of tokens"):
+            torch.ops.mneme.mlp_memory(x["q"], x["k"], x["v"], [x["theta"]] * 2, [x["alpha"]] * 2, None, [x["W0"]] * 2, refresh=0)
 
     def test_the_example_learns_to_recall(self):
         out = subprocess.run([sys.executable, ROOT / "ops/example.py", LIBRARY, "150"], capture_output=True, text=True, check=True).stdout

@@ -51,3 +51,33 @@ TEST_CASE("models: chunked and reference kernels agree", "[models][property]") {
     REQUIRE(relative_error(run(*make(v, at::kDouble), x), chunked) < kExact);
   }
 }
+
+// Two layers, gates and norms multiply what fp32 rounds: no kernel may be much further from the truth than the tiles are.
+TEST_CASE("models: fused kernels are as near to fp64 as the tiles, logits and every gradient", "[models][property]") {
+  for (Variant v : variants()) {
+    if (v.memory.kind == "none" || v.memory.off) continue;
+    INFO(v.name);
+    struct Outcome {
+      at::Tensor logits;
+      std::map<std::string, at::Tensor> gradients;
+    };
+    const at::Tensor x = tokens(2, 50);
+    auto outcome = [&](const std::string& kernel, at::ScalarType dtype) {
+      v.memory.kernel = kernel;
+      const auto model = make(v, dtype);
+      State state;
+      const at::Tensor logits = at::cat({run(*model, x.narrow(1, 0, 21), state), run(*model, x.narrow(1, 21, 29), state)}, 1);
+      return Outcome{logits.detach(), gradients(*model, logits.square().sum())};
+    };
+    const Outcome truth = outcome("chunked", at::kDouble), tiles = outcome("chunked", at::kFloat), chosen = outcome("auto", at::kFloat);
+    auto require_as_near = [&](const at::Tensor& fused, const at::Tensor& tiled, const at::Tensor& exact) {
+      REQUIRE(relative_error(fused, exact) <= kSingle + 4 * relative_error(tiled, exact));
+    };
+    require_as_near(chosen.logits, tiles.logits, truth.logits);
+    REQUIRE(chosen.gradients.size() == truth.gradients.size());
+    for (const auto& [name, gradient] : truth.gradients) {
+      INFO(name);
+      require_as_near(chosen.gradients.at(name), tiles.gradients.at(name), gradient);
+    }
+  }
+}

@@ -52,7 +52,7 @@ struct IntervalGuard {
       const float *g = gram.row(t), factor_bar = theta_out[t] * theta_in[t];
       float* g_bar = gram_bar.row(t);
       for (int64_t j = 0; j < padded(n); j += L) at<L>(g_bar + j) = Float<L>{};
-      if (!fires(t) || room[t] <= 0) continue;
+      if (!fires(t) || !(room[t] > 0)) continue;
       const float room_bar = factor_bar / wanted[t], wanted_bar = -room_bar * factor[t];
       for (int64_t j = 0; j < t; ++j) {
         g_bar[j] = -2 * room_bar * g[j] * total[j];

@@ -74,6 +74,7 @@ bool supports(const LinearCall& call, const LinearState& state) { return fusable
 
 at::Tensor linear(const LinearCall& call, LinearState& state) {
   if (call.value.size(-2) == 0) return at::empty_like(call.value);
+  require_clock(call.refresh, call.position);
   using K = LinearKernel;
   tensor_list x(K::kInputs);
   x[K::kQuery] = as_heads(call.query), x[K::kKey] = as_heads(call.key), x[K::kValue] = as_heads(call.value);

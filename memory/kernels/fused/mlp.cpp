@@ -100,6 +100,7 @@ bool supports(const MlpCall& call, const MlpState& state) { return fusable(call.
 
 at::Tensor mlp(const MlpCall& call, MlpState& state) {
   if (call.query.size(-2) == 0) return at::empty_like(call.query);
+  require_clock(call.refresh, call.position);
   using K = MlpKernel;
   tensor_list x(K::kInputs);
   x[K::kQuery] = as_heads(call.query), x[K::kKey] = as_heads(call.key), x[K::kValue] = as_heads(call.value);

@@ -72,6 +72,11 @@ void require_sizes(const at::Tensor& x, at::IntArrayRef sizes, const std::string
     throw ConfigError(fmt::format("memory: {} should be a float32 tensor on the CPU for the fused kernel", name));
 }
 
+void require_clock(int64_t refresh, int64_t position) {
+  if (refresh < 1) throw ConfigError(fmt::format("memory: refresh is a number of tokens, at least 1, not {}", refresh));
+  if (position < 0) throw ConfigError(fmt::format("memory: position is the number of tokens read before, not {}", position));
+}
+
 Present::Present(const std::vector<at::Tensor>& all) {
   for (const at::Tensor& x : all) {
     mask.push_back(x.defined());

@@ -34,6 +34,9 @@ at::Tensor gate_rows(const at::Tensor& gate, int64_t N, int64_t T, const std::st
 /// Throws ConfigError with `name` unless the sizes are these.
 void require_sizes(const at::Tensor& x, at::IntArrayRef sizes, const std::string& name);
 
+/// Throws ConfigError unless refresh ≥ 1 and position ≥ 0.
+void require_clock(int64_t refresh, int64_t position);
+
 /// Tensors of which some are undefined, as the list that torch::autograd::Function::apply can take, and back.
 struct Present {
   std::vector<at::Tensor> tensors;

@@ -79,6 +79,7 @@ TEST_CASE("resolve: rules between options name both", "[config][resolve]") {
   CHECK_THAT(problem("[memory]\nclip = 1"), Contains("set memory.gradient = refresh"));
   CHECK_THAT(problem("[memory]\nkind = neural_mlp\nfast_gain = true"), Contains("needs a norm"));
   CHECK_THAT(problem("[memory]\ngradient = refresh\ngradient_at = decayed"), Contains("is for exact gradients"));
+  CHECK_THAT(problem("[memory]\nkind = neural_mlp\nform = residual+norm\ngradient_at = decayed"), Contains("is for exact gradients"));
   CHECK_THAT(problem("[memory]\nkind = neural_mlp\nfeatures = 2"), Contains("memory.features = 2"));
   CHECK_THAT(problem("[memory]\nkind = neural_mlp\ngroup = 5"), Contains("does not divide memory.refresh = 64; allowed: 1, 2, 4"));
   CHECK(config_problems("[memory]\ngroup = 5").empty());  // exact gradients of a matrix need no refresh

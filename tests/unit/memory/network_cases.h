@@ -183,7 +183,7 @@ inline std::vector<NetworkCase> sweep_cases() {
     all.push_back(c);
   };
   for (int64_t sweeps : {1, 2, 3})
-    for (int64_t depth : {1, 2, 3}) {
+    for (int64_t depth : {1, 2, 3, 4}) {
       add("feature", sweeps, depth);
       add("plain", sweeps, depth, [](auto& c) { c.net.form = Form::plain; });
     }

@@ -95,6 +95,13 @@ TEST_CASE("guard: no step, no firing: masked tokens, θ = 0, keys of zeros", "[m
   }
 }
 
+TEST_CASE("guard: rows whose products overflow leave no room, beside masked tokens too", "[memory][guard]") {
+  const at::Tensor rows = at::full({1, 4, 6}, 1e10, at::kFloat), theta = at::tensor({.3f, 0.f, .3f, .3f}).unsqueeze(0);
+  const memory::Guarded g = memory::guard(rows, theta, {}, at::zeros({1, 6, 6}, at::kFloat), 1);
+  REQUIRE(g.factor[0].narrow(0, 2, 2).abs().max().item<float>() == 0);
+  REQUIRE(g.firings.item<int64_t>() >= 2);
+}
+
 TEST_CASE("guard: tokens of an unfinished group have written nothing yet", "[memory][guard]") {
   torch::manual_seed(11);
   NetworkCase c;

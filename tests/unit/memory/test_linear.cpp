@@ -108,6 +108,16 @@ TEST_CASE("linear memory: α = 1, η = 0 and θ = 0 are exact", "[memory][linear
   require_same(kernel(memory::linear_chunked, {16}), kernel(linear_reference, {}), x, kExact, kExactGradient);
 }
 
+TEST_CASE("linear memory: steps up to 1 (β = 2 θ up to 2, negative eigenvalues) equal the token loop and stay bounded", "[memory][linear]") {
+  torch::manual_seed(6);
+  auto x = random_inputs(2, 200, 8, 5);
+  x[3] = uniform({2, 200}, .5, 1), x[4] = uniform({2, 200}, 0, .01);
+  x[3].narrow(1, 40, 40).fill_(1);
+  for (int64_t tile : {16, 64}) require_same(kernel(memory::linear_chunked, {tile, false}), kernel(linear_reference, {64, false}), x, kExact, kExactGradient);
+  x[1] = x[1].narrow(1, 0, 1).expand_as(x[1]).contiguous(), x[2].zero_();  // one key: an eigenvalue down to −1
+  REQUIRE(kernel(memory::linear_chunked, {64, false})(x)[1].norm().item<double>() <= x[6].norm().item<double>());
+}
+
 TEST_CASE("linear memory: an empty call reads nothing and changes nothing", "[memory][linear]") {
   for (const Case& c : {Case{}, Case{64, false}, Case{64, true, 4, true}}) {
     const auto x = random_inputs(2, 0, 8, 5);

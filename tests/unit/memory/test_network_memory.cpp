@@ -4,6 +4,7 @@
 #include "mneme/memory.h"
 #include "mneme/random.h"
 #include "nn/row_norm.h"
+#include "tests/support/poisoned.h"
 
 using namespace mneme;
 using namespace mneme::test;
@@ -32,12 +33,14 @@ struct Result {
   State state;
 };
 
-Result run(MemoryOptions options, const std::string& kernel, double theta = .45) {
+Result run(MemoryOptions options, const std::string& kernel, double theta = .45, at::ScalarType dtype = at::kDouble) {
   options.kernel = kernel;
-  const auto memory = make(options, 6);
+  const auto memory = make(options, 6, dtype);
   at::NoGradGuard no_grad;
+  MemoryInput in = random_input(*memory, 37, 6, theta);
+  for (at::Tensor* x : {&in.query, &in.key, &in.value, &in.theta, &in.alpha, &in.eta}) *x = x->to(dtype);
   Result r;
-  r.reads = memory->forward(random_input(*memory, 37, 6, theta), r.state);
+  r.reads = memory->forward(in, r.state);
   return r;
 }
 
@@ -102,6 +105,7 @@ TEST_CASE("memories: the chosen kernel gives what the token loop gives, at every
 }
 
 TEST_CASE("memories: in fp32 the chosen kernel gives what the tiles give, cut anywhere, gradients too", "[memory]") {
+  const Poisoned poisoned;
   for (const std::string gradient : {"refresh", "guarded", "exact_last", "sweeps"}) {
     auto derived = [&](const std::string& kernel, const std::vector<int64_t>& ends) {
       MemoryOptions o;
@@ -137,19 +141,21 @@ TEST_CASE("memories: in fp32 the chosen kernel gives what the tiles give, cut an
 }
 
 TEST_CASE("memories: refresh 1 is the exact recurrence, guard or not", "[memory]") {
-  for (const std::string kind : {"linear", "neural_mlp"}) {
-    INFO(kind);
-    MemoryOptions exact;
-    exact.kind = kind, exact.gradient = "refresh", exact.refresh = 1, exact.guard = false;
-    MemoryOptions guarded = exact;
-    guarded.guard = true;
-    REQUIRE(at::equal(run(guarded, "auto").reads, run(exact, "auto").reads));
-    if (kind == "linear") {
-      MemoryOptions solved = exact;
-      solved.gradient = "exact";
-      REQUIRE(relative_error(run(guarded, "auto").reads, run(solved, "auto").reads) < kExact);
+  const Poisoned poisoned;
+  for (const auto dtype : {at::kDouble, at::kFloat})
+    for (const std::string kind : {"linear", "neural_mlp"}) {
+      INFO(kind << ", " << dtype);
+      const double tolerance = dtype == at::kDouble ? kExact : kSingle;
+      MemoryOptions exact;
+      exact.kind = kind, exact.gradient = "refresh", exact.refresh = 1, exact.guard = false;
+      MemoryOptions guarded = exact, solved = exact;
+      guarded.guard = true, solved.gradient = "exact";
+      const Result chosen = run(exact, "auto", .45, dtype), loop = run(exact, "reference");
+      REQUIRE(at::equal(run(guarded, "auto", .45, dtype).reads, chosen.reads));
+      REQUIRE(relative_error(chosen.reads.to(at::kDouble), loop.reads) < tolerance);
+      require_same_state(chosen.state, loop.state, tolerance);
+      if (kind == "linear") REQUIRE(relative_error(run(solved, "auto", .45, dtype).reads.to(at::kDouble), loop.reads) < tolerance);
     }
-  }
 }
 
 TEST_CASE("memories: groups, guarded: any split into calls equals one call, whatever stands at tokens that end no group", "[memory]") {

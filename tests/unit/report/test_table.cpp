@@ -116,6 +116,17 @@ TEST_CASE("repetitions that are not repetitions are refused with the key that di
   CHECK(make_table(runs, options).rows[0].cells[0].values.size() == 3);
 }
 
+TEST_CASE("seeds of different experiments are refused with the key that differs; where and how they ran may differ", "[table]") {
+  std::vector<RunRecord> runs = six_runs();
+  set_value(runs[1], "runtime.threads", "7");
+  CHECK_NOTHROW(make_table(runs, by_length()));
+  set_value(runs[1], "model.width", "128");
+  CHECK_THROWS_WITH(make_table(runs, by_length()), Contains("different experiments") && Contains("model.width (64, 128)") && Contains("demo-mag-2"));
+  TableOptions options = by_length();
+  options.rows = {"arm", "model.width"};
+  CHECK(make_table(runs, options).rows.size() == 3);
+}
+
 TEST_CASE("columns can be axes, slices, tasks and config keys", "[table]") {
   std::vector<RunRecord> runs = six_runs();
   TableOptions options = by_length();

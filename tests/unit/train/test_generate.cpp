@@ -144,6 +144,28 @@ TEST_CASE("memories alone can be saved, given to other rows, and are refused whe
   CHECK_THAT(message_of<DataError>([&] { save_memories(path, nothing, loaded_of(off)); }), Contains("memory.off"));
 }
 
+TEST_CASE("memories of rows of different age, with tokens left out inside a group, come back from a file", "[train][state]") {
+  TemporaryFolder folder;
+  const std::string path = folder.path() + "/memory.safetensors";
+  for (const std::string group : {"1", "4"}) {
+    World world(tiny_config(arm("mag") + std::vector<std::string>{"memory.group=" + group}));
+    at::NoGradGuard no_grad;
+    State state;
+    ForwardContext context;
+    context.write = at::ones({2, 9}, at::kBool), context.write[0][8] = false;
+    context.reset = at::zeros({2, 9}, at::kBool), context.reset[1][3] = true;
+    torch::manual_seed(5);
+    world.model->forward(at::randint(0, 64, {2, 9}, at::kLong), state, context);
+    save_memories(path, state, loaded_of(world));
+    const auto kept = memories_of(state).flatten(), given = memories_of(StoredMemories(path, loaded_of(world), 2).rows(0, 2)).flatten();
+    REQUIRE(given.size() == kept.size());
+    for (size_t i = 0; i < kept.size(); ++i) {
+      INFO(kept[i].first);
+      CHECK(at::equal(given[i].second, kept[i].second));
+    }
+  }
+}
+
 TEST_CASE("memories of several rows are for as many rows", "[train][state]") {
   TemporaryFolder folder;
   const std::string path = folder.path() + "/memory.safetensors";

@@ -72,6 +72,7 @@ std::vector<std::string> operator+(std::vector<std::string> first, const std::ve
 
 std::vector<std::string> arm(const std::string& name) {
   if (name == "full") return {"model.kind=transformer"};
+  if (name == "full_nope") return {"model.kind=transformer", "model.positions=none"};
   if (name == "window") return {"model.kind=transformer", "model.attention=window", "model.window=8"};
   if (name == "lmm") return {"model.kind=lmm", "memory.kind=linear"};
   const std::vector<std::string> mag{"model.kind=mag", "model.attention=window", "model.window=8",

@@ -1,7 +1,7 @@
 // mneme bench gradients: how far an MLP memory's reads are from the exact recurrence, by where its gradients are taken, and what
 // each way costs. Error: largest difference of a read from that of refresh 1, relative to the largest read, fp64, 128 tokens,
-// width 64. Time: forward and backward of the memory as a model runs it (memory.kernel = auto: fused), fp32,
-// 4 heads × 1024 tokens, against stale gradients at refresh 64.
+// width 64. Time, fp32, memory.kernel = auto (fused), against stale gradients at refresh 64: of the memory, forward and backward of
+// 4 heads × 1024 tokens; of a training step of the models that experiments/reproduce/gradient_modes trains.
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
@@ -12,6 +12,7 @@
 #include "experiments/bench.h"
 #include "memory/kernels/mlp.h"
 #include "mneme/memory.h"
+#include "mneme/model.h"
 
 namespace mneme {
 namespace {
@@ -34,28 +35,18 @@ Inputs make_inputs(bool repeated, double theta) {
   return {key, value, query, std::get<0>(at::linalg_qr(normal({kRows, kWidth, kWidth}))) * 8, theta};
 }
 
-memory::MlpCall call_of(const Inputs& in, memory::Gradient gradient, int64_t refresh, int64_t sweeps, at::ScalarType dtype) {
-  auto gate = [&](double value) { return at::full({kRows, kTokens}, value, at::TensorOptions().dtype(dtype)); };
-  memory::MlpCall call;
-  call.query = in.query.to(dtype), call.key = in.key.to(dtype), call.value = in.value.to(dtype);
-  call.theta = {gate(0.1 * in.theta), gate(in.theta)}, call.alpha = {gate(1e-4), gate(1e-4)}, call.eta = {gate(0), gate(0)};
-  call.gradient = gradient, call.refresh = refresh, call.sweeps = sweeps;
-  call.initial = {in.lower.to(dtype), at::zeros_like(call.key.new_empty({kRows, kWidth, kWidth}))};
-  return call;
-}
-
-at::Tensor reads_of(const memory::MlpCall& call) {
-  memory::MlpWeights w;
-  w.weights = call.initial, w.momentum = {at::zeros_like(w.weights[0]), at::zeros_like(w.weights[1])};
-  if (call.gradient == memory::Gradient::sweeps)
-    w.sweep_weights.assign(call.sweeps, w.weights), w.sweep_momentum.assign(call.sweeps, w.momentum);
-  return memory::mlp_chunked(call, w);
-}
-
 struct Mode {
   std::string name;
   memory::Gradient gradient;
   int64_t refresh, sweeps = 0;
+  bool guard = false;
+
+  MemoryOptions options(int64_t heads) const {
+    MemoryOptions o;
+    o.kind = "neural_mlp", o.heads = heads, o.refresh = refresh, o.sweeps = std::max<int64_t>(sweeps, 1), o.guard = guard;
+    o.gradient = gradient == memory::Gradient::refresh ? "refresh" : name;
+    return o;
+  }
 };
 
 std::vector<Mode> modes() {
@@ -63,27 +54,61 @@ std::vector<Mode> modes() {
   std::vector<Mode> result{{"refresh", Gradient::refresh, 1}};  // the exact recurrence
   for (const int64_t refresh : {8, 16, 64}) {
     result.push_back({"refresh", Gradient::refresh, refresh});
+    result.push_back({"refresh, guarded", Gradient::refresh, refresh, 0, true});
     result.push_back({"exact_last", Gradient::exact_last, refresh});
     for (const int64_t sweeps : {1, 2, 3}) result.push_back({"sweeps", Gradient::sweeps, refresh, sweeps});
   }
   return result;
 }
 
+memory::MlpCall call_of(const Inputs& in, const Mode& mode) {
+  auto gate = [&](double value) { return at::full({kRows, kTokens}, value, in.key.options()); };
+  memory::MlpCall call;
+  call.query = in.query, call.key = in.key, call.value = in.value;
+  call.theta = {gate(0.1 * in.theta), gate(in.theta)}, call.alpha = {gate(1e-4), gate(1e-4)}, call.eta = {gate(0), gate(0)};
+  call.gradient = mode.gradient, call.refresh = mode.refresh, call.sweeps = mode.sweeps, call.guard = mode.guard;
+  call.initial = {in.lower, at::zeros({kRows, kWidth, kWidth}, in.key.options())};
+  return call;
+}
+
+at::Tensor reads_of(const memory::MlpCall& call) {
+  memory::MlpWeights w;
+  w.weights = call.initial, w.momentum = {at::zeros_like(w.weights[0]), at::zeros_like(w.weights[1])};
+  if (call.guard) w.load = {at::zeros_like(w.weights[1]), at::zeros_like(w.weights[1])};
+  if (call.gradient == memory::Gradient::sweeps)
+    w.sweep_weights.assign(call.sweeps, w.weights), w.sweep_momentum.assign(call.sweeps, w.momentum);
+  return memory::mlp_chunked(call, w);
+}
+
 /// Forward and backward of one call of the memory that a config with this mode makes.
-std::function<void()> step_of(const Mode& mode) {
+std::function<void()> memory_step(const Mode& mode) {
   constexpr int64_t kHeads = 4, kCallTokens = 1024;
-  MemoryOptions options;
-  options.kind = "neural_mlp", options.heads = kHeads, options.gradient = mode.name, options.refresh = mode.refresh;
-  options.sweeps = std::max<int64_t>(mode.sweeps, 1), options.guard = false;
   auto generator = at::make_generator<at::CPUGeneratorImpl>(3);
-  const std::shared_ptr<Memory> memory = MemoryRegistry::instance().get("neural_mlp").make({options, kHeads, kWidth, generator});
+  const auto options = std::make_shared<MemoryOptions>(mode.options(kHeads));  // a memory may keep a reference
+  const std::shared_ptr<Memory> memory = MemoryRegistry::instance().get("neural_mlp").make({*options, kHeads, kWidth, generator});
   auto rows = [&] { return at::empty({1, kHeads, kCallTokens, kWidth}).normal_(0, 1, generator); };
   auto unit = [](const at::Tensor& x) { return (x / x.norm(2, {3}, true)).requires_grad_(true); };
   auto gate = [](double value) { return at::full({1, kHeads, kCallTokens, 2}, value); };
   const MemoryInput input{unit(rows()), unit(rows()), rows().requires_grad_(true), gate(.02), gate(1e-4), gate(.3)};
-  return [memory, input] {
+  return [options, memory, input] {
     State state;
     torch::autograd::grad({memory->forward(input, state).square().sum()}, {input.query, input.key, input.value});
+  };
+}
+
+/// Forward and backward of an LMM of configs/base.ini, which has no part but its memories, on 16 × 256 tokens.
+std::function<void()> training_step(const Mode& mode) {
+  constexpr int64_t kVocab = 512, kBatch = 16, kLength = 256;
+  ModelOptions options;
+  options.kind = "lmm", options.layers = 2, options.width = kWidth, options.ffn = "none", options.positions = "none";
+  options.tie_embeddings = false, options.conv_width = 4, options.conv_init = "shift";
+  const auto model = std::make_shared<SequenceModel>(options, mode.options(1), SequenceModel::Shape{kVocab, kLength}, 1);
+  const at::Tensor tokens = at::randint(kVocab, {kBatch, kLength}, at::kLong), targets = at::randint(kVocab, {kBatch * kLength}, at::kLong);
+  return [=] {
+    State state;
+    ForwardContext context;
+    const at::Tensor loss = at::cross_entropy_loss(model->forward(tokens, state, context).view({kBatch * kLength, kVocab}), targets);
+    torch::autograd::grad({loss}, model->parameters(), {}, false, false, true);
   };
 }
 
@@ -92,24 +117,27 @@ std::function<void()> step_of(const Mode& mode) {
 BenchResult bench_gradients(const BenchOptions& options) {
   const std::vector<Mode> all = modes();
   if (options.progress) options.progress("time");
-  std::vector<std::function<void()>> steps;
-  for (const Mode& mode : all) steps.push_back(step_of(mode));
-  const std::vector<BenchTime> times = measure_in_turns(options.repeats, options.seconds, steps);
+  at::manual_seed(1);
+  std::vector<std::function<void()>> of_memory, of_training;
+  for (const Mode& mode : all) of_memory.push_back(memory_step(mode)), of_training.push_back(training_step(mode));
+  const std::vector<BenchTime> memory = measure_in_turns(options.repeats, options.seconds, of_memory),
+                               training = measure_in_turns(options.repeats, options.seconds, of_training);
   size_t base = 0;
   while (all[base].name != "refresh" || all[base].refresh != 64) ++base;
   BenchResult result{{{"errors", fmt::format("{} tokens, {} rows, width {}, fp64", kTokens, kRows, kWidth)},
-                      {"time", "of the memory, forward and backward, 4 heads × 1024 tokens; ratio: median over turns"}},
-                     BenchTable({"keys", "theta", "refresh", "gradient", "sweeps", "read_error", "time_vs_refresh_64"})};
+                      {"memory_time", "forward and backward, 4 heads × 1024 tokens; ratio to refresh 64: median over turns"},
+                      {"step_time", "training step of an LMM, 2 layers × width 64, 16 × 256 tokens; the same ratio"}},
+                     BenchTable({"keys", "theta", "refresh", "gradient", "sweeps", "read_error", "memory_time", "step_time"})};
   for (const bool repeated : {false, true})
     for (const double theta : {0.15, 0.5}) {
       if (options.progress) options.progress(fmt::format("{} keys, theta {}", repeated ? "eight" : "distinct", theta));
       const Inputs in = make_inputs(repeated, theta);
-      const at::Tensor exact = reads_of(call_of(in, memory::Gradient::refresh, 1, 0, at::kDouble));
+      const at::Tensor exact = reads_of(call_of(in, all[0]));
       for (size_t i = 0; i < all.size(); ++i) {
-        const at::Tensor reads = reads_of(call_of(in, all[i].gradient, all[i].refresh, all[i].sweeps, at::kDouble));
+        const at::Tensor reads = reads_of(call_of(in, all[i]));
         const double error = ((reads - exact).abs().max() / exact.abs().max()).item<double>();
         result.table.add({std::string(repeated ? "eight, repeated" : "distinct"), theta, all[i].refresh, all[i].name, all[i].sweeps, error,
-                          speed_ratio(times[i], times[base])});
+                          speed_ratio(memory[i], memory[base]), speed_ratio(training[i], training[base])});
       }
     }
   return result;

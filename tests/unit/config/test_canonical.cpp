@@ -77,7 +77,7 @@ TEST_CASE("hash: weights to start from count by content, and a stored config doe
   CHECK(config_hash(stored) == config_hash(one));
   CHECK(stored.train.init_from == one.train.init_from);
   CHECK_THAT(config_problems("", {"train.init_from=" + folder.path("gone.safetensors")}).at(0),
-             Catch::Matchers::Contains("train.init_from") && Catch::Matchers::Contains("there are no weights at"));
+             Catch::Contains("train.init_from") && Catch::Contains("there are no weights at"));
 }
 
 TEST_CASE("run id: a readable slug that is safe as a folder name, and the hash", "[config][hash]") {

@@ -8,7 +8,7 @@
 #include "tests/support/test.h"
 
 using namespace mneme;
-using Catch::Matchers::Contains;
+using Catch::Contains;
 
 TEST_CASE("arrays, text, tables and attributes read back as they were written", "[hdf5]") {
   test::TemporaryFolder folder;

@@ -7,7 +7,7 @@
 #include "tests/support/test.h"
 
 using namespace mneme;
-using Catch::Matchers::Contains;
+using Catch::Contains;
 
 TEST_CASE("progress says step, loss, speed and time left", "[log]") {
   CHECK(progress_line({120, 500, 1.23456, 8312, ""}, 65) == "step 120/500  loss 1.2346  8.3k tokens/s  ETA 1:05");

@@ -8,7 +8,7 @@
 #include "tests/support/test.h"
 
 using namespace mneme;
-using Catch::Matchers::Contains;
+using Catch::Contains;
 namespace fs = std::filesystem;
 
 namespace {

@@ -9,7 +9,7 @@
 #include "tests/support/test.h"
 
 using namespace mneme;
-using Catch::Matchers::Contains;
+using Catch::Contains;
 
 namespace {
 

@@ -9,7 +9,7 @@
 
 using namespace mneme;
 using namespace mneme::test;
-using Catch::Matchers::Contains;
+using Catch::Contains;
 
 TEST_CASE("mqar: pairs first, then every key once, at a slot of the rest; filler is 0", "[tasks][mqar]") {
   const MadeTask made = make_task("task.kind = mqar; task.mqar.test = 256x32, 64x16");

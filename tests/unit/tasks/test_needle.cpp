@@ -6,7 +6,7 @@
 
 using namespace mneme;
 using namespace mneme::test;
-using Catch::Matchers::Contains;
+using Catch::Contains;
 
 namespace {
 

@@ -9,7 +9,7 @@
 
 using namespace mneme;
 using namespace mneme::test;
-using Catch::Matchers::Contains;
+using Catch::Contains;
 
 TEST_CASE("text: byte order mark and carriage returns go, every other byte stays", "[tasks][text]") {
   std::string bytes;

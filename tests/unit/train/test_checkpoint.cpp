@@ -11,7 +11,7 @@
 
 using namespace mneme;
 using namespace mneme::test;
-using Catch::Matchers::Contains;
+using Catch::Contains;
 namespace fs = std::filesystem;
 
 namespace {

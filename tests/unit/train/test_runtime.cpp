@@ -7,7 +7,7 @@
 
 using namespace mneme;
 using namespace mneme::test;
-using Catch::Matchers::Contains;
+using Catch::Contains;
 
 TEST_CASE("a device that is not there is a config problem, said before anything is made", "[train]") {
   RuntimeOptions runtime;

@@ -1,7 +1,7 @@
 // mneme bench gradients: how far an MLP memory's reads are from the exact recurrence, by where its gradients are taken, and what
 // each way costs. Error: largest difference of a read from that of refresh 1, relative to the largest read, fp64, 128 tokens,
 // width 64. Time, fp32, memory.kernel = auto (fused), against stale gradients at refresh 64: of the memory, forward and backward of
-// 4 heads × 1024 tokens; of a training step of the models that experiments/reproduce/gradient_modes trains.
+// 4 heads × 1024 tokens; of a whole model of the kind that experiments/reproduce/gradient_modes trains, likewise.
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
@@ -97,7 +97,7 @@ std::function<void()> memory_step(const Mode& mode) {
 }
 
 /// Forward and backward of an LMM of configs/base.ini, which has no part but its memories, on 16 × 256 tokens.
-std::function<void()> training_step(const Mode& mode) {
+std::function<void()> model_step(const Mode& mode) {
   constexpr int64_t kVocab = 512, kBatch = 16, kLength = 256;
   ModelOptions options;
   options.kind = "lmm", options.layers = 2, options.width = kWidth, options.ffn = "none", options.positions = "none";
@@ -118,16 +118,16 @@ BenchResult bench_gradients(const BenchOptions& options) {
   const std::vector<Mode> all = modes();
   if (options.progress) options.progress("time");
   at::manual_seed(1);
-  std::vector<std::function<void()>> of_memory, of_training;
-  for (const Mode& mode : all) of_memory.push_back(memory_step(mode)), of_training.push_back(training_step(mode));
+  std::vector<std::function<void()>> of_memory, of_model;
+  for (const Mode& mode : all) of_memory.push_back(memory_step(mode)), of_model.push_back(model_step(mode));
   const std::vector<BenchTime> memory = measure_in_turns(options.repeats, options.seconds, of_memory),
-                               training = measure_in_turns(options.repeats, options.seconds, of_training);
+                               model = measure_in_turns(options.repeats, options.seconds, of_model);
   size_t base = 0;
   while (all[base].name != "refresh" || all[base].refresh != 64) ++base;
   BenchResult result{{{"errors", fmt::format("{} tokens, {} rows, width {}, fp64", kTokens, kRows, kWidth)},
                       {"memory_time", "forward and backward, 4 heads × 1024 tokens; ratio to refresh 64: median over turns"},
-                      {"step_time", "training step of an LMM, 2 layers × width 64, 16 × 256 tokens; the same ratio"}},
-                     BenchTable({"keys", "theta", "refresh", "gradient", "sweeps", "read_error", "memory_time", "step_time"})};
+                      {"model_time", "forward and backward of an LMM, 2 layers × width 64, 16 × 256 tokens; the same ratio"}},
+                     BenchTable({"keys", "theta", "refresh", "gradient", "sweeps", "read_error", "memory_time", "model_time"})};
   for (const bool repeated : {false, true})
     for (const double theta : {0.15, 0.5}) {
       if (options.progress) options.progress(fmt::format("{} keys, theta {}", repeated ? "eight" : "distinct", theta));
@@ -137,7 +137,7 @@ BenchResult bench_gradients(const BenchOptions& options) {
         const at::Tensor reads = reads_of(call_of(in, all[i]));
         const double error = ((reads - exact).abs().max() / exact.abs().max()).item<double>();
         result.table.add({std::string(repeated ? "eight, repeated" : "distinct"), theta, all[i].refresh, all[i].name, all[i].sweeps, error,
-                          speed_ratio(memory[i], memory[base]), speed_ratio(training[i], training[base])});
+                          speed_ratio(memory[i], memory[base]), speed_ratio(model[i], model[base])});
       }
     }
   return result;

@@ -9,6 +9,7 @@ say() { printf '\nquickstart: %s\n' "$*" >&2; }
 for arg in "$@"; do
   case $arg in
     -h | --help) sed -n '2,5p' "$0"; exit 0 ;;
+    -*) ;;
     *=*) printf 'quickstart: it runs experiments/reproduce/quickstart/short.ini as it is; for %s use mneme sweep, table and report yourself (README.md, Use)\n' "$arg" >&2; exit 2 ;;
   esac
 done

@@ -74,9 +74,10 @@ if [ -z "$libtorch" ]; then
   stamp=.venv/mneme-requirements.txt
   if ! cmp -s scripts/requirements.txt "$stamp" 2>/dev/null; then
     say "making .venv with $(tr '\n' ' ' <scripts/requirements.txt)(some hundred MB for a CPU build; MNEME_PIP_ARGS chooses the index)"
+    made=no; [ -e .venv ] || made=yes
     # shellcheck disable=SC2086
     { python3 -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check ${MNEME_PIP_ARGS:-} -r scripts/requirements.txt; } ||
-      { [ -f "$stamp" ] || rm -rf .venv; say "the wheels could not be installed (above): check the network or MNEME_PIP_ARGS, or give a LibTorch by MNEME_LIBTORCH"; exit 1; }
+      { [ "$made" = no ] || rm -rf .venv; say "the wheels could not be installed (above): check the network or MNEME_PIP_ARGS, or give a LibTorch by MNEME_LIBTORCH"; exit 1; }
     cp scripts/requirements.txt "$stamp"
   fi
   libtorch=$(.venv/bin/python -c 'import torch; print(torch.utils.cmake_prefix_path)')

@@ -13,7 +13,7 @@ Guarded guard(const at::Tensor& rows, const at::Tensor& theta, const at::Tensor&
   const at::Tensor room = kGuardLimit * square - seen;
   // Rows so large that their products overflow make `room` NaN: none is left.
   const at::Tensor some = room > 0, wanted = total * square * square, fires = wanted > at::where(room > kTiny, room, kTiny);
-  const at::Tensor factor = at::where(fires, at::where(some, room / at::where(fires, wanted, 1), 0), 1);
+  const at::Tensor factor = at::where(fires, at::where(some, room, 0) / at::where(fires, wanted, 1), 1);
   return {factor, load + at::bmm((total.unsqueeze(2) * rows).transpose(1, 2), rows), fires.sum()};
 }
 

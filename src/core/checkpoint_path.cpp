@@ -15,7 +15,7 @@ std::string pointed_to(const std::string& folder, const char* pointer) {
   if (!fs::exists(file)) return "";
   const std::string name = trim(read_file(file));
   if (name.empty())
-    throw CheckpointError(file + " is empty, so it is damaged: write the name of a step folder beside it there, or delete the folder");
+    throw CheckpointError(file + " is empty, so it is damaged: write the name of a step folder beside it there, or delete it (without `latest`, training begins anew)");
   return name;
 }
 

@@ -9,6 +9,10 @@ namespace mneme {
 
 namespace {
 
+/// Beside run.*: what no result depends on, and weights to start from, which may be of the same seed each.
+const std::vector<std::string> kMayDiffer{"runtime.threads",  "train.log_every", "train.checkpoint_every", "train.keep",
+                                          "train.init_from", "train.init_sha256"};
+
 bool one_of(const std::string& value, const std::string& alternatives) {
   const std::vector<std::string> values = split(alternatives, '|');
   return std::count(values.begin(), values.end(), value) > 0;
@@ -90,7 +94,7 @@ void refuse_pooling(const std::vector<std::string>& row, const RunRecord& one, c
   std::vector<std::string> differences;
   for (const auto& [key, value] : one.info.values) {
     const bool filing = key == "run.labels" || key == "run.name";
-    const bool repetition = key.starts_with("run.") || key.starts_with("runtime.");
+    const bool repetition = key.starts_with("run.") || std::count(kMayDiffer.begin(), kMayDiffer.end(), key) > 0;
     const bool known = std::any_of(other.info.values.begin(), other.info.values.end(), [&](const auto& entry) { return entry.first == key; });
     if (known && other.value(key) != value && !(same_seed ? filing : repetition))  // code of another version may not know the key
       differences.push_back(key + " (" + value + ", " + other.value(key) + ")");

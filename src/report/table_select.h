@@ -15,7 +15,7 @@ std::vector<const RunRecord*> select_runs(const std::vector<RunRecord>& runs, co
 bool matches(const Observation& observation, const std::vector<std::pair<std::string, std::string>>& where);
 
 /// Runs of one cell are averaged as repetitions. Refuses two of one seed, and two whose configs differ in what a result may depend on:
-/// in more than run.* and runtime.*.
+/// in more than run.*, threads, logging, checkpoints and weights to start from.
 void refuse_pooling(const std::vector<std::string>& row, const RunRecord& one, const RunRecord& other, const TableOptions& options);
 
 }  // namespace mneme

@@ -87,7 +87,8 @@ int64_t checked_rows(const std::string& path, const TensorFile& file, SequenceMo
   std::set<int64_t> rows;
   for (const auto& [name, tensor] : file.tensors) {
     if (is_position(name, tensor)) continue;
-    if (is_bookkeeping(name)) {
+    if (is_bookkeeping(name) && tensor.dim() > 0) {
+      if (name.ends_with("#") && !file.find(name.substr(0, name.size() - 1))) problems += fmt::format("\n  {}: what it is of is missing there", name);
       rows.insert(tensor.size(0));
       continue;
     }

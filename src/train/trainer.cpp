@@ -226,9 +226,11 @@ TrainerResult train(const Config& config, const TrainerOptions& options, Log& lo
   const InterruptGuard guard;
   const int64_t threads = set_up_runtime(config.runtime);
   const std::string folder = config.run.folder + "/" + run_id(config);
-  if (!std::filesystem::exists(folder + "/run.h5")) {  // data or weights that do not fit are no run: said before there is a folder
+  const bool starts_from_weights =
+      !config.train.init_from.empty() && !std::filesystem::exists(folder + "/run.h5") && pointed_to(folder + "/checkpoint", "latest").empty();
+  if (starts_from_weights || !std::filesystem::exists(folder)) {  // what does not fit is no run: said before there is a folder
     const std::unique_ptr<Task> task = make_task(config);
-    if (!config.train.init_from.empty() && pointed_to(folder + "/checkpoint", "latest").empty())
+    if (starts_from_weights)
       init_from(*make_model(config, model_shape(*task)), config.train.init_from, config.train.init_sha256);
   }
   RunStore store(folder, run_info(config, options.command_line, threads));

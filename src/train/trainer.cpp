@@ -31,7 +31,7 @@ constexpr const char* kResume = "the same command goes on from here";
 /// The loop over steps of one run and what it keeps up to date: log rows, evaluations, checkpoints.
 class Trainer {
  public:
-  Trainer(const Config& config, RunStore& store, Log& log);
+  Trainer(const Config& config, std::unique_ptr<Task> task, RunStore& store, Log& log);
   void run();
 
  private:
@@ -62,11 +62,11 @@ class Trainer {
   std::string note_;  // last validation, for the status line
 };
 
-Trainer::Trainer(const Config& config, RunStore& store, Log& log)
+Trainer::Trainer(const Config& config, std::unique_ptr<Task> task, RunStore& store, Log& log)
     : config_(config),
       store_(store),
       log_(log),
-      task_(make_task(config)),
+      task_(std::move(task)),
       model_(make_model(config, model_shape(*task_))),
       optimizer_(
           named_tensors(*model_), [this](const std::string& name) { return model_->decays(name); }, config.train),
@@ -228,8 +228,9 @@ TrainerResult train(const Config& config, const TrainerOptions& options, Log& lo
   const std::string folder = config.run.folder + "/" + run_id(config);
   const bool starts_from_weights =
       !config.train.init_from.empty() && !std::filesystem::exists(folder + "/run.h5") && pointed_to(folder + "/checkpoint", "latest").empty();
+  std::unique_ptr<Task> task;
   if (starts_from_weights || !std::filesystem::exists(folder)) {  // what does not fit is no run: said before there is a folder
-    const std::unique_ptr<Task> task = make_task(config);
+    task = make_task(config);
     if (starts_from_weights)
       init_from(*make_model(config, model_shape(*task)), config.train.init_from, config.train.init_sha256);
   }
@@ -248,7 +249,8 @@ TrainerResult train(const Config& config, const TrainerOptions& options, Log& lo
     return result_of(store, true);
   }
   try {
-    Trainer(config, store, log).run();
+    if (!task) task = make_task(config);
+    Trainer(config, std::move(task), store, log).run();
   } catch (const Interrupted& stopped) {
     record(store, "", stopped.what());
     throw;

@@ -10,7 +10,7 @@
 #include <algorithm>
 
 #include "experiments/bench.h"
-#include "memory/kernels/mlp.h"
+#include "memory/mlp.h"
 #include "mneme/memory.h"
 #include "mneme/model.h"
 

@@ -12,7 +12,7 @@
 #include "core/provenance.h"
 #include "experiments/bench.h"
 #include "experiments/text_table.h"
-#include "memory/kernels/fused/engine.h"
+#include "kernels/engine.h"
 #include "train/runtime.h"
 
 #ifdef MNEME_LIBXSMM
@@ -82,7 +82,7 @@ BenchPeak measure_peak() {
   if (const libxsmm_smmfunction f = libxsmm_smmdispatch(kSize, kSize, kSize, nullptr, nullptr, nullptr, &one, &zero, nullptr, nullptr))
     peak.libxsmm_gflops = product_speed([&](float* a, float* b, float* c) { f(b, a, c); });
 #endif
-  peak.own_gflops = product_speed([](float* a, float* b, float* c) { memory::fused::engine().product(kSize, kSize, kSize, a, b, c); });
+  peak.own_gflops = product_speed([](float* a, float* b, float* c) { kernels::engine().product(kSize, kSize, kSize, a, b, c); });
   return peak;
 }
 
@@ -154,7 +154,7 @@ std::vector<std::pair<std::string, std::string>> machine_header() {
           {"LibTorch", libtorch_version()},
           {"BLAS", blas_description()},
           {"compiler", "GCC " __VERSION__ ", " MNEME_COMPILER_FLAGS},
-          {"instruction set", memory::fused::engine().name},
+          {"instruction set", kernels::engine().name},
           {"code", code_version() + (code_dirty() ? " with uncommitted changes" : "")},
           {"measured", utc_now()}};
 }

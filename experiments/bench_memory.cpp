@@ -10,9 +10,9 @@
 
 #include "core/text.h"
 #include "experiments/bench.h"
-#include "memory/kernels/fused/engine.h"
-#include "memory/kernels/fused/linear.h"
-#include "memory/kernels/fused/mlp.h"
+#include "kernels/engine.h"
+#include "kernels/linear.h"
+#include "kernels/mlp.h"
 #include "mneme/errors.h"
 #include "mneme/memory.h"
 
@@ -113,17 +113,17 @@ Subject fused_subject(const Case& c) {
     const Layers weights{at::randn({c.heads, c.width, E}), at::randn({c.heads, E, c.width}) * .1};
     const Layers momentum{at::zeros_like(weights[0]), at::zeros_like(weights[1])};
     subject.run = [=, exact = !c.stale(), refresh = c.refresh, sweeps = c.sweeps()] {
-      fused::MlpCall call{x.query, x.key, x.value, gate(x.theta), gate(x.alpha), gate(x.eta), {}, exact, true, refresh, 0};
+      kernels::MlpCall call{x.query, x.key, x.value, gate(x.theta), gate(x.alpha), gate(x.eta), {}, exact, true, refresh, 0};
       call.sweeps = sweeps;
-      fused::MlpState state{weights, momentum, {}};
-      return fused::mlp(call, state);
+      kernels::MlpState state{weights, momentum, {}};
+      return kernels::mlp(call, state);
     };
   } else {
     const at::Tensor zero = at::zeros({c.heads, c.width, c.width});
     subject.run = [=, refresh = c.stale() ? c.refresh : 1] {
-      fused::LinearCall call{x.query, x.key, x.value, gate(x.theta)[0], gate(x.alpha)[0], gate(x.eta)[0], refresh, 0};
-      fused::LinearState state{zero, zero, {}};
-      return fused::linear(call, state);
+      kernels::LinearCall call{x.query, x.key, x.value, gate(x.theta)[0], gate(x.alpha)[0], gate(x.eta)[0], refresh, 0};
+      kernels::LinearState state{zero, zero, {}};
+      return kernels::linear(call, state);
     };
   }
   return subject;

@@ -3,7 +3,7 @@
 // Theory, for one unit key written again and again towards v = 0: along the key the memory is a number w with momentum s, and a
 // refresh interval of C tokens is the linear map of (w, s) made of  s ← η s − 2 θ w_refresh,  w ← (1 − α) w + s.  It is stable
 // where its spectral radius is below 1; for C = 1 that is θ < (1 + η)(2 − α)/2. Distinct keys allow more; for them there is only
-// the measurement. With the guard (memory/kernels/guard.h) no step up to the highest tried is unstable.
+// the measurement. With the guard (memory/guard.h) no step up to the highest tried is unstable.
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
@@ -12,7 +12,7 @@
 #include <complex>
 
 #include "experiments/bench.h"
-#include "memory/kernels/mlp.h"
+#include "memory/mlp.h"
 
 namespace mneme {
 namespace {

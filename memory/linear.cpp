@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "memory/kernels/network_memory.h"
+#include "memory/network_memory.h"
 #include "nn/init.h"
 #include "nn/row_norm.h"
 

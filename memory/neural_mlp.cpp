@@ -1,11 +1,11 @@
-// MLP memory of one to four matrices per head, in the forms of memory/kernels/network.h. `feature`, the default: the first matrix
+// MLP memory of one to four matrices per head, in the forms of memory/network.h. `feature`, the default: the first matrix
 // starts orthogonal × √D, the last at 0, and forgetting leads back to these learned initial weights; each matrix has gates of its
 // own, and the lower matrices' step is r times theirs, r = σ(·) per head and matrix, initially 0.1.
 #include <ATen/ATen.h>
 
 #include <cmath>
 
-#include "memory/kernels/network_memory.h"
+#include "memory/network_memory.h"
 #include "nn/init.h"
 
 namespace mneme {

@@ -12,9 +12,9 @@
 #include <tuple>
 #include <vector>
 
-#include "memory/kernels/fused/attention.h"
-#include "memory/kernels/fused/linear.h"
-#include "memory/kernels/fused/mlp.h"
+#include "kernels/attention.h"
+#include "kernels/linear.h"
+#include "kernels/mlp.h"
 
 namespace mneme {
 namespace {
@@ -57,10 +57,10 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> linear_memory(const a
                                                                          const Optional& refresh_point, int64_t refresh, int64_t position) {
   require_float_cpu(query);
   const Batch batch(key);
-  fused::LinearCall call{query, key, value, theta, alpha, or_undefined(eta), refresh, position};
-  fused::LinearState state{batch.rows(weights), batch.rows(or_undefined(momentum)), batch.rows(or_undefined(refresh_point))};
+  kernels::LinearCall call{query, key, value, theta, alpha, or_undefined(eta), refresh, position};
+  kernels::LinearState state{batch.rows(weights), batch.rows(or_undefined(momentum)), batch.rows(or_undefined(refresh_point))};
   if (call.eta.defined() && !state.momentum.defined()) state.momentum = at::zeros_like(state.weights);
-  const at::Tensor reads = fused::linear(call, state);
+  const at::Tensor reads = kernels::linear(call, state);
   return {reads, batch.unrolled(state.weights), batch.unrolled(state.momentum), batch.unrolled(state.refresh_point)};
 }
 
@@ -93,15 +93,15 @@ std::tuple<at::Tensor, Tensors, Tensors, Tensors> mlp_memory(const at::Tensor& q
     for (at::Tensor& w : x) w = batch.rows(w);
     return x;
   };
-  fused::MlpCall call{query, key, value, layers(theta, "theta"), layers(alpha, "alpha"), layers(etas, "eta"), rows(initial, "initial")};
+  kernels::MlpCall call{query, key, value, layers(theta, "theta"), layers(alpha, "alpha"), layers(etas, "eta"), rows(initial, "initial")};
   call.exact_last = gradient != "refresh", call.refresh = refresh, call.position = position;
   call.sweeps = gradient == "sweeps" ? sweeps : 0, call.guard_limit = guard;
-  call.form = form == "feature" ? fused::Form::feature : fused::Form::residual_norm;
+  call.form = form == "feature" ? kernels::Form::feature : kernels::Form::residual_norm;
   call.gain = batch.rows(or_undefined(gain));
-  fused::MlpState state{rows(weights, "weights"), rows(momentum, "momentum"), rows(refresh_point, "refresh_point")};
+  kernels::MlpState state{rows(weights, "weights"), rows(momentum, "momentum"), rows(refresh_point, "refresh_point")};
   for (size_t l = 0; l < weights.size(); ++l)
     if (!etas.empty() && !state.momentum[l].defined()) state.momentum[l] = at::zeros_like(state.weights[l]);
-  const at::Tensor reads = fused::mlp(call, state);
+  const at::Tensor reads = kernels::mlp(call, state);
   auto back = [&](const Layers& x) {
     Tensors list;
     for (const at::Tensor& w : x)
@@ -116,7 +116,7 @@ at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::T
   require_float_cpu(query);
   TORCH_CHECK(query.dim() == 4 && key.dim() == 4, "mneme: query, key and value should be [B,H,T,D], query is of ", query.dim(), " dimensions");
   TORCH_CHECK(window >= 0, "mneme: window is a number of keys, or 0 for all, not ", window);
-  return fused::attention({query, key, value, or_undefined(prefix_key), or_undefined(prefix_value), window});
+  return kernels::attention({query, key, value, or_undefined(prefix_key), or_undefined(prefix_value), window});
 }
 
 }  // namespace

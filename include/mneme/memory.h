@@ -1,7 +1,7 @@
 // A long-term memory: a small network M whose weights are the state and learn at test time.
 //
 // Shapes: B rows, T tokens, H heads, D head width, G gate layers (1 for a matrix, one per weight matrix of an MLP).
-// The layer around it (src/models/memory_layer.h) makes queries, keys, values and gates; a memory turns them into reads:
+// The layer around it (src/memory/layer.h) makes queries, keys, values and gates; a memory turns them into reads:
 //
 //     loss      l(M; k, v) = ‖M(k) − v‖²                       Titans, arXiv 2501.00663, eqs. 8–15
 //     momentum  S_t = η_t S_{t−1} − θ_t ∇l(M_{c(t)}; k_t, v_t)

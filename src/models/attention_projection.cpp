@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "models/projections.h"
+#include "memory/projections.h"
 #include "nn/init.h"
 #include "nn/short_conv.h"
 

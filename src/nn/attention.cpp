@@ -9,7 +9,7 @@
 #include <optional>
 #include <vector>
 
-#include "memory/kernels/fused/attention.h"
+#include "kernels/attention.h"
 
 namespace mneme::nn {
 namespace {
@@ -53,9 +53,9 @@ std::atomic<int> library_full_attention{0};
 // Ours where it applies: fp32 on the CPU, no hidden keys.
 std::optional<at::Tensor> fused_attention(const at::Tensor& query, const KeyValue& own, const KeyValue& past, const KeyValue& prefix,
                                           int64_t window) {
-  if (!memory::fused::supports_attention(query) || own.visible.defined() || past.visible.defined()) return std::nullopt;
-  const memory::fused::AttentionCall call{query, join({past.key, own.key}), join({past.value, own.value}), prefix.key, prefix.value, window};
-  return memory::fused::attention(call);
+  if (!kernels::supports_attention(query) || own.visible.defined() || past.visible.defined()) return std::nullopt;
+  const kernels::AttentionCall call{query, join({past.key, own.key}), join({past.value, own.value}), prefix.key, prefix.value, window};
+  return kernels::attention(call);
 }
 
 }  // namespace

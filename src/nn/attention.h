@@ -16,7 +16,7 @@ struct KeyValue {
 };
 
 /// Query t sees the prefix, all of the past and keys 0…t of `own`. Memory O(T) where no key is hidden, in fp32 on the CPU, where the
-/// fused kernel computes it (memory/kernels/fused/attention.h), and elsewhere without a past; else O(T·S). → [B,H,T,D]
+/// fused kernel computes it (kernels/attention.h), and elsewhere without a past; else O(T·S). → [B,H,T,D]
 at::Tensor full_attention(const at::Tensor& query, const KeyValue& own, const KeyValue& past, const KeyValue& prefix);
 
 /// Query t sees the prefix and the `window` latest keys, its own included. `past` holds up to window − 1 keys.

@@ -1,8 +1,8 @@
 // The linear memory against numbers of flash-linear-attention's naive references: Titans' coefficients, DeltaNet, Gated DeltaNet.
 #include "tests/golden/golden.h"
 
-#include "memory/kernels/coefficients.h"
-#include "memory/kernels/linear.h"
+#include "memory/coefficients.h"
+#include "memory/linear_chunked.h"
 
 using namespace mneme;
 using namespace mneme::test;

@@ -5,14 +5,14 @@
 
 #include <ATen/Context.h>
 
-#include "memory/kernels/fused/task.h"
+#include "kernels/task.h"
 
 namespace {
 
 struct PoisonAll : Catch::TestEventListenerBase {
   using TestEventListenerBase::TestEventListenerBase;
   void testRunStarting(const Catch::TestRunInfo&) override {
-    mneme::memory::fused::poison_scratch(true);
+    mneme::kernels::poison_scratch(true);
     at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
     at::globalContext().setDeterministicFillUninitializedMemory(true);
   }
@@ -26,6 +26,6 @@ TEST_CASE("poison: uninitialised memory is NaN in this program", "[models]") {
   REQUIRE(at::empty({64}, at::kFloat).isnan().all().item<bool>());
   REQUIRE(at::empty({64}, at::kDouble).isnan().all().item<bool>());
   const float* scratch = nullptr;
-  mneme::memory::fused::for_each_task(1, 64, [&](int64_t, float* s) { scratch = s; });
+  mneme::kernels::for_each_task(1, 64, [&](int64_t, float* s) { scratch = s; });
   REQUIRE(std::isnan(scratch[0]));
 }

@@ -1,7 +1,7 @@
 // LMM, long-term memory module: the memory is the sequence mixer (Titans, section 4.4). Layers outside
 // model.memory_layers are attention.
 #include "models/attention_layer.h"
-#include "models/memory_layer.h"
+#include "memory/layer.h"
 #include "models/memory_placement.h"
 #include "mneme/model.h"
 

@@ -16,9 +16,9 @@
 #include <algorithm>
 #include <numeric>
 
-#include "models/clock_phases.h"
+#include "memory/clock_phases.h"
 #include "models/combination.h"
-#include "models/memory_layer.h"
+#include "memory/layer.h"
 #include "models/memory_placement.h"
 #include "models/segment_attention.h"
 #include "mneme/model.h"

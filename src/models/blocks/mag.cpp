@@ -2,7 +2,7 @@
 // src/models/combination.h). Layers outside model.memory_layers are attention.
 #include "models/attention_layer.h"
 #include "models/combination.h"
-#include "models/memory_layer.h"
+#include "memory/layer.h"
 #include "models/memory_placement.h"
 #include "mneme/model.h"
 

@@ -6,7 +6,7 @@
 #include <ATen/ATen.h>
 
 #include "models/attention_layer.h"
-#include "models/memory_layer.h"
+#include "memory/layer.h"
 #include "models/memory_placement.h"
 #include "mneme/model.h"
 #include "nn/row_norm.h"

@@ -14,9 +14,9 @@
 #include <limits>
 
 #include "config/titans_pytorch.h"
-#include "models/clock_phases.h"
-#include "models/group_average.h"
-#include "models/memory_gates.h"
+#include "memory/clock_phases.h"
+#include "memory/group_average.h"
+#include "memory/gates.h"
 #include "mneme/errors.h"
 #include "mneme/model.h"
 #include "nn/init.h"

@@ -20,11 +20,11 @@ const std::map<std::string, Layers> kMayUse{
     {"tasks", {"core", "config"}},
     {"results", {"core", "config"}},
     {"report", {"core", "config", "results"}},
-    {"fused", {}},
-    {"nn", {"core", "config", "fused"}},
-    {"memory", {"core", "config", "nn", "fused"}},
-    {"models", {"core", "config", "nn", "fused", "memory"}},
-    {"train", {"core", "config", "nn", "fused", "memory", "models", "tasks", "results"}},
+    {"kernels", {}},
+    {"nn", {"core", "config", "kernels"}},
+    {"memory", {"core", "config", "nn", "kernels"}},
+    {"models", {"core", "config", "nn", "kernels", "memory"}},
+    {"train", {"core", "config", "nn", "kernels", "memory", "models", "tasks", "results"}},
 };
 const Layers kTorchFree{"core", "config", "tasks", "results", "report"};
 
@@ -41,7 +41,7 @@ std::vector<std::string> includes_of(const fs::path& file) {
 // Of a path from the root, or of a header as it is included.
 std::string layer_of(const std::string& path) {
   const std::string file = path.rfind("src/", 0) == 0 ? path.substr(4) : path;
-  return file.rfind("memory/kernels/fused/", 0) == 0 ? "fused" : file.substr(0, file.find('/'));
+  return file.substr(0, file.find('/'));
 }
 
 }  // namespace

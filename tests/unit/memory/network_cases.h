@@ -6,7 +6,7 @@
 
 #include <string>
 
-#include "memory/kernels/mlp.h"
+#include "memory/mlp.h"
 #include "nn/row_norm.h"
 
 namespace mneme::test {

@@ -1,8 +1,8 @@
 // Gate tables and triangular systems: fused against plain, gradients too.
 #include "tests/support/tensors.h"
 
-#include "memory/kernels/coefficients.h"
-#include "memory/kernels/unit_lower.h"
+#include "memory/coefficients.h"
+#include "memory/unit_lower.h"
 
 using namespace mneme;
 using namespace mneme::test;

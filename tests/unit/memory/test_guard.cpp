@@ -1,7 +1,7 @@
 // Guard of stale gradients: what it bounds, which steps count as shortened, and that an unfinished group has not been written.
 #include "tests/unit/memory/network_oracle.h"
 
-#include "memory/kernels/guard.h"
+#include "memory/guard.h"
 
 using namespace mneme;
 using namespace mneme::test;

@@ -2,8 +2,8 @@
 // close to fp64; at sizes around tile borders and vector widths. Scratch of the fused kernels is full of NaN.
 #include "tests/unit/memory/network_cases.h"
 
-#include "memory/kernels/linear.h"
-#include "memory/kernels/network_fused.h"
+#include "memory/linear_chunked.h"
+#include "memory/network_fused.h"
 #include "mneme/random.h"
 #include "tests/support/poisoned.h"
 

@@ -1,8 +1,8 @@
 // The linear memory: token loop against autograd of the inner loss, chunked form against the loop, splits, tiles.
 #include "tests/support/tensors.h"
 
-#include "memory/kernels/linear.h"
-#include "memory/kernels/mlp.h"
+#include "memory/linear_chunked.h"
+#include "memory/mlp.h"
 #include "nn/row_norm.h"
 
 using namespace mneme;

@@ -2,7 +2,7 @@
 #include "tests/support/tensors.h"
 
 #include "mneme/model.h"
-#include "models/memory_layer.h"
+#include "memory/layer.h"
 
 using namespace mneme;
 using namespace mneme::test;

@@ -1,7 +1,7 @@
 // The layer around a memory, its gates and the memory's own options against their definition, token by token: outputs, penalty,
 // the gradient of every parameter.
 #include "mneme/model.h"
-#include "models/memory_layer.h"
+#include "memory/layer.h"
 #include "tests/unit/models/by_hand_memory_layer.h"
 #include "tests/unit/models/same_by_name.h"
 

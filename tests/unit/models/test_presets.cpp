@@ -3,7 +3,7 @@
 
 #include "config/resolve.h"
 #include "mneme/memory.h"
-#include "models/memory_gates.h"
+#include "memory/gates.h"
 
 using namespace mneme;
 using namespace mneme::test;

@@ -16,8 +16,13 @@ add_custom_target(mneme_version_header
   BYPRODUCTS ${CMAKE_BINARY_DIR}/generated/mneme_version.h VERBATIM)
 
 # Warnings and sanitizers for our own targets only.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  set(MNEME_COMPILER_WARNINGS -Wno-restrict -Wno-stringop-overflow)
+else()  # Clang knows not all names that GCC does, and tells of every loop it could not vectorise
+  set(MNEME_COMPILER_WARNINGS -Wno-unknown-warning-option -Wno-pass-failed)
+endif()
 function(mneme_target name)
-  target_compile_options(${name} PRIVATE -Wall -Wextra -Wshadow -Wno-restrict -Wno-stringop-overflow -fopenmp)
+  target_compile_options(${name} PRIVATE -Wall -Wextra -Wshadow -fopenmp ${MNEME_COMPILER_WARNINGS})
   if(MNEME_WERROR)
     # GCC 12 warns falsely of inlined standard strings: those stay warnings.
     target_compile_options(${name} PRIVATE -Werror -Wno-error=array-bounds -Wno-error=stringop-overread
@@ -106,6 +111,18 @@ function(mneme_layer name)
     target_link_libraries(mneme_${name} PUBLIC mneme_torch)
     mneme_torch_pch(mneme_${name})
   endif()
+endfunction()
+
+# mneme_engine(NAME lanes flags…): src/kernels/engine compiled for one instruction set, an object file of the kernels. Which processor
+# may run it is asked in src/kernels/dispatch.cpp.
+function(mneme_engine name lanes)
+  add_library(mneme_engine_${name} OBJECT ${CMAKE_SOURCE_DIR}/src/kernels/engine/table.cpp)
+  target_include_directories(mneme_engine_${name} PRIVATE ${CMAKE_SOURCE_DIR}/src)
+  target_compile_definitions(mneme_engine_${name} PRIVATE MNEME_ENGINE=${name} MNEME_LANES=${lanes})
+  mneme_target(mneme_engine_${name})
+  target_compile_options(mneme_engine_${name} PRIVATE ${ARGN})
+  target_sources(mneme_kernels PRIVATE $<TARGET_OBJECTS:mneme_engine_${name}>)
+  set_property(GLOBAL APPEND PROPERTY MNEME_ENGINES mneme_engine_${name})
 endfunction()
 
 # mneme_plugins(KIND KINDS folder TARGET t TYPE registry HEADER h): writes `register_<kinds>()`, which h declares; it calls

@@ -12,7 +12,7 @@
 #include "core/provenance.h"
 #include "experiments/bench.h"
 #include "experiments/text_table.h"
-#include "kernels/engine.h"
+#include "kernels/dispatch.h"
 #include "train/runtime.h"
 
 #ifdef MNEME_LIBXSMM

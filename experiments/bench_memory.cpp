@@ -10,7 +10,7 @@
 
 #include "core/text.h"
 #include "experiments/bench.h"
-#include "kernels/engine.h"
+#include "kernels/dispatch.h"
 #include "kernels/linear.h"
 #include "kernels/mlp.h"
 #include "mneme/errors.h"
@@ -19,7 +19,6 @@
 namespace mneme {
 namespace {
 
-namespace fused = memory::fused;
 
 struct Case {
   std::string memory, gradient;  // mlp: refresh, exact_last, sweeps1 … sweeps9; linear: exact, refresh

@@ -9,6 +9,7 @@
 #include "core/provenance.h"
 #include "experiments/program.h"
 #include "experiments/text_table.h"
+#include "kernels/dispatch.h"
 #include "train/runtime.h"
 
 namespace mneme {
@@ -31,6 +32,14 @@ std::string memory_text() {
   }
   constexpr double kKibPerGib = 1024 * 1024;
   return fmt::format("{:.1f} GiB, {:.1f} GiB available", total / kKibPerGib, available / kKibPerGib);
+}
+
+/// "avx2; this processor also runs generic (MNEME_ISA chooses)"
+std::string engines_text() {
+  std::string others;
+  for (const kernels::Engine* e : kernels::engines())
+    if (e != &kernels::engine()) others += (others.empty() ? "" : ", ") + std::string(e->name);
+  return kernels::engine().name + (others.empty() ? ", all that this processor runs" : "; this processor also runs " + others + " (MNEME_ISA chooses)");
 }
 
 std::string devices() {
@@ -60,6 +69,7 @@ int doctor(const CommandLine& line) {
                          {"HDF5", hdf5_version()},
                          {"allocator", allocator_description()},
                          {"processor", fmt::format("{}, {} usable cores", cpu_model(), usable_cores())},
+                         {"kernels", engines_text()},
                          {"memory", memory_text()},
                          {"devices", devices()},
                          {"threads", std::to_string(threads)}}));

@@ -37,7 +37,8 @@ Rows origin(const Record& record) {
           {"created", record.created_utc},
           {"finished", record.finished_utc.empty() ? "-" : record.finished_utc},
           {"LibTorch", info.libtorch_version + ", " + info.blas},
-          {"machine", fmt::format("{}, {}, {} threads", info.cpu_model, info.device, info.threads)}};
+          {"machine", fmt::format("{}, {}, {} threads{}", info.cpu_model, info.device, info.threads,
+                                  info.engine.empty() ? "" : ", kernels for " + info.engine)}};
 }
 
 void print_run(const RunRecord& run) {

@@ -15,8 +15,6 @@
 namespace mneme {
 namespace {
 
-constexpr int kExecFailed = 127;
-
 std::vector<std::string> environment_with(const std::vector<std::pair<std::string, std::string>>& changes) {
   std::vector<std::string> result;
   for (char** entry = environ; *entry; ++entry) {

@@ -17,6 +17,8 @@ namespace mneme {
 
 class JobPool {
  public:
+  static constexpr int kExecFailed = 127;  // exit status of a child that never became the program
+
   struct Ended {
     size_t job;       // as given to `start`
     int exit_status;  // of the process, −1 when a signal ended it

@@ -25,6 +25,7 @@ SweepOptions options_of(const CommandLine& line) {
   options.jobs = line.integer_or("jobs", usable_cores(), 1, 4096);
   options.threads_per_job = std::max<int64_t>(1, usable_cores() / options.jobs);
   options.retry_failed = line.has("retry-failed");
+  options.keep_going = line.has("keep-going");
   options.quiet = line.has("quiet");
   return options;
 }
@@ -34,7 +35,7 @@ size_t count(const std::vector<SweepOutcome>& outcomes, Kind kind) {
                                            [&](const SweepOutcome& outcome) { return outcome.kind == kind; }));
 }
 
-/// Prints what became of the runs; throws Interrupted when some are still to be run.
+/// Prints what became of the runs; throws when some are still to be run: Interrupted, or Error where the first all failed alike.
 void conclude(const std::vector<SweepOutcome>& outcomes, const std::string& what) {
   const auto earlier = std::count_if(outcomes.begin(), outcomes.end(),
                                      [](const SweepOutcome& o) { return o.kind == Kind::done && o.earlier; });
@@ -42,9 +43,17 @@ void conclude(const std::vector<SweepOutcome>& outcomes, const std::string& what
   if (const size_t n = count(outcomes, Kind::failed)) fmt::print(", {} failed", n);
   if (const size_t n = count(outcomes, Kind::in_use)) fmt::print(", {} left to another process", n);
   if (const size_t n = count(outcomes, Kind::interrupted)) fmt::print(", {} interrupted or not started", n);
+  if (const size_t n = count(outcomes, Kind::not_started)) fmt::print(", {} not started", n);
   fmt::print("\n");
-  for (const SweepOutcome& outcome : outcomes)
+  for (const SweepOutcome& outcome : outcomes) {
     if (outcome.kind == Kind::failed) fmt::print("failed: {}: {}\n", outcome.id, outcome.error);
+    if (outcome.kind == Kind::interrupted && !outcome.error.empty()) fmt::print("interrupted: {}: {}\n", outcome.id, outcome.error);
+  }
+  if (const size_t n = count(outcomes, Kind::not_started)) {
+    const auto stopped = std::find_if(outcomes.begin(), outcomes.end(), [](const SweepOutcome& o) { return o.kind == Kind::not_started; });
+    throw Error(fmt::format("{}; stopped, the other {} runs were not started; once the cause is gone, --retry-failed tries all again "
+                            "(--keep-going starts the others all the same)", stopped->error, n));
+  }
   if (count(outcomes, Kind::interrupted) > 0) throw Interrupted("interrupted; the same command resumes");
 }
 
@@ -141,14 +150,16 @@ Command sweep_command() {
   command.details =
       "Runs are child processes, each in its run folder below run.folder. Finished runs are skipped and "
       "interrupted ones resumed, so launching again is resuming; several launches, also on other machines, may "
-      "share the folder. A failing run is recorded and the others go on. key=value holds for every run; "
+      "share the folder. A failing run is recorded and the others go on, but when the first 3 of a launch all fail alike and none is "
+      "done, no more are started and it says so. key=value holds for every run; "
       "sweep.seeds=1,2 and sweep.lr= change the axes.";
   command.example = "mneme sweep experiments/reproduce/quickstart/short.ini --jobs 2";
   command.options.add_options()("jobs,j", po::value<std::string>()->value_name("N"),
                                 "runs at a time; each gets cores / N threads (one per core)")(
       "list", "print index, id, state and labels of every run")("index", po::value<std::string>()->value_name("I"),
                                                                 "only run number I of --list, for Slurm arrays")(
-      "retry-failed", "also run what failed before")("dry-run", "resolve everything, print what it would cost");
+      "retry-failed", "also run what failed before")("keep-going", "start every run, also when the first ones all failed alike")(
+      "dry-run", "resolve everything, print what it would cost");
   command.run = sweep_main;
   return command;
 }

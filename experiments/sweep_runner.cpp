@@ -2,14 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 
 #include "core/files.h"
 #include "core/log.h"
 #include "core/provenance.h"
+#include "core/signal_text.h"
 #include "core/text.h"
 #include "experiments/job_pool.h"
 #include "experiments/result_text.h"
@@ -26,6 +27,7 @@ using Kind = SweepOutcome::Kind;
 
 constexpr int64_t kRefreshMs = 1000;
 constexpr int kResumable = 75;
+constexpr int kAlike = 3;  // so many runs that fail alike before any is done: the next would too
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -63,13 +65,20 @@ std::string last_message(const Slot& slot) {
 
 /// What the run itself recorded, else its last message, else how it ended.
 std::string failure_text(const Slot& slot, const JobPool::Ended& ended) {
-  if (ended.signal != 0)
-    return fmt::format("killed by signal {}{}; the same command resumes it", ended.signal,
-                       ended.signal == SIGKILL ? " (out of memory?)" : "");
+  if (ended.signal != 0) return killed_text(ended.signal, slot.output);
   const RunState state = read_run_state(slot.folder);
   if (state.failed() && !state.error.empty()) return state.error;
   const std::string message = last_message(slot);
-  return message.empty() ? fmt::format("exit status {}; see {}", ended.exit_status, slot.output) : message;
+  if (!message.empty()) return message;
+  if (ended.exit_status == JobPool::kExecFailed)
+    return fmt::format("could not be started: was the program rebuilt or moved while the sweep ran? See {}", slot.output);
+  return fmt::format("exit status {}; see {}", ended.exit_status, slot.output);
+}
+
+/// `text` without the run's own name, so that runs that failed alike say the same.
+std::string without_name(std::string text, const std::string& id) {
+  for (size_t at; (at = text.find(id)) != std::string::npos;) text.erase(at, id.size());
+  return text;
 }
 
 class SweepRunner {
@@ -95,13 +104,13 @@ class SweepRunner {
   std::vector<SweepOutcome> run() {
     size_t next = 0;
     while (true) {
-      while (next < runs_.size() && !pool_.full() && !pool_.interrupted()) begin(next++);
-      if (pool_.empty() && (next == runs_.size() || pool_.interrupted())) break;
+      while (next < runs_.size() && !pool_.full() && may_start()) begin(next++);
+      if (pool_.empty() && (next == runs_.size() || !may_start())) break;
       if (const auto ended = pool_.wait(kRefreshMs)) end(*ended);
       if (!pool_.empty()) status_.show(status());
     }
     for (size_t i = 0; i < runs_.size(); ++i)
-      if (!slots_[i].settled) settle(i, Kind::interrupted);
+      if (!slots_[i].settled) stopped() ? settle(i, Kind::not_started, alike_text()) : settle(i, Kind::interrupted);
     if (other_version_ > 0)
       status_.keep(
           fmt::format("note: {} of the finished runs were made by another code version than this one ({}); remove "
@@ -111,6 +120,23 @@ class SweepRunner {
   }
 
  private:
+  /// The first runs all failed alike and nothing is done: the next would fail too.
+  bool stopped() const { return !options_.keep_going && !varied_ && alike_ >= kAlike; }
+
+  bool may_start() const { return !pool_.interrupted() && !stopped(); }
+
+  std::string alike_text() const { return fmt::format("the first {} runs all failed alike: {}", alike_, first_error_); }
+
+  /// `cause` is the same for runs that failed alike.
+  void note_failure(const std::string& error, const std::string& cause) {
+    if (alike_ == 0) first_error_ = error, first_cause_ = cause;
+    if (cause != first_cause_) varied_ = true;
+    if (++alike_ != kAlike || varied_) return;
+    varied_ = std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return read_run_state(slot.folder).finished(); });
+    if (stopped() && !pool_.empty())
+      status_.keep(phase_ + alike_text() + "; no more are started unless one that still runs does better (--keep-going starts them)");
+  }
+
   void settle(size_t i, Kind kind, const std::string& error = "", bool earlier = false) {
     outcomes_[i].kind = kind;
     outcomes_[i].error = error;
@@ -130,6 +156,7 @@ class SweepRunner {
     const RunState state = claimed ? RunState{} : read_run_state(slots_[i].folder);
     if (state.finished()) {
       if (state.code_version != code_version()) ++other_version_;
+      varied_ = true;
       return settle(i, Kind::done, "", true);
     }
     if (!claimed && run_folder_in_use(slots_[i].folder)) return settle_in_use(i);
@@ -143,6 +170,7 @@ class SweepRunner {
     } catch (const StoreError& error) {  // a full disk: the others may still have room
       settle(i, Kind::failed, error.what());
       keep(i, std::string("not started: ") + error.what());
+      note_failure(error.what(), without_name(error.what(), slots_[i].id));
     }
   }
 
@@ -170,14 +198,26 @@ class SweepRunner {
     if (ended.exit_status == 0) {
       steps_done_ += std::max<int64_t>(0, slot.steps - slot.first_step);
       settle(i, Kind::done);
+      varied_ = true;
       return keep(i, "done in " + took + test_result(i));
     }
-    if (ended.exit_status == kResumable || (pool_.interrupted() && ended.signal != 0))
+    const bool by_signal = ended.signal != 0;
+    const SignalKind kind = signal_kind(ended.signal);
+    if (ended.exit_status == kResumable || (by_signal && kind != SignalKind::fault && pool_.interrupted()))
       return settle(i, Kind::interrupted);
-    if (ended.signal == 0 && run_folder_in_use(slot.folder)) return settle_in_use(i);
+    if (!by_signal && run_folder_in_use(slot.folder)) return settle_in_use(i);
     const std::string error = failure_text(slot, ended);
+    if (by_signal && kind == SignalKind::stop) {
+      settle(i, Kind::interrupted, error);
+      return keep(i, fmt::format("interrupted after {}: {}", took, error));
+    }
     settle(i, Kind::failed, error);
     keep(i, fmt::format("failed after {}: {}", took, error));
+    // To diverge is a result, and SIGKILL comes from elsewhere: neither says anything about the next run.
+    if (by_signal ? kind == SignalKind::fault : read_run_state(slot.folder).status != "diverged")
+      note_failure(error, by_signal ? signal_name(ended.signal) : without_name(error, slot.id));
+    else
+      varied_ = true;
   }
 
   /// ": test exact_match 98.4 %", the mean over the settings.
@@ -224,6 +264,9 @@ class SweepRunner {
   size_t settled_ = 0;
   int64_t steps_done_ = 0;  // by runs that ended in this launch
   int64_t other_version_ = 0;
+  int alike_ = 0;        // runs of this launch that failed
+  bool varied_ = false;  // not all of them alike, or a run is done: the others are worth starting
+  std::string first_error_, first_cause_;
   Clock::time_point begin_ = Clock::now();
 };
 

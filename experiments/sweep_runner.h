@@ -13,6 +13,7 @@ struct SweepOptions {
   int64_t jobs = 1;
   int64_t threads_per_job = 1;
   bool retry_failed = false;
+  bool keep_going = false;  // also when the first runs all failed alike
   bool quiet = false;
 };
 
@@ -22,16 +23,19 @@ struct SweepOutcome {
     done,         // now, or by an earlier launch
     failed,       // recorded in its run.h5 where that could be written; not tried again without --retry-failed
     in_use,       // another process holds its folder
-    interrupted,  // by SIGINT or SIGTERM, or never started because of one; the same command resumes
+    interrupted,  // by a signal that asks to stop, or never started because of one; the same command resumes
+    not_started,  // because the first runs all failed alike
   };
   std::string id;
   Kind kind = Kind::done;
-  std::string error;     // of a failed run
+  std::string error;     // of a failed run; else why it was interrupted or not started, where there is more to say
   bool earlier = false;  // found like this, not run now
 };
 
-/// Every run of `runs`, in order, `jobs` at a time; a failing run does not stop the others. A run is claimed by making
-/// its folder; one that was claimed before is resumed unless another process holds its lock.
+/// Every run of `runs`, in order, `jobs` at a time; a failing run does not stop the others, unless it is one of the first three that this
+/// launch ran, all failed alike (the same fault or message; diverging is a result) and none of `runs` is done: then no more are
+/// started while that holds, and with nothing left running the rest is `not_started`. A run is claimed by making its folder; one that
+/// was claimed before is resumed unless another process holds its lock.
 std::vector<SweepOutcome> run_all(const std::vector<SweepRun>& runs, const SweepOptions& options,
                                   const std::string& phase);
 

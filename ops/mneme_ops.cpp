@@ -19,7 +19,6 @@
 namespace mneme {
 namespace {
 
-namespace fused = memory::fused;
 using Optional = std::optional<at::Tensor>;
 using Tensors = std::vector<at::Tensor>;
 using OptionalTensors = std::optional<Tensors>;

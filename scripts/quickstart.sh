@@ -25,16 +25,34 @@ say "2/4 books"
 scripts/get-books.sh
 
 say "3/4 training and evaluating the arms of $sweep"
+mkdir -p "$out"
 status=0
-"$mneme" sweep "$sweep" "$@" || status=$?
+"$mneme" sweep "$sweep" "$@" | tee -i "$out/sweep.txt" || status=${PIPESTATUS[0]}
+if [ "$status" -gt 128 ]; then
+  signal=SIG$(kill -l "$status")
+  case $signal in
+    SIGILL) todo="this processor lacks instructions that the program uses; try MNEME_ISA=generic scripts/quickstart.sh" ;;
+    SIGKILL | SIGTERM | SIGINT | SIGHUP) todo="the same command goes on from there" ;;
+    *) todo="a fault of the program itself; please report it with the lines above" ;;
+  esac
+  say "mneme sweep was killed by $signal: $todo"; exit "$status"
+fi
 [ "$status" != 75 ] || { say "interrupted; the same command goes on from there"; exit 75; }
+# Ends with the cause: the first run that failed, else what the sweep says of its runs, else its own message, which is there already.
+not_complete() {
+  local cause
+  cause=$(sed -n '/^failed: /{s///;p;q}' "$out/sweep.txt")
+  [ -n "$cause" ] || cause=$(sed -n 's/^sweep //p' "$out/sweep.txt")
+  [ -z "$cause" ] || say "not complete: $cause; once the cause is gone, scripts/quickstart.sh --retry-failed goes on"
+  exit "$status"
+}
+[ "$status" = 0 ] || grep -q '^sweep .*: [1-9][0-9]* of ' "$out/sweep.txt" || not_complete  # nothing to tabulate
 
 say "4/4 tables and page"
-mkdir -p "$out"
-"$mneme" table "$sweep" --rows arm --columns length --where task=needle --title "Needle in a book, by bytes read" --output "$out/needle"
+"$mneme" table "$sweep" --rows arm --columns length --where task=needle --title "Needle in a book, by bytes read" --output "$out/needle" || [ "$status" != 0 ]
 printf '\n'
-"$mneme" table "$sweep" --rows arm --columns setting --where task=rewrite --title "Rewritten values, keys x writes" --output "$out/rewrite"
-"$mneme" report "$sweep" --title "Mneme quickstart" --output "$out/index.html" >/dev/null
+"$mneme" table "$sweep" --rows arm --columns setting --where task=rewrite --title "Rewritten values, keys x writes" --output "$out/rewrite" || [ "$status" != 0 ]
+"$mneme" report "$sweep" --title "Mneme quickstart" --output "$out/index.html" >/dev/null || [ "$status" != 0 ]
 printf '\nEvery number is in HDF5: results/runs/quickstart-short-*/run.h5, and beside each table in %s/*.h5\n' "$out"
 printf 'The page: %s/index.html\n' "$PWD/$out"
-exit "$status"
+[ "$status" = 0 ] || not_complete

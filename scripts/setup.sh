@@ -41,6 +41,9 @@ fi
 
 # 2. Debian packages
 packages=(g++ cmake ninja-build ccache libboost-program-options-dev libhdf5-dev libfmt-dev libjemalloc-dev catch2 nlohmann-json3-dev python3-venv)
+if [ ${#targets[@]} = 0 ] && [ "$deps_only" = no ] && [ "$(uname -m)" = x86_64 ]; then
+  packages+=(qemu-user binutils)  # the tests run as older processors, and look at what the linker sees
+fi
 missing=()
 if ! command -v dpkg-query >/dev/null; then
   say "not a Debian-like system: what CMake does not find below, install as the equivalents of: ${packages[*]}"
@@ -52,6 +55,8 @@ for package in "${packages[@]}"; do
     cmake) command -v cmake >/dev/null && continue ;;
     ninja-build) command -v ninja >/dev/null && continue ;;
     ccache) command -v ccache >/dev/null && continue ;;
+    qemu-user) command -v qemu-x86_64 >/dev/null && continue ;;
+    binutils) command -v objdump >/dev/null && continue ;;
     python3-venv) [ "$venv" = no ] && continue; python3 -c 'import ensurepip' 2>/dev/null && continue ;;
   esac
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")

@@ -16,7 +16,7 @@ enum Input { kQuery, kKey, kValue, kPrefixKey, kPrefixValue, kInputs };
 
 Rows rows_of(const at::Tensor& x, int64_t n) { return x.defined() ? task_rows(x, n) : Rows{}; }
 
-Matrix matrix_of(const at::Tensor& x, int64_t n) {
+RowsOut out_rows(const at::Tensor& x, int64_t n) {
   const Rows rows = rows_of(x, n);
   return {const_cast<float*>(rows.data), rows.stride};
 }
@@ -28,7 +28,7 @@ AttentionShape shape_of(const tensor_list& x, int64_t window, double scale) {
 
 AttentionTask task_of(const tensor_list& x, const at::Tensor& out, const at::Tensor& log_sums, int64_t n) {
   return {rows_of(x[kQuery], n),       rows_of(x[kKey], n),         rows_of(x[kValue], n),           rows_of(x[kPrefixKey], n),
-          rows_of(x[kPrefixValue], n), matrix_of(out, n), log_sums.mutable_data_ptr<float>() + n * log_sums.size(1)};
+          rows_of(x[kPrefixValue], n), out_rows(out, n), log_sums.mutable_data_ptr<float>() + n * log_sums.size(1)};
 }
 
 /// Inputs with contiguous columns whose width is a multiple of kPad.
@@ -61,8 +61,8 @@ struct Attention : torch::autograd::Function<Attention> {
     for_each_task(log_sums.size(0), engine().attention_gradient_scratch(s), [&](int64_t n, float* scratch) {
       const AttentionTask call = task_of(x, out, log_sums, n);
       engine().attention_gradient(s,
-                               {&call, task_rows(out_bar, n), matrix_of(bar[kQuery], n), matrix_of(bar[kKey], n), matrix_of(bar[kValue], n),
-                                matrix_of(bar[kPrefixKey], n), matrix_of(bar[kPrefixValue], n)},
+                               {&call, task_rows(out_bar, n), out_rows(bar[kQuery], n), out_rows(bar[kKey], n), out_rows(bar[kValue], n),
+                                out_rows(bar[kPrefixKey], n), out_rows(bar[kPrefixValue], n)},
                                scratch);
     });
     tensor_list result(3);  // of window, scale, prefix

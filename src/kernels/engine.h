@@ -1,16 +1,22 @@
-// What the autograd functions and the compiled engines agree on: tasks of raw pointers, one per batch row and head or part of it, and
-// the table of functions that each instruction set provides.
+// What the autograd functions and the engines agree on: tasks of raw pointers, one per batch row and head or part of it, and the table
+// of functions that each instruction set provides. An engine is src/kernels/engine/ compiled for one instruction set, and nothing of it
+// runs before dispatch.cpp, which is compiled for any processor, has asked this one. What both sides include is therefore plain data and
+// functions that are always inlined or internal.
 #pragma once
 
-#include <cstdint>
+#include "kernels/sizes.h"
 
-#include "kernels/scratch.h"
+#define MNEME_ALWAYS_INLINE inline __attribute__((always_inline))
 
 namespace mneme::kernels {
 
 struct Rows {  // [tokens, columns], columns contiguous
-  const float* data = nullptr;
-  int64_t stride = 0;
+  const float* data;
+  int64_t stride;
+};
+struct RowsOut {
+  float* data;
+  int64_t stride;
 };
 
 struct MlpShape {
@@ -24,24 +30,19 @@ struct MlpShape {
   int64_t tiles;        ///< of the call
   int64_t slot_floats;  ///< of one saved state
 
-  bool guarded() const { return guard_limit > 0; }
-  int layers() const { return fast_gain ? 3 : 2; }
-  int64_t in(int l) const { return l == 0 ? width : l == 1 ? hidden : 1; }
-  int64_t out(int l) const { return l == 0 ? hidden : width; }
-  bool has_refresh_point(int l) const { return l < layers() && (l != 1 || !exact_last); }
+  MNEME_ALWAYS_INLINE bool guarded() const { return guard_limit > 0; }
+  MNEME_ALWAYS_INLINE int layers() const { return fast_gain ? 3 : 2; }
+  MNEME_ALWAYS_INLINE int64_t in(int l) const { return l == 0 ? width : l == 1 ? hidden : 1; }
+  MNEME_ALWAYS_INLINE int64_t out(int l) const { return l == 0 ? hidden : width; }
+  MNEME_ALWAYS_INLINE bool has_refresh_point(int l) const { return l < layers() && (l != 1 || !exact_last); }
 };
 
-/// Tiles of a call: they end at multiples of `refresh` (0: none) in the stream and hold at most kTileTokens.
-inline int64_t tile_size(int64_t refresh, int64_t position, int64_t left) {
-  int64_t size = kTileTokens < left ? kTileTokens : left;
-  if (refresh > 0 && refresh - position % refresh < size) size = refresh - position % refresh;
-  return size;
-}
-inline int64_t tile_count(int64_t refresh, int64_t position, int64_t tokens) {
+static inline int64_t tile_count(int64_t refresh, int64_t position, int64_t tokens) {
   int64_t count = 0;
   for (int64_t first = 0; first < tokens; ++count) first += tile_size(refresh, position + first, tokens - first);
   return count;
 }
+
 /// Weight-shaped pointers are contiguous [in,out]; null where the shape says there are none. A slow gain of residual+norm is the
 /// third refresh point.
 struct MlpTask {
@@ -85,19 +86,49 @@ struct AttentionShape {
   int64_t queries, keys, prefix, width, window;  ///< the last `queries` keys are the queries' own; width: a multiple of kPad
   float scale;
 
-  int64_t tiles() const { return (queries + kTileTokens - 1) / kTileTokens; }
+  MNEME_ALWAYS_INLINE int64_t tiles() const { return (queries + kTileTokens - 1) / kTileTokens; }
 };
 
 struct AttentionTask {
   Rows query, key, value, prefix_key, prefix_value;
-  Matrix out;
+  RowsOut out;
   float* log_sum;  ///< [queries] log Σ exp(score)
 };
 
 struct AttentionGradientTask {
   const AttentionTask* call;  ///< with its results
   Rows out_bar;
-  Matrix query, key, value, prefix_key, prefix_value;  ///< outgoing; all but the query's are added to
+  RowsOut query, key, value, prefix_key, prefix_value;  ///< outgoing; all but the query's are added to
+};
+
+/// Pointers into one tile of n tokens of the recurrence's coefficients (memory/coefficients.h); step may be null.
+template <class T>
+struct CoefficientTile {
+  const T *theta, *alpha, *eta, *step;
+  T *K, *d, *m, *p, *L;
+  T *Kb, *db, *mb;  ///< rows before each token
+};
+template <class T>
+struct CoefficientTileGradient {
+  const T *theta, *alpha, *eta, *step, *d, *m;  ///< inputs and kept outputs
+  const T *gK, *gd, *gm, *gp, *gL;              ///< incoming
+  const T *gKb, *gdb, *gmb;                     ///< incoming, of the rows before: row t + 1 belongs to token t
+  T *gtheta, *galpha, *geta;                    ///< outgoing
+};
+
+/// Element-wise and small loops of nn and memory, for T = float and double: engine/loops.h says what each does.
+template <class T>
+struct Loops {
+  void (*swiglu)(const T* x, T* y, int64_t first, int64_t last, int64_t h);
+  void (*swiglu_gradient)(const T* x, const T* dy, T* dx, int64_t first, int64_t last, int64_t h);
+  void (*short_conv)(const T* x, const T* taps, T* y, int64_t steps, int64_t n, int64_t k, bool silu);
+  void (*short_conv_gradient)(const T* x, const T* taps, const T* dy, T* dx, T* dtaps, T* dz, int64_t steps, int64_t n, int64_t k, bool silu);
+  void (*rotate)(const T* x, const T* row, T* y, int64_t heads, int64_t x_stride, int64_t y_stride, int64_t d, T sign);
+  void (*row_norm)(const T* x, const T* w, T* y, T* r, int64_t first, int64_t last, int64_t n, T scale, T eps);
+  void (*row_norm_gradient)(const T* x, const T* w, const T* r, const T* dy, T* dx, T* dw, int64_t first, int64_t last, int64_t n, T scale);
+  void (*coefficients)(const CoefficientTile<T>& x, T* P, T* Q, int64_t n);
+  void (*coefficients_gradient)(const CoefficientTileGradient<T>& x, T* P, T* Q, T* bP, T* bQ, T* ps, int64_t n);
+  void (*invert_unit_lower)(const T* A, T* Y, int64_t n);
 };
 
 struct Engine {
@@ -117,15 +148,8 @@ struct Engine {
   void (*attention)(const AttentionShape&, const AttentionTask&, int64_t tile, float* scratch);
   void (*attention_gradient)(const AttentionShape&, const AttentionGradientTask&, float* scratch);
   void (*product)(int64_t m, int64_t n, int64_t k, float* a, float* b, float* c);  ///< for `mneme bench`: C = A B
+  Loops<float> of_float;
+  Loops<double> of_double;
 };
-
-/// The widest engine this processor runs, or the one use_engine() or MNEME_ISA in the environment asked for.
-const Engine& engine();
-/// avx512, avx2 or generic; false where the processor does not run it.
-bool use_engine(const char* name);
-
-const Engine* avx512_engine();  // null where it cannot run
-const Engine* avx2_engine();
-const Engine* generic_engine();
 
 }  // namespace mneme::kernels

@@ -18,7 +18,7 @@
 
 #include <array>
 
-#include "kernels/scratch.h"
+#include "kernels/sizes.h"
 
 namespace mneme::kernels {
 

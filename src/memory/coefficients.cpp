@@ -8,145 +8,14 @@
 #include <optional>
 #include <vector>
 
+#include "kernels/dispatch.h"
 #include "nn/fused.h"
-#include "nn/simd.h"
 
 namespace mneme::memory {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
-
-// A token that is no step has θ = α = 0 and η = 1 here (no_step); what is left of it is that S does not move W.
-template <class T>
-MNEME_INLINE T moves(const T* step, int64_t t) {
-  return step ? step[t] : T(1);
-}
-
-// Rows P_t and Q_t of one tile into P, Q [C,C]. Entries right of the diagonal are set to zero.
-template <class T>
-MNEME_INLINE void decay_rows(const T* alpha, const T* eta, const T* step, T* P, T* Q, int64_t n) {
-  for (int64_t t = 0; t < n; ++t) {
-    const T keep = T(1) - alpha[t], carry = eta[t], move = moves(step, t);
-    T *pt = P + t * n, *qt = Q + t * n;
-    for (int64_t i = t; i < n; ++i) pt[i] = qt[i] = 0;
-    if (t) {
-      const T *pb = pt - n, *qb = qt - n;
-#pragma omp simd
-      for (int64_t i = 0; i < t; ++i) {
-        pt[i] = carry * pb[i];
-        qt[i] = keep * qb[i] + move * pt[i];
-      }
-    }
-    pt[t] = qt[t] = 1;
-  }
-}
-
-template <class T>
-struct Tile {  // pointers of one tile
-  const T *theta, *alpha, *eta, *step;
-  T *K, *d, *m, *p, *L;
-  T *Kb, *db, *mb;  // rows before each token
-};
-
-template <class T>
-MNEME_INLINE void forward_tile(const Tile<T>& x, T* P, T* Q, int64_t n) {
-  decay_rows(x.alpha, x.eta, x.step, P, Q, n);
-  T d = 1, m = 0, p = 1;
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) x.Kb[i] = 0;
-  for (int64_t t = 0; t < n; ++t) {
-    x.db[t] = d;
-    x.mb[t] = m;
-    p *= x.eta[t];
-    d *= T(1) - x.alpha[t];
-    m = (T(1) - x.alpha[t]) * m + moves(x.step, t) * p;
-    x.d[t] = d;
-    x.m[t] = m;
-    const T* qt = Q + t * n;
-    T* kt = x.K + t * n;
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) kt[i] = -qt[i] * x.theta[i];
-    if (t + 1 < n) {
-      T* next = x.Kb + (t + 1) * n;
-#pragma omp simd
-      for (int64_t i = 0; i < n; ++i) next[i] = kt[i];
-    }
-  }
-  *x.p = p;
-  const T* last = P + (n - 1) * n;
-  for (int64_t i = 0; i < n; ++i) x.L[i] = -last[i] * x.theta[i];
-}
-
-template <class T>
-struct TileGradient {
-  const T *theta, *alpha, *eta, *step, *d, *m;  // inputs and kept outputs
-  const T *gK, *gd, *gm, *gp, *gL;             // incoming
-  const T *gKb, *gdb, *gmb;                    // incoming, of the rows before: row t + 1 belongs to token t
-  T *gtheta, *galpha, *geta;                   // outgoing
-};
-
-// The recurrences run backwards; bP, bQ [C] are the adjoints of the current rows.
-template <class T>
-MNEME_INLINE void backward_tile(const TileGradient<T>& x, T* P, T* Q, T* bP, T* bQ, T* ps, int64_t n) {
-  decay_rows(x.alpha, x.eta, x.step, P, Q, n);
-  T p = 1;
-  for (int64_t t = 0; t < n; ++t) ps[t] = (p *= x.eta[t]);
-  for (int64_t i = 0; i < n; ++i) {
-    bQ[i] = 0;
-    bP[i] = -x.gL[i] * x.theta[i];
-    x.gtheta[i] = -P[(n - 1) * n + i] * x.gL[i];
-  }
-  T bp = *x.gp, bd = 0, bm = 0;
-  for (int64_t t = n; t-- > 0;) {
-    const bool inner = t + 1 < n;
-    const T *qt = Q + t * n, *gk = x.gK + t * n, *gb = x.gKb + (inner ? t + 1 : 0) * n;
-    const T use = inner ? T(1) : T(0), move = moves(x.step, t);
-#pragma omp simd
-    for (int64_t i = 0; i <= t; ++i) {
-      const T g = gk[i] + use * gb[i];
-      x.gtheta[i] -= g * qt[i];
-      bQ[i] -= g * x.theta[i];
-      bP[i] += move * bQ[i];
-    }
-    bd += x.gd[t] + (inner ? x.gdb[t + 1] : T(0));
-    bm += x.gm[t] + (inner ? x.gmb[t + 1] : T(0));
-    bp += move * bm;
-    const T keep = T(1) - x.alpha[t], carry = x.eta[t];
-    T ga = 0, ge = bp * (t ? ps[t - 1] : T(1));
-    ga += bd * (t ? x.d[t - 1] : T(1)) + bm * (t ? x.m[t - 1] : T(0));
-    if (t) {
-      const T *qb = qt - n, *pb = P + (t - 1) * n;
-      T sq = 0, sp = 0;
-#pragma omp simd reduction(+ : sq, sp)
-      for (int64_t i = 0; i < t; ++i) {
-        sq += bQ[i] * qb[i];
-        sp += bP[i] * pb[i];
-      }
-      ga += sq;
-      ge += sp;
-#pragma omp simd
-      for (int64_t i = 0; i < t; ++i) {
-        bQ[i] *= keep;
-        bP[i] *= carry;
-      }
-    }
-    x.galpha[t] = -ga;
-    x.geta[t] = ge;
-    bd *= keep;
-    bm *= keep;
-    bp *= carry;
-  }
-}
-
-MNEME_SIMD void forward_kernel(const Tile<float>& x, float* P, float* Q, int64_t n) { forward_tile(x, P, Q, n); }
-void forward_kernel(const Tile<double>& x, double* P, double* Q, int64_t n) { forward_tile(x, P, Q, n); }
-MNEME_SIMD void backward_kernel(const TileGradient<float>& x, float* P, float* Q, float* bP, float* bQ, float* ps, int64_t n) {
-  backward_tile(x, P, Q, bP, bQ, ps, n);
-}
-void backward_kernel(const TileGradient<double>& x, double* P, double* Q, double* bP, double* bQ, double* ps, int64_t n) {
-  backward_tile(x, P, Q, bP, bQ, ps, n);
-}
 
 struct CoefficientsFunction : torch::autograd::Function<CoefficientsFunction> {
   static tensor_list forward(AutogradContext* ctx, const at::Tensor& theta_in, const at::Tensor& alpha_in, const at::Tensor& eta_in,
@@ -159,13 +28,13 @@ struct CoefficientsFunction : torch::autograd::Function<CoefficientsFunction> {
     nn::dispatch_real(theta, [&](auto zero) {
       using T = decltype(zero);
       const T* moved = step.defined() ? step.const_data_ptr<T>() : nullptr;
-      const Tile<T> first{theta.const_data_ptr<T>(), alpha.const_data_ptr<T>(), eta.const_data_ptr<T>(), moved,
+      const kernels::CoefficientTile<T> first{theta.const_data_ptr<T>(), alpha.const_data_ptr<T>(), eta.const_data_ptr<T>(), moved,
                           K.mutable_data_ptr<T>(),   d.mutable_data_ptr<T>(),   m.mutable_data_ptr<T>(), p.mutable_data_ptr<T>(),
                           L.mutable_data_ptr<T>(),   Kb.mutable_data_ptr<T>(),  db.mutable_data_ptr<T>(), mb.mutable_data_ptr<T>()};
       at::parallel_for(0, tiles, nn::grain(n * n), [&](int64_t a, int64_t b) {
         std::vector<T> scratch(2 * n * n);
         for (int64_t i = a; i < b; ++i)
-          forward_kernel(Tile<T>{first.theta + i * n, first.alpha + i * n, first.eta + i * n, moved ? moved + i * n : nullptr, first.K + i * n * n, first.d + i * n,
+          kernels::loops<T>().coefficients(kernels::CoefficientTile<T>{first.theta + i * n, first.alpha + i * n, first.eta + i * n, moved ? moved + i * n : nullptr, first.K + i * n * n, first.d + i * n,
                                  first.m + i * n, first.p + i, first.L + i * n, first.Kb + i * n * n, first.db + i * n, first.mb + i * n},
                          scratch.data(), scratch.data() + n * n, n);
       });
@@ -189,14 +58,14 @@ struct CoefficientsFunction : torch::autograd::Function<CoefficientsFunction> {
       using T = decltype(zero);
       auto in = [](const at::Tensor& t) { return t.const_data_ptr<T>(); };
       const T* moved = step.defined() ? in(step) : nullptr;
-      const TileGradient<T> f{in(theta), in(alpha), in(eta), moved, in(d),  in(m),  in(gK), in(gd), in(gm), in(gp),
+      const kernels::CoefficientTileGradient<T> f{in(theta), in(alpha), in(eta), moved, in(d),  in(m),  in(gK), in(gd), in(gm), in(gp),
                               in(gL),    in(gKb), in(gdb), in(gmb), gtheta.mutable_data_ptr<T>(), galpha.mutable_data_ptr<T>(), geta.mutable_data_ptr<T>()};
       at::parallel_for(0, tiles, nn::grain(n * n), [&](int64_t a, int64_t b) {
         std::vector<T> scratch(2 * n * n + 3 * n);
         T *P = scratch.data(), *Q = P + n * n, *bP = Q + n * n, *bQ = bP + n, *ps = bQ + n;
         for (int64_t i = a; i < b; ++i) {
           const int64_t o = i * n;
-          backward_kernel(TileGradient<T>{f.theta + o, f.alpha + o, f.eta + o, moved ? moved + o : nullptr, f.d + o, f.m + o, f.gK + o * n, f.gd + o, f.gm + o,
+          kernels::loops<T>().coefficients_gradient(kernels::CoefficientTileGradient<T>{f.theta + o, f.alpha + o, f.eta + o, moved ? moved + o : nullptr, f.d + o, f.m + o, f.gK + o * n, f.gd + o, f.gm + o,
                                           f.gp + i, f.gL + o, f.gKb + o * n, f.gdb + o, f.gmb + o, f.gtheta + o, f.galpha + o, f.geta + o},
                           P, Q, bP, bQ, ps, n);
         }

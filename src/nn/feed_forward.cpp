@@ -4,48 +4,15 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "kernels/dispatch.h"
 #include "nn/fused.h"
 #include "nn/init.h"
-#include "nn/simd.h"
 
 namespace mneme::nn {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
-
-template <class T>
-MNEME_INLINE void forward_rows(const T* x, T* y, int64_t first, int64_t last, int64_t h) {
-  for (int64_t i = first; i < last; ++i) {
-    const T *g = x + 2 * i * h, *v = g + h;
-    T* o = y + i * h;
-#pragma omp simd
-    for (int64_t j = 0; j < h; ++j) o[j] = g[j] * simd::sigmoid(g[j]) * v[j];
-  }
-}
-
-template <class T>
-MNEME_INLINE void backward_rows(const T* x, const T* dy, T* dx, int64_t first, int64_t last, int64_t h) {
-  for (int64_t i = first; i < last; ++i) {
-    const T *g = x + 2 * i * h, *v = g + h, *d = dy + i * h;
-    T *dg = dx + 2 * i * h, *dv = dg + h;
-#pragma omp simd
-    for (int64_t j = 0; j < h; ++j) {
-      const T s = simd::sigmoid(g[j]);
-      dg[j] = d[j] * v[j] * s * (T(1) + g[j] * (T(1) - s));
-      dv[j] = d[j] * g[j] * s;
-    }
-  }
-}
-
-MNEME_SIMD void forward_kernel(const float* x, float* y, int64_t a, int64_t b, int64_t h) { forward_rows<float>(x, y, a, b, h); }
-void forward_kernel(const double* x, double* y, int64_t a, int64_t b, int64_t h) { forward_rows<double>(x, y, a, b, h); }
-MNEME_SIMD void backward_kernel(const float* x, const float* dy, float* dx, int64_t a, int64_t b, int64_t h) {
-  backward_rows<float>(x, dy, dx, a, b, h);
-}
-void backward_kernel(const double* x, const double* dy, double* dx, int64_t a, int64_t b, int64_t h) {
-  backward_rows<double>(x, dy, dx, a, b, h);
-}
 
 struct SwiGlu : torch::autograd::Function<SwiGlu> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_in) {
@@ -58,7 +25,7 @@ struct SwiGlu : torch::autograd::Function<SwiGlu> {
       using T = decltype(zero);
       const T* xp = x.const_data_ptr<T>();
       T* yp = y.mutable_data_ptr<T>();
-      at::parallel_for(0, rows, grain(h), [&](int64_t a, int64_t b) { forward_kernel(xp, yp, a, b, h); });
+      at::parallel_for(0, rows, grain(h), [&](int64_t a, int64_t b) { kernels::loops<T>().swiglu(xp, yp, a, b, h); });
     });
     ctx->save_for_backward({x});
     return y;
@@ -71,7 +38,7 @@ struct SwiGlu : torch::autograd::Function<SwiGlu> {
       using T = decltype(zero);
       const T *xp = x.const_data_ptr<T>(), *dp = dy.const_data_ptr<T>();
       T* op = dx.mutable_data_ptr<T>();
-      at::parallel_for(0, rows, grain(h), [&](int64_t a, int64_t b) { backward_kernel(xp, dp, op, a, b, h); });
+      at::parallel_for(0, rows, grain(h), [&](int64_t a, int64_t b) { kernels::loops<T>().swiglu_gradient(xp, dp, op, a, b, h); });
     });
     return {dx};
   }

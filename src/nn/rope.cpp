@@ -4,38 +4,14 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "kernels/dispatch.h"
 #include "nn/fused.h"
-#include "nn/simd.h"
 
 namespace mneme::nn {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
-
-// Heads of one token, one every `stride` numbers; sign −1 rotates back. row: cosines, then sines.
-template <class T>
-MNEME_INLINE void rotate(const T* x, const T* row, T* y, int64_t heads, int64_t x_stride, int64_t y_stride, int64_t d, T sign) {
-  const int64_t half = d / 2;
-  for (int64_t h = 0; h < heads; ++h) {
-    const T* xh = x + h * x_stride;
-    T* yh = y + h * y_stride;
-#pragma omp simd
-    for (int64_t i = 0; i < half; ++i) {
-      const T c = row[i], s = sign * row[half + i], a = xh[2 * i], b = xh[2 * i + 1];
-      yh[2 * i] = a * c - b * s;
-      yh[2 * i + 1] = a * s + b * c;
-    }
-  }
-}
-
-MNEME_SIMD void rotate_kernel(const float* x, const float* row, float* y, int64_t heads, int64_t xs, int64_t ys, int64_t d,
-                              float sign) {
-  rotate<float>(x, row, y, heads, xs, ys, d, sign);
-}
-void rotate_kernel(const double* x, const double* row, double* y, int64_t heads, int64_t xs, int64_t ys, int64_t d, double sign) {
-  rotate<double>(x, row, y, heads, xs, ys, d, sign);
-}
 
 // `by_head`: the result lies in memory head by head, as attention reads it; else token by token, as projections write.
 at::Tensor apply_rotation(const at::Tensor& x, const at::Tensor& rows, double sign, bool by_head) {
@@ -49,7 +25,7 @@ at::Tensor apply_rotation(const at::Tensor& x, const at::Tensor& rows, double si
     const int64_t sb = x.stride(0), st = x.stride(1), sh = x.stride(2), yb = y.stride(0), yt = y.stride(1), yh = y.stride(2);
     at::parallel_for(0, batch * steps, grain(heads * d), [&](int64_t a, int64_t b) {
       for (int64_t i = a; i < b; ++i)
-        rotate_kernel(xp + (i / steps) * sb + (i % steps) * st, rp + (i % row_steps) * d, yp + (i / steps) * yb + (i % steps) * yt, heads, sh,
+        kernels::loops<T>().rotate(xp + (i / steps) * sb + (i % steps) * st, rp + (i % row_steps) * d, yp + (i / steps) * yb + (i % steps) * yt, heads, sh,
                       yh, d, T(sign));
     });
   });

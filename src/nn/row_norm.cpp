@@ -7,78 +7,14 @@
 #include <cmath>
 #include <optional>
 
+#include "kernels/dispatch.h"
 #include "nn/fused.h"
-#include "nn/simd.h"
 
 namespace mneme::nn {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
-
-// y = x · r · w with r = 1/√(Σx²·scale + eps); w may be null. Rows [first, last) of width n.
-template <class T>
-MNEME_INLINE void forward_rows(const T* x, const T* w, T* y, T* r_out, int64_t first, int64_t last, int64_t n, T scale, T eps) {
-  for (int64_t i = first; i < last; ++i) {
-    const T* xi = x + i * n;
-    T* yi = y + i * n;
-    T sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j < n; ++j) sum += xi[j] * xi[j];
-    const T r = T(1) / std::sqrt(sum * scale + eps);
-    r_out[i] = r;
-    if (w) {
-#pragma omp simd
-      for (int64_t j = 0; j < n; ++j) yi[j] = xi[j] * r * w[j];
-    } else {
-#pragma omp simd
-      for (int64_t j = 0; j < n; ++j) yi[j] = xi[j] * r;
-    }
-  }
-}
-
-// dx = r·(g − x · r² · scale · Σ g x), g = dy ⊙ w;   dw += Σ_rows dy ⊙ x · r
-template <class T>
-MNEME_INLINE void backward_rows(const T* x, const T* w, const T* r_in, const T* dy, T* dx, T* dw, int64_t first, int64_t last,
-                                int64_t n, T scale) {
-  for (int64_t i = first; i < last; ++i) {
-    const T *xi = x + i * n, *di = dy + i * n;
-    T* oi = dx + i * n;
-    const T r = r_in[i];
-    T dot = 0;
-    if (w) {
-#pragma omp simd reduction(+ : dot)
-      for (int64_t j = 0; j < n; ++j) dot += di[j] * w[j] * xi[j];
-      const T c = dot * r * r * r * scale;
-#pragma omp simd
-      for (int64_t j = 0; j < n; ++j) {
-        oi[j] = di[j] * w[j] * r - xi[j] * c;
-        dw[j] += di[j] * xi[j] * r;
-      }
-    } else {
-#pragma omp simd reduction(+ : dot)
-      for (int64_t j = 0; j < n; ++j) dot += di[j] * xi[j];
-      const T c = dot * r * r * r * scale;
-#pragma omp simd
-      for (int64_t j = 0; j < n; ++j) oi[j] = di[j] * r - xi[j] * c;
-    }
-  }
-}
-
-MNEME_SIMD void forward_kernel(const float* x, const float* w, float* y, float* r, int64_t a, int64_t b, int64_t n, double scale, double eps) {
-  forward_rows<float>(x, w, y, r, a, b, n, float(scale), float(eps));
-}
-void forward_kernel(const double* x, const double* w, double* y, double* r, int64_t a, int64_t b, int64_t n, double scale, double eps) {
-  forward_rows<double>(x, w, y, r, a, b, n, scale, eps);
-}
-MNEME_SIMD void backward_kernel(const float* x, const float* w, const float* r, const float* dy, float* dx, float* dw, int64_t a,
-                                int64_t b, int64_t n, double scale) {
-  backward_rows<float>(x, w, r, dy, dx, dw, a, b, n, float(scale));
-}
-void backward_kernel(const double* x, const double* w, const double* r, const double* dy, double* dx, double* dw, int64_t a, int64_t b,
-                     int64_t n, double scale) {
-  backward_rows<double>(x, w, r, dy, dx, dw, a, b, n, scale);
-}
 
 struct RowNorm : torch::autograd::Function<RowNorm> {
   // No weight: L2 (scale 1), else RMS (scale 1/D).
@@ -91,7 +27,7 @@ struct RowNorm : torch::autograd::Function<RowNorm> {
       const T* w = weight.defined() ? weight.const_data_ptr<T>() : nullptr;
       const T* xp = x.const_data_ptr<T>();
       T *yp = y.mutable_data_ptr<T>(), *rp = r.mutable_data_ptr<T>();
-      at::parallel_for(0, rows, grain(n), [&](int64_t a, int64_t b) { forward_kernel(xp, w, yp, rp, a, b, n, scale, eps); });
+      at::parallel_for(0, rows, grain(n), [&](int64_t a, int64_t b) { kernels::loops<T>().row_norm(xp, w, yp, rp, a, b, n, T(scale), T(eps)); });
     });
     ctx->save_for_backward({x, weight, r});
     ctx->saved_data["scale"] = scale;
@@ -116,7 +52,7 @@ struct RowNorm : torch::autograd::Function<RowNorm> {
       T* dxp = dx.mutable_data_ptr<T>();
       at::parallel_for(0, parts, 1, [&](int64_t first, int64_t last) {
         for (int64_t i = first; i < last; ++i)
-          backward_kernel(xp, w, rp, dyp, dxp, dwp ? dwp + i * n : nullptr, i * part_rows, std::min(rows, (i + 1) * part_rows), n, scale);
+          kernels::loops<T>().row_norm_gradient(xp, w, rp, dyp, dxp, dwp ? dwp + i * n : nullptr, i * part_rows, std::min(rows, (i + 1) * part_rows), n, T(scale));
       });
     });
     if (weight.defined()) dw = dw_parts.sum(0);

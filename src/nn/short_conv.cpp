@@ -7,85 +7,14 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/dispatch.h"
 #include "nn/fused.h"
-#include "nn/simd.h"
 
 namespace mneme::nn {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
-
-// One batch row. x points at input −(K−1), so that input t is x[(t+K−1)·n].
-template <class T>
-MNEME_INLINE void forward_row(const T* x, const T* taps, T* y, int64_t steps, int64_t n, int64_t k, bool silu) {
-  for (int64_t t = 0; t < steps; ++t) {
-    const T* xt = x + (t + k - 1) * n;
-    T* yt = y + t * n;
-#pragma omp simd
-    for (int64_t c = 0; c < n; ++c) yt[c] = taps[c] * xt[c];
-    for (int64_t j = 1; j < k; ++j) {
-      const T *w = taps + j * n, *xj = xt - j * n;
-#pragma omp simd
-      for (int64_t c = 0; c < n; ++c) yt[c] += w[c] * xj[c];
-    }
-    if (silu) {
-#pragma omp simd
-      for (int64_t c = 0; c < n; ++c) yt[c] *= simd::sigmoid(yt[c]);
-    }
-  }
-}
-
-// dx has the tail's rows in front; dz is scratch of n.
-template <class T>
-MNEME_INLINE void backward_row(const T* x, const T* taps, const T* dy, T* dx, T* dtaps, T* dz, int64_t steps, int64_t n, int64_t k,
-                               bool silu) {
-  for (int64_t t = 0; t < steps; ++t) {
-    const T *xt = x + (t + k - 1) * n, *dt = dy + t * n;
-    T* dxt = dx + (t + k - 1) * n;
-    if (silu) {
-#pragma omp simd
-      for (int64_t c = 0; c < n; ++c) dz[c] = taps[c] * xt[c];
-      for (int64_t j = 1; j < k; ++j) {
-        const T *w = taps + j * n, *xj = xt - j * n;
-#pragma omp simd
-        for (int64_t c = 0; c < n; ++c) dz[c] += w[c] * xj[c];
-      }
-#pragma omp simd
-      for (int64_t c = 0; c < n; ++c) {
-        const T s = simd::sigmoid(dz[c]);
-        dz[c] = dt[c] * s * (T(1) + dz[c] * (T(1) - s));
-      }
-    } else {
-#pragma omp simd
-      for (int64_t c = 0; c < n; ++c) dz[c] = dt[c];
-    }
-    for (int64_t j = 0; j < k; ++j) {
-      const T *w = taps + j * n, *xj = xt - j * n;
-      T *dxj = dxt - j * n, *dw = dtaps + j * n;
-#pragma omp simd
-      for (int64_t c = 0; c < n; ++c) {
-        dxj[c] += w[c] * dz[c];
-        dw[c] += xj[c] * dz[c];
-      }
-    }
-  }
-}
-
-MNEME_SIMD void forward_kernel(const float* x, const float* w, float* y, int64_t t, int64_t n, int64_t k, bool silu) {
-  forward_row<float>(x, w, y, t, n, k, silu);
-}
-void forward_kernel(const double* x, const double* w, double* y, int64_t t, int64_t n, int64_t k, bool silu) {
-  forward_row<double>(x, w, y, t, n, k, silu);
-}
-MNEME_SIMD void backward_kernel(const float* x, const float* w, const float* dy, float* dx, float* dw, float* dz, int64_t t, int64_t n,
-                                int64_t k, bool silu) {
-  backward_row<float>(x, w, dy, dx, dw, dz, t, n, k, silu);
-}
-void backward_kernel(const double* x, const double* w, const double* dy, double* dx, double* dw, double* dz, int64_t t, int64_t n,
-                     int64_t k, bool silu) {
-  backward_row<double>(x, w, dy, dx, dw, dz, t, n, k, silu);
-}
 
 struct ShortConv : torch::autograd::Function<ShortConv> {
   // padded [B,K−1+T,C], contiguous
@@ -97,7 +26,7 @@ struct ShortConv : torch::autograd::Function<ShortConv> {
       const T *x = padded.const_data_ptr<T>(), *w = taps.const_data_ptr<T>();
       T* out = y.mutable_data_ptr<T>();
       at::parallel_for(0, rows, 1, [&](int64_t a, int64_t b) {
-        for (int64_t i = a; i < b; ++i) forward_kernel(x + i * (steps + k - 1) * n, w, out + i * steps * n, steps, n, k, silu);
+        for (int64_t i = a; i < b; ++i) kernels::loops<T>().short_conv(x + i * (steps + k - 1) * n, w, out + i * steps * n, steps, n, k, silu);
       });
     });
     ctx->save_for_backward({padded, taps});
@@ -119,7 +48,7 @@ struct ShortConv : torch::autograd::Function<ShortConv> {
       at::parallel_for(0, rows, 1, [&](int64_t a, int64_t b) {
         std::vector<T> dz(n);
         for (int64_t i = a; i < b; ++i)
-          backward_kernel(x + i * (steps + k - 1) * n, w, g + i * steps * n, dxp + i * (steps + k - 1) * n, dwp + i * k * n, dz.data(),
+          kernels::loops<T>().short_conv_gradient(x + i * (steps + k - 1) * n, w, g + i * steps * n, dxp + i * (steps + k - 1) * n, dwp + i * k * n, dz.data(),
                           steps, n, k, silu);
       });
     });

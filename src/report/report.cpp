@@ -147,7 +147,8 @@ class Page {
     for (const RunRecord& run : runs_) {
       const RunInfo& info = run.info;
       ++facts[fmt::format("Mneme {}{}, LibTorch {}, {}; {} threads on {} ({})", info.code_version, info.code_dirty ? " with uncommitted changes" : "",
-                          info.libtorch_version, info.blas, info.threads, info.device, info.cpu_model)];
+                          info.libtorch_version, info.blas, info.threads, info.device,
+                          info.cpu_model + (info.engine.empty() ? "" : ", kernels for " + info.engine))];
     }
     std::string items, details;
     for (const auto& [fact, count] : facts) items += element("li", escaped(fmt::format("{} ({} runs)", fact, count)));

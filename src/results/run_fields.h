@@ -53,7 +53,11 @@ void each_run_field(Run& run, Visit visit) {
   visit("threads", run.info.threads);
   visit("device", run.info.device);
   visit("cpu_model", run.info.cpu_model);
+  visit("engine", run.info.engine);
 }
+
+/// A fact that files of earlier versions lack; then it stays empty.
+inline bool recorded_later(const std::string& run_field) { return run_field == "engine"; }
 
 /// Every member of EvalSums that is stored as a count, by dataset name.
 struct CountField {

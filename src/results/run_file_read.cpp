@@ -23,6 +23,7 @@ std::vector<TrainRow> read_train(const h5::Group& group) {
 
 void read_root(const h5::Group& group, RunRecord& run) {
   each_run_field(run, [&](const char* name, auto& value) {
+    if (recorded_later(name) && !group.has_attribute(name)) return;
     if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::string>) value = group.text(name);
     else value = group.integer(name);
   });

@@ -72,6 +72,7 @@ struct RunCost {
 /// Where the numbers came from: root attributes of run.h5.
 struct RunInfo {
   std::string run_id, config_ini, config_hash, code_version, command_line, libtorch_version, blas, device, cpu_model;
+  std::string engine;             // instruction set of the CPU kernels (kernels/dispatch.h); empty in files of before it was recorded
   bool code_dirty = false;
   int64_t seed = 0;
   int64_t threads = 0;

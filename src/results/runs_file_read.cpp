@@ -54,6 +54,7 @@ void read_runs_group(const h5::Group& group, std::vector<RunRecord>& runs) {
   std::map<std::string, std::vector<int64_t>> numbers;
   for (size_t i = 0; i < runs.size(); ++i)
     each_run_field(runs[i], [&](const std::string& name, auto& value) {
+      if (recorded_later(name) && !group.has(name)) return;
       if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::string>) {
         if (!texts.count(name)) texts[name] = group.dataset(name).read_text();
         value = at(texts[name], i, group);

@@ -57,6 +57,7 @@ std::optional<StreamRecord> read_stream_file(const std::string& path) {
                      std::to_string(kStreamSchema) + "; read it with the version of Mneme that wrote it (" + file.text("code_version") + ")");
   StreamRecord record;
   each_run_field(record, [&](const char* name, auto& value) {
+    if (recorded_later(name) && !file.has_attribute(name)) return;
     if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::string>) value = file.text(name);
     else value = file.integer(name);
   });

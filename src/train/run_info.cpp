@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "core/provenance.h"
+#include "kernels/dispatch.h"
 #include "mneme/errors.h"
 #include "train/runtime.h"
 
@@ -36,6 +37,7 @@ RunInfo run_info(const Config& config, const std::string& command_line, int64_t 
   info.blas = blas_description();
   info.device = config.runtime.device;
   info.cpu_model = cpu_model();
+  info.engine = kernels::engine().name;
   info.seed = config.run.seed;
   info.threads = threads;
   info.values = flat_values(config);

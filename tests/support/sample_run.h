@@ -20,6 +20,7 @@ inline RunInfo sample_info(const std::string& arm = "mag", int64_t seed = 1) {
   info.blas = "MKL";
   info.device = "cpu";
   info.cpu_model = "a CPU";
+  info.engine = "avx2";
   info.seed = seed;
   info.threads = 2;
   info.values = {{"run.seed", std::to_string(seed)}, {"run.labels", "arm:" + arm + ", task:needle"}, {"model.width", "64"},

@@ -1,7 +1,7 @@
 // What the tests of the fused kernels share: the guard of one step, and runs on every instruction set.
 #pragma once
 
-#include "kernels/engine.h"
+#include "kernels/dispatch.h"
 #include "mneme/errors.h"
 #include "tests/support/poisoned.h"
 #include "tests/support/tensors.h"

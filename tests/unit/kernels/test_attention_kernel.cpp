@@ -1,5 +1,5 @@
 // The fused attention against the explicit mask in fp64: reads, every gradient, on each instruction set; bits.
-#include "kernels/engine.h"
+#include "kernels/dispatch.h"
 #include "kernels/attention.h"
 #include "mneme/errors.h"
 #include "nn/attention.h"

@@ -4,10 +4,13 @@
 // call cannot: skip the half of a triangular operand, and scale, mask or contract the result while it is in registers.
 #pragma once
 
-#include "kernels/scratch.h"
-#include "kernels/vector.h"
+#include <utility>
+
+#include "kernels/engine/scratch.h"
+#include "kernels/engine/vector.h"
 
 namespace mneme::kernels {
+namespace {
 
 struct Dims {
   int64_t rows, columns, depth;
@@ -181,20 +184,23 @@ struct SetSum {  // a X + b Y + the product; Y may be absent
 };
 
 // L vectors of L lanes, transposed in registers: log2 L rounds that swap the off-diagonal halves of ever larger blocks.
+template <int L, int H, int... l>
+MNEME_ALWAYS_INLINE Float<L> low_halves(Float<L> a, Float<L> b, std::integer_sequence<int, l...>) {
+  return __builtin_shufflevector(a, b, (l & H ? L + l - H : l)...);
+}
+template <int L, int H, int... l>
+MNEME_ALWAYS_INLINE Float<L> high_halves(Float<L> a, Float<L> b, std::integer_sequence<int, l...>) {
+  return __builtin_shufflevector(a, b, (l & H ? L + l : l + H)...);
+}
 template <int L, int H>
 MNEME_ALWAYS_INLINE void swap_halves(Float<L> (&x)[L]) {
-  Int<L> low, high;
-#pragma GCC unroll 16
-  for (int l = 0; l < L; ++l) {
-    low[l] = l & H ? L + l - H : l;
-    high[l] = l & H ? L + l : l + H;
-  }
+  constexpr std::make_integer_sequence<int, L> lanes;
 #pragma GCC unroll 16
   for (int i = 0; i < L; ++i) {
     if (i & H) continue;
     const Float<L> a = x[i], b = x[i + H];
-    x[i] = __builtin_shuffle(a, b, low);
-    x[i + H] = __builtin_shuffle(a, b, high);
+    x[i] = low_halves<L, H>(a, b, lanes);
+    x[i + H] = high_halves<L, H>(a, b, lanes);
   }
   if constexpr (2 * H < L) swap_halves<L, 2 * H>(x);
 }
@@ -215,4 +221,5 @@ __attribute__((noinline)) void transpose(Matrix from, int64_t rows, int64_t colu
     }
 }
 
+}  // namespace
 }  // namespace mneme::kernels

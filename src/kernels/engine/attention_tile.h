@@ -12,10 +12,11 @@
 // Row r of a block is seen by the tile's query i where oldest + i ≤ r ≤ newest + i; products skip what nobody sees.
 #pragma once
 
-#include "kernels/products.h"
-#include "kernels/rows.h"
+#include "kernels/engine/products.h"
+#include "kernels/engine/rows.h"
 
 namespace mneme::kernels {
+namespace {
 
 constexpr int64_t kBlockKeys = 512;  ///< whose scores, keys and values stay in L2
 
@@ -159,7 +160,7 @@ struct AttentionTile {
     });
     for (int64_t i = 0; i < n; ++i) {
       const float inverse = 1 / sums[i];
-      for (int64_t j = 0; j < s.width; j += L) at<L>(task.out.row(first + i) + j) = at<L>(out.row(i) + j) * inverse;
+      for (int64_t j = 0; j < s.width; j += L) at<L>(rows_of(task.out).row(first + i) + j) = at<L>(out.row(i) + j) * inverse;
       task.log_sum[first + i] = most[i] + __builtin_logf(sums[i]);
     }
   }
@@ -199,11 +200,11 @@ struct AttentionGradient {
     transpose<L>(out_bar, n, D, out_barT);
     for (int64_t i = 0; i < padded(n); ++i) {
       log_sum[i] = i < n ? call.log_sum[t.first + i] : 0;
-      along[i] = i < n ? dot<L>(out_bar.row(i), call.out.row(t.first + i), D) : 0;
+      along[i] = i < n ? dot<L>(out_bar.row(i), rows_of(call.out).row(t.first + i), D) : 0;
     }
     set_zero<L>(q_bar, kTileTokens);
     t.each_block(call, [&](bool prefix, int64_t key) {
-      const Matrix &key_bar = prefix ? task.prefix_key : task.key, &value_bar = prefix ? task.prefix_value : task.value;
+      const Matrix key_bar = rows_of(prefix ? task.prefix_key : task.key), value_bar = rows_of(prefix ? task.prefix_value : task.value);
       t.by_key(t.keys, t.qT, t.p, s.scale);
       t.by_key(t.values, out_barT, ds, 1);
       softmax_gradient();
@@ -211,7 +212,7 @@ struct AttentionGradient {
       t.add_by_key(ds, t.q, {key_bar.row(key), key_bar.stride}, s.scale);
       t.add_by_key(t.p, out_bar, {value_bar.row(key), value_bar.stride}, 1);
     });
-    store_rows<L>(q_bar, n, D, task.query.row(t.first), task.query.stride);
+    store_rows<L>(q_bar, n, D, rows_of(task.query).row(t.first), task.query.stride);
   }
 };
 
@@ -242,4 +243,5 @@ void attention_gradient(const AttentionShape& s, const AttentionGradientTask& ta
   for (int64_t tile = 0; tile < s.tiles(); ++tile) gradient.tile(task, tile);
 }
 
+}  // namespace
 }  // namespace mneme::kernels

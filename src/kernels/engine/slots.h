@@ -1,12 +1,11 @@
-// How the forward pass leaves the states at tile starts for the backward pass, and the walk back over them. Included before the
-// target regions: nothing here is compiled for one instruction set.
+// How the forward pass leaves the states at tile starts for the backward pass, and the walk back over them.
 #pragma once
 
-#include <initializer_list>
-
 #include "kernels/engine.h"
+#include "kernels/engine/scratch.h"
 
 namespace mneme::kernels {
+namespace {
 
 /// w = W − I and S of every layer.
 struct MlpSlot {
@@ -76,4 +75,5 @@ class IntervalWalk {
   int64_t refresh_, position_, tokens_, index_, end_, point_ = -2;
 };
 
+}  // namespace
 }  // namespace mneme::kernels

@@ -1,14 +1,14 @@
-// Vectors of L floats by GCC's vector extension, and the functions of the memory on them.
+// Vectors of L floats by the vector extension of GCC and Clang, and the functions of the memory on them.
 //
-// Headers of this folder that are templates on L are compiled once per instruction set: engine_<isa>.cpp includes them
-// inside a target region, L = 16 (AVX-512), 8 (AVX2) or 4. They include nothing that is not included before that region.
+// The headers of this folder are compiled once per instruction set (table.cpp), L = 16 (AVX-512), 8 (AVX2) or 4. All they define has
+// internal linkage, and they use no function of the standard library: a linker that finds the same inline function in several object
+// files keeps any one of them, and an AVX-512 one in a program that runs elsewhere kills it.
 #pragma once
 
-#include <cstdint>
-
-#define MNEME_ALWAYS_INLINE inline __attribute__((always_inline))
+#include "kernels/engine.h"
 
 namespace mneme::kernels {
+namespace {
 
 template <int L>
 struct Lanes {
@@ -42,7 +42,7 @@ MNEME_ALWAYS_INLINE float sum(Float<L> x) {
   }
 }
 
-/// e^x for x ≤ 0, within 2 ulp down to −87 and e^−87 below (the scheme of nn/simd.h).
+/// e^x for x ≤ 0, within 2 ulp down to −87 and e^−87 below (the scheme of loops.h).
 template <int L>
 MNEME_ALWAYS_INLINE Float<L> exp(Float<L> x) {
   const Float<L> low = Float<L>{} - 87.0f;
@@ -76,4 +76,5 @@ MNEME_ALWAYS_INLINE Float<L> gelu(Float<L> x, Float<L>& slope, Float<L>& curve) 
   return x * below;
 }
 
+}  // namespace
 }  // namespace mneme::kernels

@@ -2,10 +2,11 @@
 // point's weights.
 #pragma once
 
-#include "kernels/layer_gradient.h"
-#include "kernels/slots.h"
+#include "kernels/engine/layer_gradient.h"
+#include "kernels/engine/slots.h"
 
 namespace mneme::kernels {
+namespace {
 
 template <int L>
 struct LinearTile {
@@ -173,4 +174,5 @@ void linear_gradient(const LinearShape& s, const LinearGradientTask& task, float
   if (task.refresh_point) gradient.t.store_matrix(gradient.R_bar, task.refresh_point);
 }
 
+}  // namespace
 }  // namespace mneme::kernels

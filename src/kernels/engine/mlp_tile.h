@@ -2,13 +2,14 @@
 // of residual+norm is a third layer whose input row is 1.
 #pragma once
 
-#include "kernels/interval_guard.h"
-#include "kernels/layer.h"
-#include "kernels/norm_rows.h"
-#include "kernels/rows.h"
-#include "kernels/slots.h"
+#include "kernels/engine/interval_guard.h"
+#include "kernels/engine/layer.h"
+#include "kernels/engine/norm_rows.h"
+#include "kernels/engine/rows.h"
+#include "kernels/engine/slots.h"
 
 namespace mneme::kernels {
+namespace {
 
 template <int L>
 struct MlpTile {
@@ -47,7 +48,8 @@ struct MlpTile {
     }
     if (s.sweeps > 0) base1 = x.matrix(C, E), seen = x.matrix(C, C);
     for (Matrix* m : {&upT.w, &upT.S, &upT.I}) *m = x.matrix(D, E);
-    for (float** v : {&norm, &norm_z, &clip}) *v = x.take(C);
+    float** const rows[] = {&norm, &norm_z, &clip};
+    for (float** v : rows) *v = x.take(C);
     for (Gates<L>& gates : g) gates.place(x, C);
     if (s.guarded())
       for (IntervalGuard<L>& of_layer : guard) of_layer.place(x, C);
@@ -256,4 +258,5 @@ void mlp(const MlpShape& s, const MlpTask& task, float* scratch) {
   }
 }
 
+}  // namespace
 }  // namespace mneme::kernels

@@ -1,11 +1,12 @@
 // Backward of the two-layer MLP memory: tiles from the last to the first, each recomputed from the state at its start.
 #pragma once
 
-#include "kernels/layer_gradient.h"
-#include "kernels/mlp_tile.h"
-#include "kernels/rows_gradient.h"
+#include "kernels/engine/layer_gradient.h"
+#include "kernels/engine/mlp_tile.h"
+#include "kernels/engine/rows_gradient.h"
 
 namespace mneme::kernels {
+namespace {
 
 template <int L>
 struct MlpGradient {
@@ -268,4 +269,5 @@ void mlp_gradient(const MlpShape& s, const MlpGradientTask& task, float* scratch
   gradient.finish(task);
 }
 
+}  // namespace
 }  // namespace mneme::kernels

@@ -1,9 +1,10 @@
 // The guard of stale gradients (memory/guard.h has the equations) over one whole refresh interval: a tile.
 #pragma once
 
-#include "kernels/gates.h"
+#include "kernels/engine/gates.h"
 
 namespace mneme::kernels {
+namespace {
 
 template <int L>
 struct IntervalGuard {
@@ -15,7 +16,8 @@ struct IntervalGuard {
 
   void place(Arena& x, int64_t C) {
     gram = x.matrix(C, C);
-    for (float** v : {&total, &wanted, &factor, &theta, &room, &scale, &theta_bar, &total_bar}) *v = x.take(C);
+    float** const rows[] = {&total, &wanted, &factor, &theta, &room, &scale, &theta_bar, &total_bar};
+    for (float** v : rows) *v = x.take(C);
   }
 
   bool fires(int64_t t) const { return wanted[t] > (room[t] > kTiny ? room[t] : kTiny); }
@@ -70,4 +72,5 @@ struct IntervalGuard {
   }
 };
 
+}  // namespace
 }  // namespace mneme::kernels

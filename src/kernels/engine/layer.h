@@ -2,10 +2,11 @@
 // where w = W − I if forgetting leads to the initial weights I.
 #pragma once
 
-#include "kernels/gates.h"
-#include "kernels/solve.h"
+#include "kernels/engine/gates.h"
+#include "kernels/engine/solve.h"
 
 namespace mneme::kernels {
+namespace {
 
 /// A matrix as it stands at the start of a tile; S, I may be absent.
 struct Weights {
@@ -81,4 +82,5 @@ void stale_errors(Matrix R, float c, int64_t in, int64_t out, int64_t rows, Matr
     for (int64_t j = 0; j < padded(out); j += L) at<L>(delta.row(t) + j) -= at<L>(target.row(t) + j) * c;
 }
 
+}  // namespace
 }  // namespace mneme::kernels

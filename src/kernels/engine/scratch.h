@@ -1,13 +1,10 @@
 // Matrices in scratch: rows padded to kPad floats with zeros, so that kernels have no column remainders.
 #pragma once
 
-#include <cstdint>
+#include "kernels/engine.h"
 
 namespace mneme::kernels {
-
-constexpr int64_t kPad = 16;
-constexpr int64_t kTileTokens = 64;  ///< at most; never changes results beyond rounding
-constexpr int64_t padded(int64_t n) { return (n + kPad - 1) / kPad * kPad; }
+namespace {
 
 struct Matrix {
   float* data = nullptr;
@@ -18,6 +15,8 @@ struct Matrix {
   /// The same rows, moved one down: row t is row t − 1, for tables whose row −1 exists.
   Matrix before() const { return {data - stride, stride}; }
 };
+
+MNEME_ALWAYS_INLINE Matrix rows_of(const RowsOut& rows) { return {rows.data, rows.stride}; }
 
 /// Hands out aligned pieces of one block; with a null block it only counts.
 class Arena {
@@ -49,4 +48,5 @@ class Arena {
   int64_t used_ = 0;
 };
 
+}  // namespace
 }  // namespace mneme::kernels

@@ -2,9 +2,10 @@
 // leads to, and all of it backwards.
 #pragma once
 
-#include "kernels/rows.h"
+#include "kernels/engine/rows.h"
 
 namespace mneme::kernels {
+namespace {
 
 constexpr float kNormEpsilon = 1e-5f;
 
@@ -99,4 +100,5 @@ __attribute__((noinline)) void norm_errors_gradient(Matrix unit, const float* in
   }
 }
 
+}  // namespace
 }  // namespace mneme::kernels

@@ -1,10 +1,11 @@
 // The element-wise part of the MLP memory, row by row: features a = s/‖s‖, s = gelu(h), and their derivatives.
 #pragma once
 
-#include "kernels/scratch.h"
-#include "kernels/vector.h"
+#include "kernels/engine/scratch.h"
+#include "kernels/engine/vector.h"
 
 namespace mneme::kernels {
+namespace {
 
 constexpr float kUnitEpsilon = 1e-6f, kClipEpsilon = 1e-12f;
 
@@ -96,4 +97,5 @@ __attribute__((noinline)) void feature_gradient(Matrix slope, Matrix a, const fl
   }
 }
 
+}  // namespace
 }  // namespace mneme::kernels

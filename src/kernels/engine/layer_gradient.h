@@ -2,10 +2,11 @@
 // gradients are added to unless said.
 #pragma once
 
-#include "kernels/layer.h"
-#include "kernels/rows.h"
+#include "kernels/engine/layer.h"
+#include "kernels/engine/rows.h"
 
 namespace mneme::kernels {
+namespace {
 
 /// Scratch that the functions below share, for tiles of C tokens and layers up to `width`.
 template <int L>
@@ -125,4 +126,5 @@ void stale_errors_gradient(Matrix RT, float c, int64_t in, int64_t out, int64_t 
   product<L>({in, out, rows}, Transposed{A}, delta_bar, Add<L>{R_bar});
 }
 
+}  // namespace
 }  // namespace mneme::kernels

@@ -1,16 +1,17 @@
 // The gates of a tile as tables (memory/coefficients.h has the equations), forward and backward.
 #pragma once
 
-#include "kernels/products.h"
+#include "kernels/engine/products.h"
 
 namespace mneme::kernels {
+namespace {
 
 /// Rows e_t, read backwards from its one.
 struct UnitRow {
   float row[2 * kTileTokens + kPad] = {};
   constexpr UnitRow() { row[kTileTokens] = 1; }
 };
-inline constexpr UnitRow kUnit;
+constexpr UnitRow kUnit;
 
 /// Tables of one weight matrix in a tile of C tokens. Rows and entries −1 exist: K is zero there, d one, m zero, so that
 /// `before` tables are the same memory moved down one row.
@@ -121,4 +122,5 @@ struct GateGradients {
   }
 };
 
+}  // namespace
 }  // namespace mneme::kernels

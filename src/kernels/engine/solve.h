@@ -2,9 +2,10 @@
 // contribute is a matrix product, only the corner on the diagonal goes row by row, in registers.
 #pragma once
 
-#include "kernels/products.h"
+#include "kernels/engine/products.h"
 
 namespace mneme::kernels {
+namespace {
 
 // Rows i … i+R−1 of X, R ≤ kBlockRows, V vectors from column j.
 template <int L, int R, int V>
@@ -81,4 +82,5 @@ __attribute__((noinline)) void solve_unit_lower_transposed(Matrix A, Matrix X, i
   }
 }
 
+}  // namespace
 }  // namespace mneme::kernels

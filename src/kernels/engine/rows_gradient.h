@@ -1,9 +1,10 @@
 // Derivatives of the element-wise part of the MLP memory: the gradient through the inner gradient.
 #pragma once
 
-#include "kernels/rows.h"
+#include "kernels/engine/rows.h"
 
 namespace mneme::kernels {
+namespace {
 
 /// feature_gradient() with `clip` backwards (clip null: not clipped). delta is its result, delta_bar the incoming gradient,
 /// which becomes that of g. Sets h_bar and norm_bar, adds to a_bar.
@@ -49,4 +50,5 @@ __attribute__((noinline)) void unit_features_backward(Matrix slope, Matrix a, co
   }
 }
 
+}  // namespace
 }  // namespace mneme::kernels

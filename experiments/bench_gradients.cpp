@@ -43,7 +43,8 @@ struct Mode {
 
   MemoryOptions options(int64_t heads) const {
     MemoryOptions o;
-    o.kind = "neural_mlp", o.heads = heads, o.refresh = refresh, o.sweeps = std::max<int64_t>(sweeps, 1), o.guard = guard;
+    o.kind = "neural_mlp", o.heads = heads, o.refresh = refresh, o.guard = guard, o.momentum_damping = false;
+    set_own(o, "sweeps", std::to_string(std::max<int64_t>(sweeps, 1)));
     o.gradient = gradient == memory::Gradient::refresh ? "refresh" : name;
     return o;
   }
@@ -85,11 +86,11 @@ std::function<void()> memory_step(const Mode& mode) {
   constexpr int64_t kHeads = 4, kCallTokens = 1024;
   auto generator = at::make_generator<at::CPUGeneratorImpl>(3);
   const auto options = std::make_shared<MemoryOptions>(mode.options(kHeads));  // a memory may keep a reference
-  const std::shared_ptr<Memory> memory = MemoryRegistry::instance().get("neural_mlp").make({*options, kHeads, kWidth, generator});
+  const std::shared_ptr<Memory> memory = MemoryRegistry::instance().get("neural_mlp").make({*options, kHeads, kWidth, kWidth, generator});
   auto rows = [&] { return at::empty({1, kHeads, kCallTokens, kWidth}).normal_(0, 1, generator); };
   auto unit = [](const at::Tensor& x) { return (x / x.norm(2, {3}, true)).requires_grad_(true); };
   auto gate = [](double value) { return at::full({1, kHeads, kCallTokens, 2}, value); };
-  const MemoryInput input{unit(rows()), unit(rows()), rows().requires_grad_(true), gate(.02), gate(1e-4), gate(.3)};
+  const MemoryInput input{unit(rows()), unit(rows()), rows().requires_grad_(true), {{"theta", gate(.02)}, {"alpha", gate(1e-4)}, {"eta", gate(.3)}}};
   return [options, memory, input] {
     State state;
     torch::autograd::grad({memory->forward(input, state).square().sum()}, {input.query, input.key, input.value});

@@ -15,6 +15,7 @@
 #include "kernels/mlp.h"
 #include "mneme/errors.h"
 #include "mneme/memory.h"
+#include "mneme/model.h"
 
 namespace mneme {
 namespace {
@@ -82,20 +83,21 @@ MemoryInput random_input(const Case& c, int64_t tokens) {
   };
   const int64_t G = c.mlp() ? 2 : 1;
   auto gates = [&](double high) { return uniform({1, c.heads, tokens, G}, high); };
-  return {unit(), unit(), rows(), gates(.02), gates(.02), gates(.9)};
+  return {unit(), unit(), rows(), {{"theta", gates(.02)}, {"alpha", gates(.02)}, {"eta", gates(.9)}}};
 }
 
 Subject plugin_subject(const Case& c, const std::string& kernel) {
   MemoryOptions options;
   options.kind = c.mlp() ? "neural_mlp" : "linear";
   options.kernel = kernel;
-  options.heads = c.heads, options.head_width = c.width, options.expansion = c.expansion;
-  options.gradient = c.sweeps() ? "sweeps" : c.gradient, options.sweeps = std::max<int64_t>(c.sweeps(), 1);
+  options.heads = c.heads, options.head_width = c.width, options.momentum_damping = false;
+  if (c.mlp()) set_own(options, "expansion", std::to_string(c.expansion)), set_own(options, "sweeps", std::to_string(std::max<int64_t>(c.sweeps(), 1)));
+  options.gradient = c.sweeps() ? "sweeps" : c.gradient;
   options.refresh = c.refresh, options.retention_target = "zero", options.guard = false;
   const auto memory =
-      MemoryRegistry::instance().get(options.kind).make({options, c.heads, c.width, at::make_generator<at::CPUGeneratorImpl>(1)});
+      MemoryRegistry::instance().get(options.kind).make({options, c.heads, c.width, c.width, at::make_generator<at::CPUGeneratorImpl>(1)});
   const MemoryInput input = random_input(c, kernel == "reference" ? std::min(c.tokens, kReferenceTokens) : c.tokens);
-  return {{input.query, input.key, input.value, input.theta, input.alpha, input.eta}, [=] {
+  return {{input.query, input.key, input.value, input.gate("theta"), input.gate("alpha"), input.gate("eta")}, [=] {
             State state;
             memory->start(state, 1);
             return memory->forward(input, state);
@@ -104,15 +106,18 @@ Subject plugin_subject(const Case& c, const std::string& kernel) {
 
 Subject fused_subject(const Case& c) {
   const MemoryInput x = random_input(c, c.tokens);
-  Subject subject{{x.query, x.key, x.value, x.theta, x.alpha, x.eta}, {}};
+  Subject subject{{x.query, x.key, x.value, x.gate("theta"), x.gate("alpha"), x.gate("eta")}, {}};
   using Layers = std::array<at::Tensor, 3>;
-  auto gate = [](const at::Tensor& g) { return Layers{g.select(3, 0), g.select(3, g.size(3) - 1)}; };
+  auto gate = [](const MemoryInput& in, const char* name) {
+    const at::Tensor& g = in.gate(name);
+    return Layers{g.select(3, 0), g.select(3, g.size(3) - 1)};
+  };
   const int64_t E = c.expansion * c.width;
   if (c.mlp()) {
     const Layers weights{at::randn({c.heads, c.width, E}), at::randn({c.heads, E, c.width}) * .1};
     const Layers momentum{at::zeros_like(weights[0]), at::zeros_like(weights[1])};
     subject.run = [=, exact = !c.stale(), refresh = c.refresh, sweeps = c.sweeps()] {
-      kernels::MlpCall call{x.query, x.key, x.value, gate(x.theta), gate(x.alpha), gate(x.eta), {}, exact, true, refresh, 0};
+      kernels::MlpCall call{x.query, x.key, x.value, gate(x, "theta"), gate(x, "alpha"), gate(x, "eta"), {}, exact, true, refresh, 0};
       call.sweeps = sweeps;
       kernels::MlpState state{weights, momentum, {}};
       return kernels::mlp(call, state);
@@ -120,7 +125,7 @@ Subject fused_subject(const Case& c) {
   } else {
     const at::Tensor zero = at::zeros({c.heads, c.width, c.width});
     subject.run = [=, refresh = c.stale() ? c.refresh : 1] {
-      kernels::LinearCall call{x.query, x.key, x.value, gate(x.theta)[0], gate(x.alpha)[0], gate(x.eta)[0], refresh, 0};
+      kernels::LinearCall call{x.query, x.key, x.value, gate(x, "theta")[0], gate(x, "alpha")[0], gate(x, "eta")[0], refresh, 0};
       kernels::LinearState state{zero, zero, {}};
       return kernels::linear(call, state);
     };

@@ -35,9 +35,12 @@ Arm make_arm(const std::string& kind, const std::string& attention) {
   Arm arm{kind, {}, {}};
   arm.model.kind = kind;
   arm.model.layers = 1, arm.model.width = 256, arm.model.heads = 4, arm.model.ffn = "none";
-  arm.model.attention = attention, arm.model.window = 128, arm.model.segment = 128;
+  arm.model.attention = attention, arm.model.window = 128;
+  if (kind == "mac") set_own(arm.model, "segment", "128");
   arm.memory.kind = "neural_mlp";
-  arm.memory.heads = 4, arm.memory.expansion = 2, arm.memory.refresh = 64;
+  arm.memory.heads = 4, arm.memory.refresh = 64;
+  set_own(arm.memory, "expansion", "2");
+  if (kind == "titans_pytorch") set_own(arm.model, "expansion", "2");
   if (kind == "transformer") arm.name += ", " + attention + " attention";
   return arm;
 }

@@ -49,9 +49,7 @@ std::string command_help(const Command& command) {
 
 void register_plugins() {
   register_tasks();
-  register_memories();
-  register_blocks();
-  set_known_plugins(BlockRegistry::instance().names(), MemoryRegistry::instance().names());
+  make_plugins_known();
 }
 
 int dispatch(const std::vector<std::string>& arguments) {

@@ -1,5 +1,5 @@
 // Linear memory M(k) = k W: one matrix per head (Titans' linear ablation; with exact gradients, the delta rule with
-// momentum and forgetting). `memory.features` = n puts a slow, outer-learned feature layer in front: keys and queries
+// momentum and forgetting). `features` = n puts a slow, outer-learned feature layer in front: keys and queries
 // become unit-length φ(k F) of width n·D, and W is [n·D, D].
 #include <ATen/ATen.h>
 
@@ -13,31 +13,39 @@
 namespace mneme {
 namespace {
 
-using memory::Form;
 using memory::Gradient;
 
-memory::Network matrix(const MemoryOptions& options) {
-  memory::Network net = memory::network_of(options);
-  net.depth = 1, net.form = Form::plain;
-  return net;
+struct LinearOptions : Options {
+  int64_t features = 0;
+  std::string init = "zero";
+  void describe(OptionVisitor& v) override {
+    v.option("features", features, {0, 64}, "keys pass a slow layer of n × head_width first; 0 = none");
+    v.option("init", init, {"zero", "random"}, "initial weights, learned");
+  }
+};
+
+void check(const MemoryOptions& o, Problems& problems) {
+  if (o.gradient == "exact_last" || o.gradient == "sweeps") problems.add("memory.gradient", "memory.kind = linear takes auto | exact | refresh");
+  memory::check_network_rule(o, true, false, problems);
 }
 
 at::Tensor initial(const MemoryContext& context) {
-  const int64_t D = context.head_width, E = std::max<int64_t>(context.options.features, 1) * D;
-  at::Tensor weights = at::zeros({context.heads, E, D}, at::kFloat);
-  if (context.options.init == "random") weights.normal_(0, 1 / std::sqrt(double(E)), context.generator);
+  const LinearOptions& own = own_options<LinearOptions>(context.options.own);
+  const int64_t E = std::max<int64_t>(own.features, 1) * context.head_width;
+  at::Tensor weights = at::zeros({context.heads, E, context.value_width}, at::kFloat);
+  if (own.init == "random") weights.normal_(0, 1 / std::sqrt(double(E)), context.generator);
   return weights;
 }
 
 class LinearMemory : public memory::NetworkMemory {
  public:
   explicit LinearMemory(const MemoryContext& context)
-      : NetworkMemory(context, matrix(context.options), {initial(context)}, Gradient::exact_last, context.options.retention_target == "init") {
-    const int64_t D = context.head_width, n = context.options.features;
+      : NetworkMemory(context, {memory::matrix_of(context.options), {initial(context)}, Gradient::exact_last, context.options.retention_target == "init"}) {
+    const int64_t D = context.head_width, n = own_options<LinearOptions>(context.options.own).features;
     if (n == 0) return;
     std::vector<at::Tensor> heads;
     for (int64_t h = 0; h < context.heads; ++h) heads.push_back(nn::orthogonal_weight(D, n * D, context.generator, std::sqrt(double(D))));
-    features_ = register_parameter("features", at::stack(heads));
+    features_ = parameter("features", at::stack(heads), Role::memory_start);
   }
 
  private:
@@ -52,7 +60,8 @@ class LinearMemory : public memory::NetworkMemory {
 
 void register_memory_linear(MemoryRegistry& registry) {
   registry.add({"linear", "one matrix per head: M(k) = k W, exact or refresh gradients, optional slow features",
-                [](const MemoryContext& context) { return std::make_shared<LinearMemory>(context); }});
+                [](const MemoryContext& context) { return std::make_shared<LinearMemory>(context); },
+                [] { return std::make_shared<LinearOptions>(); }, check});
 }
 
 }  // namespace mneme

@@ -6,8 +6,6 @@
 #pragma once
 
 #include <ATen/core/Generator.h>
-#include <torch/nn/module.h>
-
 #include <functional>
 #include <memory>
 #include <string>
@@ -16,12 +14,13 @@
 #include "mneme/forward_context.h"
 #include "mneme/memory.h"
 #include "mneme/model_options.h"
+#include "mneme/module.h"
 #include "mneme/registry.h"
 #include "mneme/state.h"
 
 namespace mneme {
 
-class Block : public torch::nn::Module {
+class Block : public Module {
  public:
   /// x [B,T,C], normalised → [B,T,C]; the backbone adds the residual.
   virtual at::Tensor forward(const at::Tensor& x, State& state, ForwardContext& context) = 0;
@@ -40,7 +39,11 @@ struct BlockContext {
 struct BlockPlugin {
   std::string name, summary;
   std::function<std::shared_ptr<Block>(const BlockContext&)> make;
-  bool attends = true;  ///< obeys model.attention in layers with a memory too; false: only in those without
+  bool attends = true;     ///< obeys model.attention in layers with a memory too; false: only in those without
+  bool has_memory = true;  ///< built on a memory, so that section memory is its business
+  std::function<std::shared_ptr<Options>()> options = {};  ///< section model.<name>; empty = it has none
+  /// Rules between its own options (`model.own`) and those of sections model and memory; keys by full name.
+  std::function<void(const ModelOptions& model, const MemoryOptions& memory, Problems& problems)> check = {};
 };
 
 /// The state grows with every token read: full attention in some layer.
@@ -48,11 +51,19 @@ bool keeps_every_token(const ModelOptions& model);
 
 using BlockRegistry = Registry<BlockPlugin>;
 
+/// Sets an own option of the kind that is chosen, as `memory.<kind>.<name> = text` in a config would. ConfigError where there is none, or
+/// the text is no value of it.
+void set_own(MemoryOptions& options, const std::string& name, const std::string& text);
+void set_own(ModelOptions& options, const std::string& name, const std::string& text);
+
+/// Tells the layer of configs what blocks and memories there are: their names, options and rules. Registers them first.
+void make_plugins_known();
+
 /// Fills it with every block of src/models/blocks/ (once; the code is written by cmake/Layers.cmake).
 void register_blocks();
 
 /// The whole network. Parameter names are stable: they are the names in checkpoints.
-class SequenceModel : public torch::nn::Module {
+class SequenceModel : public Module {
  public:
   struct Shape {
     int64_t vocab = 0;
@@ -77,8 +88,8 @@ class SequenceModel : public torch::nn::Module {
   int64_t parameter_count() const;
   const Shape& shape() const { return shape_; }
 
-  /// Parameters that get weight decay: matrices of projections; not embeddings, norms, gates, convolutions, memory
-  /// weights. (name, tensor) of all parameters in stable order come from named_parameters().
+  /// Parameters that get weight decay: those whose role is a projection (mneme/module.h). (name, tensor) of all parameters in stable
+  /// order come from named_parameters().
   bool decays(const std::string& parameter_name) const;
 
  private:

@@ -1,5 +1,6 @@
-// Sections `model` and `memory` of a config. Each option: what it does, here and in `mneme options`; formulas and sources
-// in docs/maths.md.
+// Sections `model` and `memory` of a config: what layers around blocks and memories need. A kind's own options are its plug-in's,
+// sections `model.<kind>` and `memory.<kind>`. Each option: what it does, here and in `mneme options`; formulas and sources in
+// docs/maths.md.
 #pragma once
 
 #include "mneme/options.h"
@@ -7,7 +8,7 @@
 namespace mneme {
 
 struct ModelOptions : Options {
-  std::string kind = "transformer";     // a registered block: transformer, lmm, mac, mag, mal, titans_pytorch
+  std::string kind = "transformer";     // a registered block, `mneme list models`
   int64_t layers = 2;
   int64_t width = 64;
   int64_t heads = 1;
@@ -18,7 +19,6 @@ struct ModelOptions : Options {
   double rope_base = 10000;
   std::string attention = "full";       // full, window
   int64_t window = 64;
-  int64_t segment = 64;                 // of mac: tokens that attend to each other
   int64_t persistent_tokens = 0;
   int64_t conv_width = 0;               // 0 = no short convolution
   std::string conv_init = "random";     // random, identity, shift
@@ -26,29 +26,22 @@ struct ModelOptions : Options {
   std::string combine = "sum";          // product, sum
   std::vector<int64_t> memory_layers;   // empty = every layer
   double dropout = 0;
+  std::shared_ptr<Options> own = {};    // of the kind: section model.<kind>
   void describe(OptionVisitor& visitor) override;
   void check(const std::string& prefix, Problems& problems) const override;
 };
 
 struct MemoryOptions : Options {
-  std::string kind = "linear";          // a registered memory: none, linear, neural_mlp
+  std::string kind = "linear";          // a registered memory, `mneme list memories`
   int64_t heads = 1;
-  int64_t head_width = 0;               // 0 = model.width / memory.heads
-  // the network M
-  int64_t depth = 2;                    // of neural_mlp: weight matrices
-  int64_t expansion = 1;                // of neural_mlp: hidden width / head width
-  std::string form = "feature";         // of neural_mlp: feature, plain, residual+norm
-  bool fast_gain = false;               // of residual+norm: the norm's gain learns at test time too
-  std::string activation = "gelu";      // of neural_mlp: gelu, gelu_sigmoid
-  int64_t features = 0;                 // of linear: 0 = none, n = slow feature layer of n × head_width
-  std::string init = "zero";            // of linear: zero, random
-  // the rule
+  int64_t head_width = 0;               // of keys; 0 = model.width / memory.heads
+  double expand_v = 1;                  // width of values / head_width
+  // the rule of memories that descend an inner loss
   std::string inner_loss = "l2";        // l2, l2_mean, dot, huber
   double huber_delta = 1;
   std::string gradient = "auto";        // auto, exact, refresh, exact_last, sweeps
   std::string gradient_at = "previous"; // of exact: previous, decayed
   int64_t refresh = 64;
-  int64_t sweeps = 1;
   int64_t group = 1;
   std::string read = "after";           // after, before
   bool momentum = true;
@@ -61,7 +54,6 @@ struct MemoryOptions : Options {
   std::string qk_norm = "l2";           // l2, rms, none
   int64_t keys_per_token = 1;
   std::string gate_pooling = "mean";    // with group > 1: mean, attention
-  bool gate_per_layer = true;           // gates for each weight matrix of neural_mlp, or shared
   bool gate_per_head = true;
   double theta_max = 0.5;
   double gate_scale = 5;
@@ -74,8 +66,8 @@ struct MemoryOptions : Options {
   int64_t tile = 64;
   bool off = false;
   bool frozen = false;                  // learns in training rows only: no writes in evaluation
+  std::shared_ptr<Options> own = {};    // of the kind: section memory.<kind>
   void describe(OptionVisitor& visitor) override;
-  void check(const std::string& prefix, Problems& problems) const override;
 };
 
 }  // namespace mneme

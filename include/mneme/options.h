@@ -9,8 +9,11 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <string>
 #include <vector>
+
+#include "mneme/errors.h"
 
 namespace mneme {
 
@@ -70,5 +73,14 @@ struct Options {
   /// Rules between fields, once every value is in range. `prefix` is the section, e.g. "task.needle."
   virtual void check(const std::string& /*prefix*/, Problems& /*problems*/) const {}
 };
+
+/// A plug-in's own options as their type; the defaults where nobody made any.
+template <class T>
+const T& own_options(const std::shared_ptr<Options>& own) {
+  static const T defaults;
+  if (!own) return defaults;
+  if (const T* options = dynamic_cast<const T*>(own.get())) return *options;
+  throw Error("these are the options of another plug-in: make them by the `options` of the kind that is chosen");
+}
 
 }  // namespace mneme

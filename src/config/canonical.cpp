@@ -1,3 +1,4 @@
+#include "config/plugins.h"
 #include "config/sections.h"
 
 namespace mneme {
@@ -40,11 +41,11 @@ std::vector<OptionHelp> option_help(const std::string& prefix) {
   Config defaults;
   for (const Section& section : sections_of(defaults)) {
     add(section);
-    if (section.name != "task") continue;
-    for (const TaskPlugin& plugin : TaskRegistry::instance().all()) {
-      const std::shared_ptr<Options> options = plugin.options();
-      add({"task." + plugin.name, options.get()});
-    }
+    if (section.name == "task")
+      for (const TaskPlugin& plugin : TaskRegistry::instance().all()) add({"task." + plugin.name, std::shared_ptr<Options>(plugin.options()).get()});
+    if (section.name != "model" && section.name != "memory") continue;
+    for (const KnownPlugin& plugin : section.name == "model" ? known_blocks() : known_memories())
+      if (plugin.options) add({section.name + "." + plugin.name, plugin.options().get()});
   }
   return list;
 }

@@ -1,6 +1,7 @@
 // The whole of an experiment: every option, resolved. Made from settings (key → text, see settings.h) by `resolve`.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -74,9 +75,18 @@ struct Config {
   RuntimeOptions runtime;
 };
 
-/// Names that model.kind and memory.kind may take: the registries of blocks and memories, which this layer cannot see.
-/// The program calls it once at its start; until then any name passes.
-void set_known_plugins(std::vector<std::string> blocks, std::vector<std::string> memories);
+/// What this layer knows of a block or a memory, whose registries it cannot see.
+struct KnownPlugin {
+  std::string name;
+  std::function<std::shared_ptr<Options>()> options = {};  ///< section model.<name> or memory.<name>; empty = none
+  /// Rules between its options and those of sections model and memory; empty = none.
+  std::function<void(const ModelOptions&, const MemoryOptions&, Problems&)> check = {};
+  bool has_memory = true;                                  ///< of a block
+  std::vector<std::string> at_test_time = {};              ///< own options that change no parameter: an evaluation may set them
+};
+
+/// What model.kind and memory.kind may be. The program calls it once at its start; until then any name passes.
+void set_known_plugins(std::vector<KnownPlugin> blocks, std::vector<KnownPlugin> memories);
 
 /// Whether the files that options name have to be there. A stored config of a finished run may outlive its data.
 enum class DataFiles { must_exist, may_be_missing };
@@ -89,8 +99,8 @@ Config resolve(const Settings& settings, DataFiles files = DataFiles::must_exist
 /// back gives the same Config and the same text.
 std::string canonical_ini(const Config& config);
 
-/// First 64 bits of SHA-256, 16 hex digits, of what can change a result: Hashed::yes values, data files by content
-/// digest. Sections of other tasks do not count. `without` leaves keys out (e.g. "run.seed": the same for all seeds).
+/// First 64 bits of SHA-256, 16 hex digits, of what can change a result: Hashed::yes values that are not the default, so that a new
+/// option changes no stored run, and data files by content digest. Sections of kinds that are not chosen do not count. `without` leaves keys out (e.g. "run.seed": the same for all seeds).
 std::string config_hash(const Config& config, const std::vector<std::string>& without = {});
 
 /// "readable-slug-1a2b3c4d": run.name (or model and task kind), then 8 hex digits of the hash.

@@ -19,7 +19,7 @@ void RunOptions::describe(OptionVisitor& v) {
 }
 
 void ModelOptions::describe(OptionVisitor& v) {
-  v.option("kind", kind, known_blocks(), "block of every layer, see `mneme list models`");
+  v.option("kind", kind, known_names(known_blocks()), "block of every layer, see `mneme list models`");
   v.option("layers", layers, {1, 1024}, "blocks in sequence");
   v.option("width", width, {1, kMaxWidth}, "channels of the residual stream");
   v.option("heads", heads, {1, kMaxWidth}, "query heads of attention; divides width");
@@ -30,7 +30,6 @@ void ModelOptions::describe(OptionVisitor& v) {
   v.option("rope_base", rope_base, {1, 1e12}, "base of the rotary frequencies");
   v.option("attention", attention, {"full", "window"}, "all earlier tokens, or the last `window` of them");
   v.option("window", window, {1, kMaxLength}, "tokens a query sees with attention = window, itself included");
-  v.option("segment", segment, {1, kMaxLength}, "of mac: tokens of a segment, which attend to each other");
   v.option("persistent_tokens", persistent_tokens, {0, 65536}, "learned tokens that every position sees");
   v.option("conv_width", conv_width, {0, 64}, "taps of the causal convolution on q, k, v; 0 = none");
   v.option("conv_init", conv_init, {"random", "identity", "shift"},
@@ -42,35 +41,27 @@ void ModelOptions::describe(OptionVisitor& v) {
 }
 
 void MemoryOptions::describe(OptionVisitor& v) {
-  v.option("kind", kind, known_memories(), "the memory, see `mneme list memories`");
+  v.option("kind", kind, known_names(known_memories()), "the memory, see `mneme list memories`");
   v.option("heads", heads, {1, kMaxWidth}, "memories side by side");
   v.option("head_width", head_width, {0, kMaxWidth}, "channels of a key; 0 = model.width / memory.heads");
-  v.option("depth", depth, {1, 4}, "of neural_mlp: weight matrices");
-  v.option("expansion", expansion, {1, 64}, "of neural_mlp: hidden width as a multiple of head_width");
-  v.option("form", form, {"feature", "plain", "residual+norm"}, "of neural_mlp: k + unit-length features, a bare MLP, k + LayerNorm(MLP)");
-  v.option("fast_gain", fast_gain, "of residual+norm: the norm's gain learns at test time too");
-  v.option("activation", activation, {"gelu", "gelu_sigmoid"}, "of neural_mlp: exact, or x σ(1.702 x)");
-  v.option("features", features, {0, 64}, "of linear: keys pass a slow layer of n × head_width first; 0 = none");
-  v.option("init", init, {"zero", "random"}, "of linear: initial weights, learned");
+  v.option("expand_v", expand_v, {0.125, 16}, "channels of a value as a multiple of head_width");
   v.option("inner_loss", inner_loss, {"l2", "l2_mean", "dot", "huber"}, "what the memory descends: ‖M(k) − v‖², its mean over channels, −⟨M(k), v⟩, Huber");
   v.option("huber_delta", huber_delta, {1e-6, 1e6}, "error length beyond which Huber's loss is linear");
   v.option("gradient", gradient, {"auto", "exact", "refresh", "exact_last", "sweeps"},
            "where gradients are taken: each token's own weights (exact), the refresh point's, exact in the last layer");
   v.option("gradient_at", gradient_at, {"previous", "decayed"}, "of exact: at M_{t−1}, or after its forgetting (Gated DeltaNet)");
   v.option("refresh", refresh, {1, 65536}, "tokens between refresh points, where stale gradients are taken anew");
-  v.option("sweeps", sweeps, {1, 16}, "repetitions of the solve with gradient = sweeps");
   v.option("group", group, {1, 65536}, "tokens that form one step of the recurrence; reads see completed groups");
   v.option("read", read, {"after", "before"}, "a token reads after or before its own write");
   v.option("momentum", momentum, "past surprise carries on (η)");
   v.option("momentum_damping", momentum_damping, "θ → (1−η) θ: how much is written does not depend on η");
   v.option("forgetting", forgetting, "weights decay towards the retention target (α)");
-  v.option("retention_target", retention_target, {"auto", "zero", "init"}, "what forgetting decays to; auto: zero for linear, init for neural_mlp");
+  v.option("retention_target", retention_target, {"auto", "zero", "init"}, "what forgetting decays to; auto: as the kind has it (zero for a matrix, init for an MLP)");
   v.option("clip", clip, {0, 1e9}, "of refresh: largest norm of a token's surprise over a head's layers; 0 = off");
   v.option("guard", guard, "of refresh: bounds what one refresh interval writes in any one direction");
   v.option("qk_norm", qk_norm, {"l2", "rms", "none"}, "of queries and keys per head: unit length, √width with a learned gain, none");
   v.option("keys_per_token", keys_per_token, {1, 16}, "key-value pairs a token writes, one step after the other");
   v.option("gate_pooling", gate_pooling, {"mean", "attention"}, "with group > 1: how α and η of a group come from its tokens");
-  v.option("gate_per_layer", gate_per_layer, "of neural_mlp: each weight matrix has gates of its own");
   v.option("gate_per_head", gate_per_head, "each head has gates of its own");
   v.option("theta_max", theta_max, {1e-6, 100}, "largest step size θ");
   v.option("gate_scale", gate_scale, {0, 1000}, "factor on the gates' linear layer");

@@ -1,7 +1,10 @@
 #include <algorithm>
 #include <cctype>
+#include <map>
+#include <utility>
 
 #include "config/digest.h"
+#include "config/plugins.h"
 #include "config/sections.h"
 #include "core/sha256.h"
 #include "core/text.h"
@@ -11,8 +14,24 @@ namespace {
 
 constexpr size_t kHashDigits = 16, kIdDigits = 8, kMaxSlug = 96;
 
-// A run from fresh weights keeps the identity it had before there was this option.
-bool counts(const Field& field) { return field.hashed && !(field.key == "train.init_sha256" && field.text().empty()); }
+// Raised where the meaning of options or of their defaults changes.
+constexpr const char* kSchema = "schema=2";
+
+// key → text of a config of the same kinds in which nothing was set.
+std::map<std::string, std::string> default_values(const Config& config) {
+  Config fresh;
+  fresh.model.kind = config.model.kind, fresh.memory.kind = config.memory.kind, fresh.task.kind = config.task.kind;
+  auto made = [](const KnownPlugin* plugin) { return plugin && plugin->options ? plugin->options() : nullptr; };
+  fresh.model.own = made(known_plugin(known_blocks(), config.model.kind));
+  fresh.memory.own = made(known_plugin(known_memories(), config.memory.kind));
+  if (const TaskPlugin* task = TaskRegistry::instance().find(config.task.kind)) fresh.task_options = task->options();
+  const Config usual;
+  std::map<std::string, std::string> values;
+  for (const Config* from : {&std::as_const(fresh), &usual})  // the kinds themselves have their defaults too
+    for (const Section& section : sections_of(*from))
+      for (const Field& field : fields_of(section)) values[field.key] = field.text();
+  return values;
+}
 
 std::string hashed_text(const Field& field) {
   if (field.files == nullptr) return field.text();
@@ -38,7 +57,12 @@ std::string slug(const std::string& name) {
 }  // namespace
 
 std::string config_hash(const Config& config, const std::vector<std::string>& without) {
-  std::vector<std::string> lines;
+  const std::map<std::string, std::string> defaults = default_values(config);
+  auto counts = [&](const Field& field) {
+    const auto usual = defaults.find(field.key);
+    return field.hashed && (usual == defaults.end() || usual->second != field.text());
+  };
+  std::vector<std::string> lines{kSchema};
   for (const Section& section : sections_of(config))
     for (const Field& field : fields_of(section))
       if (counts(field) && std::find(without.begin(), without.end(), field.key) == without.end())

@@ -1,12 +1,17 @@
-// Names given to set_known_plugins (config.h); empty before.
+// The blocks and memories given to set_known_plugins (config.h); empty before.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "config/config.h"
+
 namespace mneme {
 
-const std::vector<std::string>& known_blocks();
-const std::vector<std::string>& known_memories();
+const std::vector<KnownPlugin>& known_blocks();
+const std::vector<KnownPlugin>& known_memories();
+/// Null where the name is not known.
+const KnownPlugin* known_plugin(const std::vector<KnownPlugin>& list, const std::string& name);
+std::vector<std::string> known_names(const std::vector<KnownPlugin>& list);
 
 }  // namespace mneme

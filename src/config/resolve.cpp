@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "config/digest.h"
+#include "config/plugins.h"
 #include "config/sections.h"
-#include "config/titans_pytorch.h"
 #include "core/checkpoint_path.h"
 #include "core/text.h"
 #include "mneme/errors.h"
@@ -32,12 +32,16 @@ std::string near_file(const std::string& path) {
 
 std::string last_part(const std::string& key) { return key.substr(key.rfind('.') + 1); }
 
-// The right name in the wrong section (memory.lr for train.lr) is the likelier slip.
+// The right name in the wrong section (memory.lr for train.lr, or an option that is a kind's own now) is the likelier slip.
 std::string near_key(const std::string& key, const std::vector<std::string>& known) {
   std::vector<std::string> same_name;
   for (const std::string& candidate : known)
     if (last_part(candidate) == last_part(key)) same_name.push_back(candidate);
   if (same_name.empty()) return did_you_mean(key, known);
+  std::vector<std::string> below;  // the kinds of the same section that have it
+  for (const std::string& candidate : same_name)
+    if (candidate.rfind(key.substr(0, key.find('.') + 1), 0) == 0) below.push_back(candidate);
+  if (!below.empty()) return "; did you mean '" + join(below, "' or '") + "'?";
   const std::string near = nearest(key, same_name);
   return "; did you mean '" + (near.empty() ? same_name.front() : near) + "'?";
 }
@@ -49,6 +53,8 @@ class Resolver {
   Resolution run() {
     for (const Section& section : sections_of(result_.config)) read(section, true);
     read_tasks();
+    read_plugins("model", known_blocks(), result_.config.model.kind, result_.config.model.own);
+    read_plugins("memory", known_memories(), result_.config.memory.kind, result_.config.memory.own);
     reject_unknown();
     for (const Section& section : sections_of(result_.config))
       if (good(section.name)) check(section);
@@ -100,6 +106,16 @@ class Resolver {
     if (TaskRegistry::instance().all().empty()) problem("task.kind", "no task is registered in this program");
   }
 
+  void read_plugins(const std::string& section, const std::vector<KnownPlugin>& plugins, const std::string& kind, std::shared_ptr<Options>& own) {
+    for (const KnownPlugin& plugin : plugins) {
+      if (!plugin.options) continue;
+      const bool chosen = good(section) && plugin.name == kind;
+      const std::shared_ptr<Options> options = plugin.options();
+      read({section + "." + plugin.name, options.get()}, chosen);
+      if (chosen) own = options;
+    }
+  }
+
   void reject_unknown() {
     const std::set<std::string> known(known_.begin(), known_.end());
     bool sweep_file = false;
@@ -146,11 +162,13 @@ class Resolver {
   // Rules between sections.
   void cross_check() {
     const Config& config = result_.config;
-    if (good("model") && good("memory") && config.model.kind != "transformer")
-      check_memory(config.model, config.memory);
-    if (good("model") && good("memory") && config.model.kind == "titans_pytorch") {
+    const KnownPlugin* block = known_plugin(known_blocks(), config.model.kind);
+    const KnownPlugin* memory = known_plugin(known_memories(), config.memory.kind);
+    if (good("model") && good("memory") && good("model." + config.model.kind) && good("memory." + config.memory.kind)) {
+      if (!block || block->has_memory) check_memory(config.model, config.memory);
       Problems problems;
-      check_titans_pytorch(config.model, config.memory, problems);
+      if (block && block->check) block->check(config.model, config.memory, problems);
+      if (memory && memory->check && (!block || block->has_memory)) memory->check(config.model, config.memory, problems);
       for (const auto& [key, message] : problems.list()) problem(key, message);
     }
     if (good("train") && good("eval") && config.train.stop_accuracy > 0 && config.eval.every == 0)
@@ -158,11 +176,6 @@ class Resolver {
   }
 
   void check_memory(const ModelOptions& model, const MemoryOptions& memory) {
-    if (memory.kind == "none" && model.kind != "transformer")
-      problem("memory.kind",
-              "model.kind = " + model.kind +
-                  " is built on a memory; choose another memory.kind, or model.kind = transformer (for the "
-                  "ablation: memory.off = true)");
     if (memory.head_width == 0 && model.width % memory.heads != 0)
       problem("memory.heads", "does not divide model.width = " + std::to_string(model.width) +
                                   "; choose a divisor, or set memory.head_width");
@@ -180,8 +193,11 @@ class Resolver {
 }  // namespace
 
 std::vector<Section> sections_of(Config& config) {
-  std::vector<Section> sections = {
-      {"run", &config.run}, {"model", &config.model}, {"memory", &config.memory}, {"task", &config.task}};
+  std::vector<Section> sections = {{"run", &config.run}, {"model", &config.model}};
+  if (config.model.own) sections.push_back({"model." + config.model.kind, config.model.own.get()});
+  sections.push_back({"memory", &config.memory});
+  if (config.memory.own) sections.push_back({"memory." + config.memory.kind, config.memory.own.get()});
+  sections.push_back({"task", &config.task});
   if (config.task_options) sections.push_back({"task." + config.task.kind, config.task_options.get()});
   sections.insert(sections.end(), {{"train", &config.train}, {"eval", &config.eval}, {"runtime", &config.runtime}});
   return sections;

@@ -14,7 +14,7 @@ struct Section {
   Options* options;
 };
 
-/// Run, model, memory, task, task.<kind> (where task_options is set), train, eval, runtime.
+/// Run, model, memory, task, each followed by that of its kind (where there are such options), train, eval, runtime.
 std::vector<Section> sections_of(Config& config);
 
 /// Fields of a section, for reading only.

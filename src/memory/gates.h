@@ -1,41 +1,49 @@
-// Gates of a memory: how much a token writes, how fast is forgotten, how long surprise lasts.
+// The gates that a memory asks for (Gate, mneme/memory.h), made of the layer's input.
 //
-//   [s, a, e] = gate_scale · ([x_t, x_{t−1}] W_g) + bias
-//   θ = theta_max σ(s),  α = σ(a),  η = σ(e),  damping: θ ← (1 − η) θ (of groups: in the memory)   per token, head, fast weight
+//   z = gate_scale · ([x_t, x_{t−1}] W_g) + bias,  then the gate's activation          per token, head and number of the gate
 //
-// With memory.group = g > 1 a group's α and η come from the mean of its tokens' logits, or an attention pooling over them (weights
-// e^w, w = 8 tanh(x W_p / 8)); they stand at the group's last token. With gates shared by heads or fast weights, one for all.
+// With memory.group = g > 1 a pooled gate of a group comes from the mean of its tokens' logits, or an attention pooling over them (weights
+// e^w, w = 8 tanh(x W_p / 8)); it stands at the group's last token. With gates shared by heads, one for all. With n keys per token each
+// of a token's n steps has gates of its own. Adds write_penalty · mean(gate)/scale of the gates that write to the context.
 // State per row: the share of x_{t−1} in the logits, and the running sums of an unfinished group.
 #pragma once
+
+#include <map>
+#include <string>
+#include <vector>
 
 #include "mneme/memory.h"
 #include "mneme/model.h"
 
 namespace mneme {
 
-struct GateValues {
-  at::Tensor theta, alpha, eta;  ///< [B,H,T·n,G]: n = memory.keys_per_token steps a token
-};
+/// What a memory was asked to do, for a probe: mean and largest of each gate.
+void measure_gates(const std::vector<Gate>& gates, const MemoryInput& input, Probe& probe);
 
-/// What a memory was asked to do, for a probe.
-void measure_gates(const MemoryInput& input, Probe& probe);
-
-class MemoryGates : public torch::nn::Module {
+class MemoryGates : public Module {
  public:
-  /// `layers`: gates per head of the memory, Memory::gate_layers().
-  MemoryGates(const BlockContext& context, int64_t layers);
+  MemoryGates(const BlockContext& context, std::vector<Gate> gates, int64_t key_width, int64_t value_width);
 
-  /// x [B,T,C]; step bool [B,T], undefined = all true. Adds write_penalty · mean(θ)/θ_max to the context, where there is one.
-  GateValues forward(const at::Tensor& x, const at::Tensor& step, State& state, ForwardContext* context);
+  /// x [B,T,C]; step bool [B,T], undefined = all true → [B,H,T·n,·] by name: n = memory.keys_per_token steps a token.
+  std::map<std::string, at::Tensor> forward(const at::Tensor& x, const at::Tensor& step, State& state, ForwardContext* context);
 
  private:
-  at::Tensor logits(const at::Tensor& x, State& state) const;
+  struct Made {
+    Gate gate;
+    int64_t width;  // numbers per token, step and own head
+    int64_t rows;   // of its logits
+  };
+  at::Tensor with_previous(const at::Tensor& x, const at::Tensor& weights, const std::string& tail, State& state) const;
   at::Tensor pooled(const at::Tensor& x, const at::Tensor& logits, const at::Tensor& step, State& state) const;
+  at::Tensor activated(const Made& made, const at::Tensor& logits) const;
 
   MemoryOptions options_;
-  int64_t heads_, layers_, own_heads_, steps_;  // own_heads: 1 where heads share gates
-  at::Tensor weights_;  // [3 n H G, 2 C]: rows θ, α, η; columns x_t, x_{t−1}
-  at::Tensor pool_;     // [2 n H G, C], of attention pooling
+  int64_t heads_, own_heads_, steps_;  // own_heads: 1 where heads share gates
+  std::vector<Made> made_;             // those in the shared matrix first: not pooled, pooled
+  size_t shared_ = 0, first_pooled_ = 0;
+  at::Tensor weights_;                 // [rows, 2 C] of the shared ones; columns x_t, x_{t−1}
+  at::Tensor pool_;                    // [rows of the pooled, C], of attention pooling
+  std::map<std::string, at::Tensor> own_, up_, rate_;  // of the others: [rows or rank, C or 2 C], [rows, rank]; ln A [own heads]
 };
 
 }  // namespace mneme

@@ -16,24 +16,25 @@ MemoryLayer::MemoryLayer(const BlockContext& context)
     : model_(context.model), options_(context.memory), layer_(context.layer), heads_(options_.heads), pairs_(options_.keys_per_token) {
   const int64_t C = model_.width;
   head_width_ = options_.head_width ? options_.head_width : C / heads_;
-  const int64_t inner = heads_ * head_width_;
+  value_width_ = std::llround(options_.expand_v * double(head_width_));
+  if (value_width_ < 1) throw ConfigError("memory.expand_v leaves values of no channels; make it larger");
+  const int64_t keys = heads_ * head_width_, inner = heads_ * value_width_;
   MemoryOptions per_step = options_;  // the memory counts steps
   per_step.refresh *= pairs_;
   if (options_.group > 1) per_step.group *= pairs_;
-  memory_ = MemoryRegistry::instance().get(options_.kind).make({per_step, heads_, head_width_, context.generator});
-  if (!memory_) throw ConfigError("memory.kind = none: model.kind = " + model_.kind + " needs a memory; choose linear or neural_mlp");
+  memory_ = MemoryRegistry::instance().get(options_.kind).make({per_step, heads_, head_width_, value_width_, context.generator});
   register_module("memory", memory_);
   at::Generator g = context.generator;
-  qkv_ = register_parameter("qkv", qkv_weight(C, inner, pairs_ * inner, model_.conv_width > 0 && model_.conv_init == "shift", g));
-  if (model_.conv_width > 0) taps_ = register_parameter("conv", qkv_taps(model_, inner, pairs_ * inner, g));
-  gates_ = register_module("gates", std::make_shared<MemoryGates>(context, memory_->gate_layers()));
+  qkv_ = register_parameter("qkv", qkv_weight(C, keys, pairs_ * keys, pairs_ * inner, model_.conv_width > 0 && model_.conv_init == "shift", g));
+  if (model_.conv_width > 0) taps_ = parameter("conv", qkv_taps(model_, keys, pairs_ * keys, pairs_ * inner, g), Role::convolution);
+  gates_ = register_module("gates", std::make_shared<MemoryGates>(context, memory_->gates(), head_width_, value_width_));
   if (options_.qk_norm == "rms") {
     query_gain_ = register_parameter("query_gain", at::ones({heads_, 1, head_width_}, at::kFloat));
     key_gain_ = register_parameter("key_gain", at::ones({heads_, 1, head_width_}, at::kFloat));
   }
   if (model_.persistent_tokens > 0)
-    persistent_ = register_parameter("persistent", at::empty({model_.persistent_tokens, C}, at::kFloat).normal_(0, 1, g));
-  norm_ = register_parameter("norm", at::ones({head_width_}, at::kFloat));
+    persistent_ = parameter("persistent", at::empty({model_.persistent_tokens, C}, at::kFloat).normal_(0, 1, g), Role::embedding);
+  norm_ = register_parameter("norm", at::ones({value_width_}, at::kFloat));
   out_gate_ = register_parameter("out_gate", nn::linear_weight(inner, C, g));
   out_ = register_parameter("out", nn::linear_weight(C, inner, g, 0.5));
 }
@@ -83,12 +84,12 @@ at::Tensor MemoryLayer::retrieve(const at::Tensor& queries, const at::Tensor& x,
 }
 
 at::Tensor MemoryLayer::output(const at::Tensor& reads, const at::Tensor& x) const {
-  const at::Tensor y = nn::rms_norm(reads.transpose(1, 2), norm_).reshape({x.size(0), x.size(1), heads_ * head_width_});
+  const at::Tensor y = nn::rms_norm(reads.transpose(1, 2), norm_).reshape({x.size(0), x.size(1), heads_ * value_width_});
   return at::linear(y * at::silu(at::linear(x, out_gate_)), out_);
 }
 
 at::Tensor MemoryLayer::run(const at::Tensor& x, State& state, ForwardContext* context) {
-  const int64_t B = x.size(0), T = x.size(1), H = heads_, D = head_width_;
+  const int64_t B = x.size(0), T = x.size(1), H = heads_, K = head_width_, V = value_width_;
   at::Tensor qkv = at::linear(x, qkv_);
   if (taps_.defined()) {
     at::Tensor& tail = state.tensor("conv_tail");
@@ -98,19 +99,19 @@ at::Tensor MemoryLayer::run(const at::Tensor& x, State& state, ForwardContext* c
   } else {
     qkv = at::silu(qkv);
   }
-  const std::vector<at::Tensor> heads = qkv.view({B, T, (1 + 2 * pairs_) * H, D}).split_with_sizes({H, pairs_ * H, pairs_ * H}, 2);
-  const at::Tensor query = normalized(heads[0], query_gain_);
+  const std::vector<at::Tensor> maps = qkv.split_with_sizes({H * K, pairs_ * H * K, pairs_ * H * V}, 2);
+  const at::Tensor query = normalized(maps[0].view({B, T, H, K}), query_gain_);
   at::Tensor reads;
   if (!writes()) {
     State initial;
     reads = memory_->read(query, initial);
   } else {
-    auto steps = [&](const at::Tensor& pairs) { return pairs.reshape({B, T * pairs_, H, D}); };  // from [B,T,n H,D]
+    auto steps = [&](const at::Tensor& pairs, int64_t width) { return pairs.reshape({B, T * pairs_, H, width}); };
     auto per_step = [&](const at::Tensor& rows) { return pairs_ == 1 ? rows : rows.repeat_interleave(pairs_, 2); };
     const at::Tensor step = context ? context->steps() : at::Tensor();
-    const GateValues g = gates_->forward(x, step, state.child("gates"), context);
     Probe measured;
-    MemoryInput input{per_step(query), normalized(steps(heads[1]), key_gain_), steps(heads[2]).transpose(1, 2), g.theta, g.alpha, g.eta};
+    MemoryInput input{per_step(query), normalized(steps(maps[1], K), key_gain_), steps(maps[2], V).transpose(1, 2),
+                      gates_->forward(x, step, state.child("gates"), context)};
     input.step = step.defined() && pairs_ > 1 ? step.repeat_interleave(pairs_, 1) : step;
     if (context && context->probe) input.probe = &measured;
     at::Tensor losses;
@@ -119,8 +120,8 @@ at::Tensor MemoryLayer::run(const at::Tensor& x, State& state, ForwardContext* c
     if (input.losses) context->add_surprise(layer_, losses);
     if (pairs_ > 1) reads = reads.slice(2, options_.read == "before" ? 0 : pairs_ - 1, c10::nullopt, pairs_);
     if (input.probe) {
-      measure_gates(input, measured);
-      measure_maps(qkv_, {H * D, pairs_ * H * D, pairs_ * H * D}, measured);
+      measure_gates(memory_->gates(), input, measured);
+      measure_maps(qkv_, {H * K, pairs_ * H * K, pairs_ * H * V}, measured);
       context->probe->add("layer" + std::to_string(layer_) + "/memory/", measured);
     }
   }

@@ -1,8 +1,8 @@
 // A long-term memory as a sequence mixer: everything around the memory itself.
 //
 //   q, k, v = SiLU(conv(x W_qkv));   q, k per head to unit length, or length √D with a learned gain (memory.qk_norm)
-//   θ, α, η   memory_gates.h
-//   y = (RMSNorm_head(memory(q, k, v, θ, α, η)) ⊙ SiLU(x W_z)) W_o
+//   gates: what the memory asks for (memory/gates.h)
+//   y = (RMSNorm_head(memory(q, k, v, gates)) ⊙ SiLU(x W_z)) W_o
 //
 // memory.keys_per_token = n: a token has n keys and values and is n steps of the memory; its query reads after the last (before the
 // first with memory.read = before). With memory.off the memory stays at its initial weights: same parameters, nothing written, no
@@ -15,17 +15,17 @@
 
 namespace mneme {
 
-class MemoryLayer : public torch::nn::Module {
+class MemoryLayer : public Module {
  public:
   explicit MemoryLayer(const BlockContext& context);
-  /// x [B,T,C] → [B,T,C]. Adds the write penalty mean(θ)/θ_max · write_penalty to the context.
+  /// x [B,T,C] → [B,T,C]. Adds the write penalty to the context.
   at::Tensor forward(const at::Tensor& x, State& state, ForwardContext& context);
   /// The flagged rows (bool [B]) start again, persistent tokens written.
   void reset(State& state, const at::Tensor& rows);
 
   /// Makes a fresh state explicit, persistent tokens written (and in the convolution's tail); does nothing to another one.
   void begin(State& state, int64_t rows);
-  /// Reading without writing, in two steps: queries [B,H,T,D] of x, with their convolution's tail, and what the weights of
+  /// Reading without writing, in two steps: queries [B,H,T,K] of x, with their convolution's tail, and what the weights of
   /// `readable` say to them, through the layer's output gate and projection → [B,T,C].
   at::Tensor queries(const at::Tensor& x, at::Tensor& tail) const;
   at::Tensor retrieve(const at::Tensor& queries, const at::Tensor& x, State& readable);
@@ -41,16 +41,16 @@ class MemoryLayer : public torch::nn::Module {
 
   ModelOptions model_;
   MemoryOptions options_;
-  int64_t layer_, heads_, head_width_, pairs_;  // pairs: keys_per_token
+  int64_t layer_, heads_, head_width_, value_width_, pairs_;  // pairs: keys_per_token
   std::shared_ptr<Memory> memory_;
   std::shared_ptr<MemoryGates> gates_;
-  at::Tensor qkv_;         // [(1 + 2 n) H D, C]
-  at::Tensor taps_;        // [K, (1 + 2 n) H D]
-  at::Tensor query_gain_, key_gain_;  // [H,1,D] of qk_norm = rms
+  at::Tensor qkv_;         // [(1 + n) H K + n H V, C]
+  at::Tensor taps_;        // [taps, the same]
+  at::Tensor query_gain_, key_gain_;  // [H,1,K] of qk_norm = rms
   at::Tensor persistent_;  // [P, C], written once before token 0
-  at::Tensor norm_;        // [D]
-  at::Tensor out_gate_;    // [H D, C]
-  at::Tensor out_;         // [C, H D]
+  at::Tensor norm_;        // [V]
+  at::Tensor out_gate_;    // [H V, C]
+  at::Tensor out_;         // [C, H V]
 };
 
 }  // namespace mneme

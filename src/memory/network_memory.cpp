@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <mutex>
+#include <utility>
 
 #include "memory/group.h"
 #include "memory/linear_chunked.h"
@@ -27,11 +28,9 @@ std::string named(const char* name, size_t l) { return name + std::to_string(l);
 
 }  // namespace
 
-Network network_of(const MemoryOptions& options) {
+Network matrix_of(const MemoryOptions& options) {
   Network net;
-  net.depth = options.depth;
-  net.form = options.form == "plain" ? Form::plain : options.form == "feature" ? Form::feature : Form::residual_norm;
-  net.activation = options.activation == "gelu" ? Activation::gelu : Activation::gelu_sigmoid;
+  net.depth = 1, net.form = Form::plain;
   net.loss = options.inner_loss == "l2"        ? InnerLoss::l2
              : options.inner_loss == "l2_mean" ? InnerLoss::l2_mean
              : options.inner_loss == "dot"     ? InnerLoss::dot
@@ -40,14 +39,38 @@ Network network_of(const MemoryOptions& options) {
   return net;
 }
 
-NetworkMemory::NetworkMemory(const MemoryContext& context, const Network& net, std::vector<at::Tensor> matrices, Gradient default_gradient,
-                             bool retain_initial)
-    : options_(context.options), net_(net), gradient_(gradient_of(context.options, default_gradient)), retain_initial_(retain_initial) {
-  for (size_t l = 0; l < matrices.size(); ++l) initial_.push_back(register_parameter(named("weights_", l), matrices[l]));
-  if (net_.form == Form::residual_norm) gain_ = register_parameter("gain", at::zeros({context.heads, 1, context.head_width}, at::kFloat));
-  if (options_.fast_gain) initial_.push_back(gain_);
+NetworkMemory::NetworkMemory(const MemoryContext& context, NetworkSettings settings)
+    : options_(context.options), settings_(std::move(settings)), net_(settings_.net), gradient_(gradient_of(context.options, settings_.default_gradient)) {
+  for (size_t l = 0; l < settings_.matrices.size(); ++l)
+    initial_.push_back(parameter(named("weights_", l), settings_.matrices[l], Role::memory_start));
+  settings_.matrices.clear();
+  if (net_.form == Form::residual_norm) gain_ = parameter("gain", at::zeros({context.heads, 1, context.head_width}, at::kFloat), Role::memory_start);
+  if (settings_.fast_gain) initial_.push_back(gain_);
   if (net_.form == Form::feature && net_.depth > 1)
-    lower_step_ = register_parameter("lower_step", at::full({context.heads, net_.depth - 1}, std::log(0.1 / 0.9), at::kFloat));
+    lower_step_ = parameter("lower_step", at::full({context.heads, net_.depth - 1}, std::log(0.1 / 0.9), at::kFloat), Role::memory_start);
+}
+
+std::vector<Gate> NetworkMemory::gates() const {
+  Gate theta{"theta", "step size"}, alpha{"alpha", "forgetting"}, eta{"eta", "momentum"};
+  theta.bias = options_.theta_bias, theta.scale = options_.theta_max, theta.writes = true;
+  alpha.bias = options_.alpha_bias, eta.bias = options_.eta_bias;
+  alpha.pooled = eta.pooled = true;
+  theta.copies = alpha.copies = eta.copies = settings_.gate_per_matrix ? fast_weights() : 1;
+  std::vector<Gate> asked{theta};
+  if (options_.forgetting) asked.push_back(alpha);
+  if (options_.momentum) asked.push_back(eta);
+  return asked;
+}
+
+void check_network_rule(const MemoryOptions& o, bool one_matrix, bool refresh_by_default, Problems& problems) {
+  const bool chosen = o.gradient != "auto", refresh = o.gradient == "refresh" || (!chosen && refresh_by_default);
+  auto needs_refresh = [&](const char* key, const char* why) { problems.add(key, std::string(why) + "; set memory.gradient = refresh"); };
+  if (o.gradient != "refresh" && o.inner_loss == "huber" && (chosen || one_matrix))
+    needs_refresh("memory.inner_loss", "leaves no linear system for exact gradients");
+  if (o.clip > 0 && !refresh) needs_refresh("memory.clip", "needs every surprise before the first step is taken");
+  if (o.gradient_at == "decayed" && refresh) problems.add("memory.gradient_at", "is for exact gradients; set memory.gradient_at = previous");
+  if (o.group > 1 && !(one_matrix && o.gradient != "refresh") && o.refresh % o.group != 0)
+    problems.add("memory.group", "does not divide memory.refresh = " + std::to_string(o.refresh) + "; choose a divisor");
 }
 
 at::Tensor NetworkMemory::per_row(const at::Tensor& parameter, int64_t rows) const {
@@ -55,14 +78,15 @@ at::Tensor NetworkMemory::per_row(const at::Tensor& parameter, int64_t rows) con
 }
 
 at::Tensor NetworkMemory::step_size(const MemoryInput& input, int64_t l) const {
-  const at::Tensor theta = input.theta.select(3, std::min(l, input.theta.size(3) - 1));
+  const at::Tensor& all = input.gate("theta");
+  const at::Tensor theta = all.select(3, std::min(l, all.size(3) - 1));
   if (!lower_step_.defined() || l + 1 >= net_.depth) return theta;
   return theta * lower_step_.select(1, l).sigmoid().view({1, -1, 1});
 }
 
 // θ ← (1 − η) θ with the η of the token's group, which only its end knows.
 at::Tensor NetworkMemory::damped(const MemoryInput& input) const {
-  return input.theta * (1 - at_group_end(input.eta, 2, options_.group));
+  return input.gate("theta") * (1 - at_group_end(input.gate("eta"), 2, options_.group));
 }
 
 MlpCall NetworkMemory::call_of(const MemoryInput& input, int64_t position) const {
@@ -74,15 +98,15 @@ MlpCall NetworkMemory::call_of(const MemoryInput& input, int64_t position) const
   call.query = rows(input.query), call.key = rows(input.key), call.value = rows(input.value);
   for (int64_t l = 0; l < fast_weights(); ++l) {
     call.theta.push_back(step_size(input, l).reshape({B * H, T}));
-    call.alpha.push_back(gate(input.alpha, l));
-    if (options_.momentum) call.eta.push_back(gate(input.eta, l));
-    if (retain_initial_) call.initial.push_back(per_row(initial_[l], B));
+    call.alpha.push_back(options_.forgetting ? gate(input.gate("alpha"), l) : at::zeros({B * H, T}, input.key.options()));
+    if (options_.momentum) call.eta.push_back(gate(input.gate("eta"), l));
+    if (settings_.retain_initial) call.initial.push_back(per_row(initial_[l], B));
   }
-  if (gain_.defined() && !options_.fast_gain) call.gain = per_row(gain_, B);
+  if (gain_.defined() && !settings_.fast_gain) call.gain = per_row(gain_, B);
   if (input.step.defined())
     call.step = input.step.to(call.key.scalar_type()).unsqueeze(1).expand({B, H, T}).reshape({B * H, T});
   call.gradient = gradient_;
-  call.sweeps = options_.sweeps;
+  call.sweeps = settings_.sweeps;
   call.group = options_.group;
   call.refresh = gradient_ == Gradient::exact_last && net_.depth == 1 ? kNever * call.group : options_.refresh;
   call.position = position;
@@ -147,7 +171,7 @@ at::Tensor NetworkMemory::forward(const MemoryInput& input, State& state) {
   }
   if (!state.has("weights_0")) start(state, B);
   Joined joined = join_pending(input, state, options_.group);
-  if (options_.group > 1 && options_.momentum && options_.momentum_damping) joined.input.theta = damped(joined.input);
+  if (options_.momentum && options_.momentum_damping) joined.input.gates["theta"] = damped(joined.input);
   joined.input.query = features(joined.input.query), joined.input.key = features(joined.input.key);
   MlpCall call = call_of(joined.input, state.position - joined.waiting);
   call.losses = input.losses || input.probe;
@@ -175,7 +199,7 @@ at::Tensor NetworkMemory::read(const at::Tensor& query, State& state) {
   auto held = [&](size_t l) { return fresh ? initial_[l] : state.tensor(named("weights_", l)); };
   std::vector<at::Tensor> matrices;
   for (int64_t l = 0; l < net_.depth; ++l) matrices.push_back(held(l));
-  return network_apply(net_, features(query), matrices, options_.fast_gain ? held(net_.depth) : gain_);
+  return network_apply(net_, features(query), matrices, settings_.fast_gain ? held(net_.depth) : gain_);
 }
 
 State NetworkMemory::readable(const State& state) const {
@@ -201,7 +225,7 @@ void NetworkMemory::start(State& state, int64_t rows) {
     const int64_t E = initial.size(2);
     if (guarded() && int64_t(l) < net_.depth)
       state.tensor(named("load_", l)) = at::zeros({rows, initial.size(1), E, E}, initial.options());
-    for (int64_t n = 0; gradient_ == Gradient::sweeps && n < options_.sweeps; ++n) {
+    for (int64_t n = 0; gradient_ == Gradient::sweeps && n < settings_.sweeps; ++n) {
       const std::string sweep = "sweep_" + std::to_string(n) + "_";
       state.tensor(sweep + named("weights_", l)) = initial;
       if (options_.momentum) state.tensor(sweep + named("momentum_", l)) = zero;
@@ -219,7 +243,7 @@ MlpWeights NetworkMemory::held(State& state) const {
     return list;
   };
   MlpWeights w{all("weights_"), all("momentum_"), all("refresh_point_"), all("load_"), {}, {}, {}};
-  for (int64_t n = 0; gradient_ == Gradient::sweeps && n < options_.sweeps; ++n) {
+  for (int64_t n = 0; gradient_ == Gradient::sweeps && n < settings_.sweeps; ++n) {
     w.sweep_weights.push_back(all("sweep_" + std::to_string(n) + "_weights_"));
     w.sweep_momentum.push_back(all("sweep_" + std::to_string(n) + "_momentum_"));
   }

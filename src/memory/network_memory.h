@@ -13,9 +13,24 @@
 
 namespace mneme::memory {
 
+/// What a memory of this kind is, beside the options of section memory.
+struct NetworkSettings {
+  Network net;
+  std::vector<at::Tensor> matrices;                    ///< [H,·,·] learned initial weights
+  Gradient default_gradient = Gradient::exact_last;    ///< what gradient = auto stands for
+  bool retain_initial = false;                         ///< forgetting leads back to the initial weights
+  bool fast_gain = false;                              ///< of residual+norm: the norm's gain learns at test time too
+  bool gate_per_matrix = true;                         ///< each fast weight has gates of its own
+  int64_t sweeps = 1;
+};
+
+/// Rules between options that every such memory has: where the gradient of the last matrix is exact, one linear system gives it.
+/// `refresh_by_default`: gradient = auto is refresh.
+void check_network_rule(const MemoryOptions& options, bool one_matrix, bool refresh_by_default, Problems& problems);
+
 class NetworkMemory : public Memory {
  public:
-  int64_t gate_layers() const override { return options_.gate_per_layer ? fast_weights() : 1; }
+  std::vector<Gate> gates() const override;
   at::Tensor forward(const MemoryInput& input, State& state) override;
   at::Tensor read(const at::Tensor& query, State& state) override;
   void start(State& state, int64_t rows) override;
@@ -23,9 +38,7 @@ class NetworkMemory : public Memory {
   int64_t period() const override;
 
  protected:
-  /// `matrices` [H,·,·]: learned initial weights. `default_gradient` stands for gradient = auto.
-  NetworkMemory(const MemoryContext& context, const Network& net, std::vector<at::Tensor> matrices, Gradient default_gradient,
-                bool retain_initial);
+  NetworkMemory(const MemoryContext& context, NetworkSettings settings);
 
   /// What keys and queries become before they meet the network.
   virtual at::Tensor features(const at::Tensor& x) const { return x; }
@@ -33,7 +46,7 @@ class NetworkMemory : public Memory {
   MemoryOptions options_;
 
  private:
-  int64_t fast_weights() const { return net_.depth + (options_.fast_gain ? 1 : 0); }
+  int64_t fast_weights() const { return net_.depth + (settings_.fast_gain ? 1 : 0); }
   bool guarded() const;
   bool shapes_fit_linear_kernel() const;
   MlpCall call_of(const MemoryInput& input, int64_t position) const;
@@ -45,15 +58,15 @@ class NetworkMemory : public Memory {
   at::Tensor damped(const MemoryInput& input) const;
   at::Tensor step_size(const MemoryInput& input, int64_t l) const;
 
+  NetworkSettings settings_;
   Network net_;
   Gradient gradient_;
-  bool retain_initial_;
   std::vector<at::Tensor> initial_;  // [H,·,·]; a fast gain [H,1,D] last
   at::Tensor gain_;                  // [H,1,D] of residual+norm
   at::Tensor lower_step_;            // [H,depth−1] of feature: share of θ that lower matrices take, as logits
 };
 
-/// The network that the options describe.
-Network network_of(const MemoryOptions& options);
+/// One matrix, with the inner loss that the options name.
+Network matrix_of(const MemoryOptions& options);
 
 }  // namespace mneme::memory

@@ -10,7 +10,9 @@ Joined join_pending(const MemoryInput& input, State& state, int64_t group) {
   MemoryInput all = input;
   // Queries have been answered, and only a group's last token gives it α and η.
   auto padded = [&](const at::Tensor& x) { return waiting ? at::constant_pad_nd(x, {0, 0, waiting, 0}) : x; };
-  all.query = padded(input.query), all.alpha = padded(input.alpha), all.eta = padded(input.eta);
+  all.query = padded(input.query);
+  for (auto& [name, gate] : all.gates)
+    if (name != "theta") gate = padded(gate);
   auto carry = [&](const char* name, const at::Tensor& now, int64_t dim) {
     at::Tensor& held = state.tensor(name);
     const at::Tensor whole = waiting ? at::cat({held, now}, dim) : now;
@@ -19,7 +21,7 @@ Joined join_pending(const MemoryInput& input, State& state, int64_t group) {
   };
   all.key = carry("pending_key", input.key, 2);
   all.value = carry("pending_value", input.value, 2);
-  all.theta = carry("pending_theta", input.theta, 2);
+  all.gates["theta"] = carry("pending_theta", input.gate("theta"), 2);
   const bool masked = input.step.defined() || state.has("pending_step");
   if (masked) {
     if (waiting && !state.has("pending_step")) state.tensor("pending_step") = at::ones({input.key.size(0), waiting}, at::kBool);

@@ -9,20 +9,20 @@
 
 namespace mneme {
 
-at::Tensor qkv_weight(int64_t width, int64_t q, int64_t kv, bool tied, at::Generator generator) {
-  at::Tensor weight = nn::linear_weight(q + 2 * kv, width, generator);
-  for (int64_t first = 0; tied && first < kv; first += q) {  // several keys a token: each starts as the query
-    const int64_t rows = std::min(q, kv - first);
+at::Tensor qkv_weight(int64_t width, int64_t q, int64_t k, int64_t v, bool tied, at::Generator generator) {
+  at::Tensor weight = nn::linear_weight(q + k + v, width, generator);
+  for (int64_t first = 0; tied && first < k; first += q) {  // several keys a token: each starts as the query
+    const int64_t rows = std::min(q, k - first);
     weight.narrow(0, q + first, rows).copy_(weight.narrow(0, 0, rows));
   }
   return weight;
 }
 
-at::Tensor qkv_taps(const ModelOptions& options, int64_t q, int64_t kv, at::Generator generator) {
+at::Tensor qkv_taps(const ModelOptions& options, int64_t q, int64_t k, int64_t v, at::Generator generator) {
   auto taps = [&](int64_t channels, int64_t main_tap) {
     return nn::conv_taps(options.conv_width, channels, options.conv_init, main_tap, generator);
   };
-  return at::cat({taps(q, 0), taps(kv, 1), taps(kv, 0)}, 1);
+  return at::cat({taps(q, 0), taps(k, 1), taps(v, 0)}, 1);
 }
 
 void measure_maps(const at::Tensor& qkv, const std::array<int64_t, 3>& rows, Probe& probe) {

@@ -16,10 +16,10 @@ AttentionProjection::AttentionProjection(const BlockContext& context)
       head_width_(options_.width / options_.heads),
       rotary_(head_width_, options_.rope_base) {
   const int64_t C = options_.width, q = heads_ * head_width_, kv = kv_heads_ * head_width_;
-  qkv_ = register_parameter("qkv", qkv_weight(C, q, kv, options_.conv_width > 0 && options_.conv_init == "shift", context.generator));
-  if (options_.conv_width > 0) taps_ = register_parameter("conv", qkv_taps(options_, q, kv, context.generator));
+  qkv_ = register_parameter("qkv", qkv_weight(C, q, kv, kv, options_.conv_width > 0 && options_.conv_init == "shift", context.generator));
+  if (options_.conv_width > 0) taps_ = parameter("conv", qkv_taps(options_, q, kv, kv, context.generator), Role::convolution);
   if (options_.persistent_tokens > 0)
-    persistent_ = register_parameter("persistent", at::empty({options_.persistent_tokens, C}, at::kFloat).normal_(0, 1, context.generator));
+    persistent_ = parameter("persistent", at::empty({options_.persistent_tokens, C}, at::kFloat).normal_(0, 1, context.generator), Role::embedding);
   out_ = register_parameter("out", nn::linear_weight(C, q, context.generator));
 }
 
@@ -78,6 +78,13 @@ void AttentionProjection::clear(State& state, const at::Tensor& rows) {
   zeroed("conv_tail", {-1, 1, 1});
   zeroed("keys", {-1, 1, 1, 1});
   zeroed("values", {-1, 1, 1, 1});
+}
+
+void check_rotary_heads(const ModelOptions& model, const MemoryOptions&, Problems& problems) {
+  const int64_t head_width = model.width / model.heads;
+  if (model.positions == "rope" && model.width % model.heads == 0 && head_width % 2 != 0)
+    problems.add("model.heads", "makes heads of width " + std::to_string(head_width) +
+                                    " (model.width / model.heads); model.positions = rope needs an even one");
 }
 
 }  // namespace mneme

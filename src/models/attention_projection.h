@@ -12,7 +12,7 @@
 
 namespace mneme {
 
-class AttentionProjection : public torch::nn::Module {
+class AttentionProjection : public Module {
  public:
   struct Projected {
     at::Tensor query;  ///< [B,H,T,D]
@@ -46,5 +46,8 @@ class AttentionProjection : public torch::nn::Module {
   at::Tensor persistent_;  // [P, C]
   at::Tensor out_;         // [C, H D]
 };
+
+/// A rule of blocks that attend: rotary phase turns pairs of channels of a head.
+void check_rotary_heads(const ModelOptions& model, const MemoryOptions& memory, Problems& problems);
 
 }  // namespace mneme

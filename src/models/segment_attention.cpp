@@ -27,7 +27,7 @@ at::Tensor attend(const at::Tensor& query, const nn::KeyValue& prefix, const nn:
 
 }  // namespace
 
-SegmentAttention::SegmentAttention(const BlockContext& context) : AttentionProjection(context), segment_(options_.segment) {}
+SegmentAttention::SegmentAttention(const BlockContext& context, int64_t segment) : AttentionProjection(context), segment_(segment) {}
 
 at::Tensor SegmentAttention::rotary(int64_t phase, int64_t steps, const at::TensorOptions& options) {
   if (options_.positions != "rope") return {};

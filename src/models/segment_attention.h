@@ -1,6 +1,6 @@
 // Attention of MAC (Titans, section 4.1): softmax in [persistent ‖ h ‖ segment], strictly causal.
 //
-// A row is cut into segments of model.segment tokens, counted from its document's start. Token i of a segment sees the
+// A row is cut into segments of model.mac.segment tokens, counted from its document's start. Token i of a segment sees the
 // persistent tokens, and of its own segment the tokens x_j and what was retrieved for them, h_j, for j ≤ i. h_j carries the
 // rotary phase of x_j; phases count from the segment's start. As printed, without j ≤ i on h, h would tell a token of the
 // rest of its segment.
@@ -15,7 +15,7 @@ namespace mneme {
 
 class SegmentAttention : public AttentionProjection {
  public:
-  explicit SegmentAttention(const BlockContext& context);
+  SegmentAttention(const BlockContext& context, int64_t segment);
 
   /// x [B,T,C] of a whole call; `phase`: tokens of the running segment before it.
   Projected project(const at::Tensor& x, int64_t phase, State& state, const ForwardContext& context);

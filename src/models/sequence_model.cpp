@@ -12,7 +12,7 @@
 
 namespace mneme {
 
-struct SequenceModel::Layer : torch::nn::Module {
+struct SequenceModel::Layer : Module {
   std::shared_ptr<Block> block;
   std::shared_ptr<nn::FeedForward> feed_forward;  // null with model.ffn = none
   at::Tensor block_norm, feed_forward_norm;
@@ -49,8 +49,8 @@ SequenceModel::SequenceModel(const ModelOptions& model, const MemoryOptions& mem
     : shape_(shape), options_(model) {
   at::Generator generator = nn::make_generator(seed, "init");
   auto normal = [&](at::IntArrayRef sizes) { return at::empty(sizes, at::kFloat).normal_(0, 0.02, generator); };
-  embedding_ = register_parameter("embedding", normal({shape.vocab, model.width}));
-  if (model.positions == "learned") positions_ = register_parameter("positions", normal({shape.max_length, model.width}));
+  embedding_ = parameter("embedding", normal({shape.vocab, model.width}), Role::embedding);
+  if (model.positions == "learned") positions_ = parameter("positions", normal({shape.max_length, model.width}), Role::embedding);
   for (int64_t i = 0; i < model.layers; ++i)
     layers_.push_back(register_module("layers_" + std::to_string(i), std::make_shared<Layer>(BlockContext{model, memory, i, generator})));
   norm_ = register_parameter("norm", at::ones({model.width}, at::kFloat));
@@ -145,9 +145,12 @@ int64_t SequenceModel::parameter_count() const {
 }
 
 bool SequenceModel::decays(const std::string& name) const {
-  const std::string leaf = name.substr(name.rfind('.') + 1);
-  static const std::vector<std::string> projections{"qkv", "out", "out_gate", "up", "down", "mix", "head"};
-  return std::find(projections.begin(), projections.end(), leaf) != projections.end();
+  const torch::nn::Module* owner = this;
+  size_t begin = 0;
+  for (size_t dot = name.find('.'); dot != std::string::npos; begin = dot + 1, dot = name.find('.', begin))
+    owner = owner->named_children()[name.substr(begin, dot - begin)].get();
+  const auto* module = dynamic_cast<const Module*>(owner);
+  return module ? module->role(name.substr(begin)) == Role::projection : owner->named_parameters(false)[name.substr(begin)].dim() == 2;
 }
 
 }  // namespace mneme

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "config/config.h"
+#include "config/plugins.h"
 #include "core/text.h"
 #include "mneme/errors.h"
 
@@ -11,7 +11,7 @@ namespace mneme {
 namespace {
 
 /// Of memory.: what changes how a memory learns from what it reads, but no parameter.
-const std::vector<std::string> kAtTestTime{"gradient", "refresh", "sweeps", "clip", "guard", "kernel", "tile", "off", "frozen"};
+const std::vector<std::string> kAtTestTime{"gradient", "refresh", "clip", "guard", "kernel", "tile", "off", "frozen"};
 /// Of run.: how a stored result is filed.
 const std::vector<std::string> kFiling{"name", "labels"};
 const std::vector<std::string> kTrainingOnly{"eval.every", "task.loss"};
@@ -25,10 +25,17 @@ bool known(const std::string& key) {
   return std::any_of(options.begin(), options.end(), [&](const OptionHelp& option) { return option.key == key; });
 }
 
+/// The same of one kind's own options: "neural_mlp.sweeps".
+bool own_at_test_time(const std::string& name) {
+  const size_t dot = name.find('.');
+  const KnownPlugin* memory = dot == std::string::npos ? nullptr : known_plugin(known_memories(), name.substr(0, dot));
+  return memory && among(memory->at_test_time, name.substr(dot + 1));
+}
+
 /// Why an evaluation cannot take the option; "" where it can.
 std::string refusal(const std::string& key) {
   const std::string section = key.substr(0, key.find('.')), name = key.substr(section.size() + 1);
-  if (section == "model" || (section == "memory" && !among(kAtTestTime, name)))
+  if (section == "model" || (section == "memory" && !among(kAtTestTime, name) && !own_at_test_time(name)))
     return "the checkpoint's weights belong to its own model and memory options; leave this out (of the memory's, " +
            join(kAtTestTime, ", ") + " may be changed)";
   if (key == "runtime.dtype") return "the weights have their element type, in which they are evaluated; leave this out";

@@ -1,6 +1,7 @@
 // The titans_pytorch block against numbers of the package itself, and against a token loop of its conventions for settings the
 // package's numbers do not cover.
 #include "tests/golden/golden.h"
+#include "tests/support/memory_options.h"
 
 #include "mneme/model.h"
 
@@ -20,10 +21,11 @@ std::shared_ptr<Block> make_block(const PackageSetting& s) {
   register_memories();
   ModelOptions model;
   model.kind = "titans_pytorch", model.width = s.dim;
-  MemoryOptions memory;
-  memory.heads = s.heads, memory.head_width = s.head_width, memory.expansion = s.expansion, memory.group = s.group, memory.refresh = s.refresh;
+  set_own(model, "expansion", std::to_string(s.expansion));
+  AnyMemory memory;
+  memory.heads = s.heads, memory.head_width = s.head_width, memory.group = s.group, memory.refresh = s.refresh;
   memory.theta_max = s.max_lr, memory.momentum = s.momentum, memory.qk_norm = s.qk_rmsnorm ? "rms" : "none";
-  auto block = BlockRegistry::instance().get("titans_pytorch").make({model, memory, 0, at::make_generator<at::CPUGeneratorImpl>(3)});
+  auto block = BlockRegistry::instance().get("titans_pytorch").make({model, memory.made(), 0, at::make_generator<at::CPUGeneratorImpl>(3)});
   block->to(at::kDouble);
   return block;
 }

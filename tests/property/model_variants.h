@@ -1,7 +1,9 @@
-// Models that the property tests run over: every registered block with every registered memory, in a few settings each.
+// Models that the property tests run over: every registered block with Titans' two memories in many settings, and every other registered
+// memory alone (LMM), beside a window (MAG), and before one, read from what is frozen for a segment (MAC).
 #pragma once
 
 #include "tests/support/tensors.h"
+#include "tests/support/memory_options.h"
 
 #include "mneme/errors.h"
 #include "mneme/model.h"
@@ -11,13 +13,14 @@ namespace mneme::test {
 struct Variant {
   std::string name;
   ModelOptions model;
-  MemoryOptions memory;
+  AnyMemory memory;
 };
 
 inline ModelOptions small(const std::string& kind) {
   ModelOptions m;
   m.kind = kind;
-  m.layers = 2, m.width = 24, m.heads = 2, m.window = 9, m.segment = 7, m.conv_width = 4, m.conv_init = "shift", m.ffn_width = 40;
+  m.layers = 2, m.width = 24, m.heads = 2, m.window = 9, m.conv_width = 4, m.conv_init = "shift", m.ffn_width = 40;
+  set_segment(m, 7);
   return m;
 }
 
@@ -25,45 +28,46 @@ inline ModelOptions small(const std::string& kind) {
 /// or 64 wide. Small steps where a memory without the defaults' safeguards would blow up: what diverges cannot be compared at 1e-12.
 struct Spread {
   std::string name;
-  void (*apply)(ModelOptions& model, MemoryOptions& memory);
+  void (*apply)(ModelOptions& model, AnyMemory& memory);
 };
 
 inline const std::vector<Spread>& spreads() {
   static const std::vector<Spread> all{
-      {"groups of 4 by attention, 5 heads of 8", [](ModelOptions& m, MemoryOptions& o) {
+      {"groups of 4 by attention, 5 heads of 8", [](ModelOptions& m, AnyMemory& o) {
          m.width = 40, m.heads = 5, o.heads = 5, o.group = 4, o.gate_pooling = "attention";
        }},
-      {"read before, two keys, a head of 8", [](ModelOptions& m, MemoryOptions& o) {
+      {"read before, two keys, a head of 8", [](ModelOptions& m, AnyMemory& o) {
          m.width = 8, m.heads = 1, o.heads = 1, o.read = "before", o.keys_per_token = 2, m.attention = "window";
        }},
-      {"refresh 5 clipped, rms, a head of 64", [](ModelOptions& m, MemoryOptions& o) {
+      {"refresh 5 clipped, rms, a head of 64", [](ModelOptions& m, AnyMemory& o) {
          m.width = 64, m.heads = 4, o.heads = 1, o.gradient = "refresh", o.refresh = 5, o.clip = 0.5, o.qk_norm = "rms";
        }},
-      {"three plain layers, shared gates, 5 heads of 24", [](ModelOptions& m, MemoryOptions& o) {
+      {"three plain layers, shared gates, 5 heads of 24", [](ModelOptions& m, AnyMemory& o) {
          m.persistent_tokens = 2, o.heads = 5, o.head_width = 24;
-         o.depth = 3, o.form = "plain", o.gate_per_layer = false, o.gate_per_head = false, o.theta_max = 0.02;
+         o.depth = 3, o.form = "plain", o.gate_per_matrix = false, o.gate_per_head = false, o.theta_max = 0.02;
        }},
-      {"two sweeps, mean loss, a head of 60", [](ModelOptions& m, MemoryOptions& o) {
+      {"two sweeps, mean loss, a head of 60", [](ModelOptions& m, AnyMemory& o) {
          m.heads = 1, o.heads = 1, o.head_width = 60, o.gradient = "sweeps", o.sweeps = 2, o.inner_loss = "l2_mean";
        }},
-      {"stale groups of 2 in intervals of 6, guarded", [](ModelOptions& m, MemoryOptions& o) {
+      {"stale groups of 2 in intervals of 6, guarded", [](ModelOptions& m, AnyMemory& o) {
          m.attention = "window", o.gradient = "refresh", o.refresh = 6, o.group = 2;
        }},
-      {"norm with fast gain, Huber", [](ModelOptions& m, MemoryOptions& o) {
+      {"norm with fast gain, Huber", [](ModelOptions& m, AnyMemory& o) {
          m.combine = "product", o.form = "residual+norm", o.fast_gain = true, o.inner_loss = "huber", o.refresh = 3, o.theta_max = 0.02;
        }},
-      {"sweeps of groups of 4, two keys", [](ModelOptions& m, MemoryOptions& o) {
+      {"sweeps of groups of 4, two keys", [](ModelOptions& m, AnyMemory& o) {
          m.attention = "window", o.gradient = "sweeps", o.group = 4, o.keys_per_token = 2;
        }},
   };
   return all;
 }
 
+inline bool has_memory(const Variant& v) { return BlockRegistry::instance().get(v.model.kind).has_memory; }
+
 inline bool possible(const Variant& v) {
   Problems problems;
   v.model.check("", problems);
-  v.memory.check("", problems);
-  return problems.list().empty();
+  return problems.empty() && v.memory.possible();
 }
 
 inline void add_settings(std::vector<Variant>& all, Variant v) {
@@ -77,7 +81,7 @@ inline void add_settings(std::vector<Variant>& all, Variant v) {
   v.model.positions = "sinusoidal", v.model.kv_heads = 1, v.model.conv_width = 0, v.model.ffn = "none";
   v.memory.gradient = "auto", v.memory.momentum = false, v.memory.retention_target = "init", v.memory.init = "random";
   all.push_back(v);
-  if (v.memory.kind == "none") return;
+  if (!has_memory(v)) return;
   v.name += "/one memory layer,features";
   v.model.memory_layers = {1}, v.memory.features = 2;
   if (!possible(v)) v.memory.features = 0;
@@ -102,6 +106,23 @@ inline void add_spreads(std::vector<Variant>& all, const std::string& block, con
     }
 }
 
+/// Any other memory: what it has in common with all, and the options that every memory knows.
+inline void add_plain(std::vector<Variant>& all, const std::string& memory) {
+  Variant v{"lmm/" + memory, small("lmm"), {}};
+  v.memory.kind = memory, v.memory.heads = 2, v.memory.head_width = 6, v.memory.tile = 16;
+  all.push_back(v);
+  v.name += "/two keys, read before, persistent, no conv";
+  v.memory.keys_per_token = 2, v.memory.read = "before", v.model.persistent_tokens = 2, v.model.conv_width = 0;
+  all.push_back(v);
+  for (const std::string block : {"mag", "mac"}) {
+    Variant other{block + "/" + memory + "/one layer", small(block), {}};
+    other.model.attention = "window", other.model.memory_layers = {1};
+    other.memory.kind = memory, other.memory.heads = 2, other.memory.head_width = 6, other.memory.tile = 4;
+    all.push_back(other);
+    if (block == "mag") other.name += "/off", other.memory.off = true, all.push_back(other);
+  }
+}
+
 inline std::vector<Variant> variants() {
   register_blocks();
   register_memories();
@@ -109,21 +130,23 @@ inline std::vector<Variant> variants() {
   size_t turn = 0;
   for (const std::string& block : BlockRegistry::instance().names()) {
     std::vector<std::string> memories;
-    for (const std::string& memory : MemoryRegistry::instance().names()) {
-      if ((memory == "none") != (block == "transformer")) continue;
+    for (const std::string memory : {"linear", "neural_mlp"}) {
+      if (!BlockRegistry::instance().get(block).has_memory && memory != "linear") continue;  // it stands for none
       if (block == "titans_pytorch" && memory != "neural_mlp") continue;  // its memory is the package's, whatever the option says
       Variant v{block + "/" + memory, small(block), {}};
       v.memory.kind = memory;
       add_settings(all, v);
-      if (memory != "none") memories.push_back(memory);
+      if (has_memory(v)) memories.push_back(memory);
     }
     if (!memories.empty()) add_spreads(all, block, memories, turn++);
   }
+  for (const std::string& memory : MemoryRegistry::instance().names())
+    if (memory != "linear" && memory != "neural_mlp") add_plain(all, memory);
   return all;
 }
 
 inline std::shared_ptr<SequenceModel> make(const Variant& v, at::ScalarType dtype) {
-  auto model = std::make_shared<SequenceModel>(v.model, v.memory, SequenceModel::Shape{32, 256}, 5);
+  auto model = std::make_shared<SequenceModel>(v.model, v.memory.made(), SequenceModel::Shape{32, 256}, 5);
   // Larger weights, so that gates, reads and later layers all matter. Much larger ones, and the recurrence of MAC amplifies the last
   // bit of an input (0.15: 70 000 times over 100 tokens with groups and sweeps), so that nothing could be said of 1e-12.
   at::NoGradGuard no_grad;

@@ -43,7 +43,7 @@ TEST_CASE("models: chunked and reference kernels agree", "[models][property]") {
   at::NoGradGuard no_grad;
   size_t number = 0;
   for (Variant v : variants()) {
-    if (v.memory.kind == "none") continue;
+    if (!has_memory(v)) continue;
     INFO(v.name);
     const at::Tensor x = tokens(2, number++ % 2 ? 50 : 65), chunked = run(*make(v, at::kDouble), x);
     v.memory.kernel = "reference";
@@ -55,7 +55,7 @@ TEST_CASE("models: chunked and reference kernels agree", "[models][property]") {
 // Two layers, gates and norms multiply what fp32 rounds: no kernel may be much further from the truth than the tiles are.
 TEST_CASE("models: fused kernels are as near to fp64 as the tiles, logits and every gradient", "[models][property]") {
   for (Variant v : variants()) {
-    if (v.memory.kind == "none" || v.memory.off) continue;
+    if (!has_memory(v) || v.memory.off) continue;
     INFO(v.name);
     struct Outcome {
       at::Tensor logits;

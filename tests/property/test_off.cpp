@@ -9,13 +9,14 @@ namespace {
 
 /// The variant where nothing but the memory can tell a token of another one.
 Variant alone(Variant v) {
-  v.model.attention = "window", v.model.window = 1, v.model.segment = 1, v.model.conv_width = 0, v.model.positions = "none";
+  v.model.attention = "window", v.model.window = 1, v.model.conv_width = 0, v.model.positions = "none";
+  set_segment(v.model, 1);
   return v;
 }
 
 std::vector<Variant> with_memory() {
   std::vector<Variant> all = variants();
-  std::erase_if(all, [](const Variant& v) { return v.memory.kind == "none" || v.memory.off; });
+  std::erase_if(all, [](const Variant& v) { return !has_memory(v) || v.memory.off; });
   return all;
 }
 
@@ -57,6 +58,7 @@ TEST_CASE("models: a memory that is off is one whose gates are closed", "[models
   at::NoGradGuard no_grad;
   for (Variant v : with_memory()) {
     INFO(v.name);
+    if (v.memory.kind == "rwkv7") continue;  // what it writes has a part that no gate closes, as published
     constexpr double kClosed = -1e4;  // σ is 0
     v.memory.theta_bias = v.memory.alpha_bias = kClosed;
     const at::Tensor x = tokens(2, 40);

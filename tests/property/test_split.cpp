@@ -2,6 +2,7 @@
 #include <set>
 
 #include "tests/property/model_runs.h"
+#include "tests/support/memory_options.h"
 
 using namespace mneme;
 using namespace mneme::test;
@@ -21,7 +22,7 @@ std::vector<Size> sizes(size_t number) {
 /// Short calls, which end inside groups, refresh intervals and segments; of the longest row also calls of up to a third.
 std::vector<std::vector<int64_t>> splits(const Variant& v, int64_t T, Random& random) {
   const std::vector<int64_t> many = random_cuts(T, T == 100 ? 12 : 7, random);
-  if (T > 60) REQUIRE((some_inside(many, v.memory.group) && some_inside(many, v.memory.refresh) && some_inside(many, v.model.segment)));
+  if (T > 60) REQUIRE((some_inside(many, v.memory.group) && some_inside(many, v.memory.refresh) && some_inside(many, segment_of(v.model))));
   if (T < 100) return {many};
   return {many, random_cuts(T, T / 3, random)};
 }
@@ -31,8 +32,8 @@ std::vector<std::vector<int64_t>> splits(const Variant& v, int64_t T, Random& ra
 TEST_CASE("variants: every block meets groups, sweeps, stale guarded gradients and every head width", "[models][property]") {
   std::map<std::string, std::set<std::string>> met;
   for (const Variant& v : variants()) {
-    const MemoryOptions& o = v.memory;
-    if (o.kind == "none" || o.off) continue;
+    const AnyMemory& o = v.memory;
+    if (!has_memory(v) || o.off) continue;
     std::set<std::string>& of_block = met[v.model.kind];
     if (o.group > 1 && o.gradient == "refresh" && o.refresh > o.group && o.guard) of_block.insert("stale guarded groups");
     if (o.group > 1 && o.gate_pooling == "attention") of_block.insert("pooled groups");

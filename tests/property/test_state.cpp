@@ -4,6 +4,7 @@
 
 #include "core/provenance.h"
 #include "tests/property/model_runs.h"
+#include "tests/support/memory_options.h"
 #include "tests/support/temporary_folder.h"
 #include "train/state_file.h"
 
@@ -50,7 +51,7 @@ TEST_CASE("models: without full attention a state's bytes do not grow with the t
     INFO(v.name);
     ++checked;
     const auto model = make(v, at::kFloat);
-    const MemoryOptions& o = v.memory;
+    const AnyMemory& o = v.memory;
     State state;
     std::vector<int64_t> bytes, held;
     auto measure = [&] { bytes.push_back(state.bytes_per_row()), held.push_back(held_bytes(state)); };
@@ -80,7 +81,7 @@ TEST_CASE("models: without full attention a state's bytes do not grow with the t
 TEST_CASE("models: two hundred calls of training need no more room than twenty", "[models][property][rss]") {
   std::set<std::string> done;
   for (Variant v : variants()) {  // of each block each memory, and of those with states of their own groups and sweeps
-    const MemoryOptions& o = v.memory;
+    const AnyMemory& o = v.memory;
     if ((o.group > 1 || o.gradient == "sweeps") && BlockRegistry::instance().get(v.model.kind).attends) continue;
     const std::string what = v.model.kind + " " + (o.group > 1 ? "groups" : o.gradient == "sweeps" ? "sweeps" : o.kind);
     if (!done.insert(what).second) continue;

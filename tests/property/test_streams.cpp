@@ -2,6 +2,7 @@
 // after 100 000 tokens of filler is at least 0.9 of what it learns of it at token 0. With stale gradients the guard has to hold. Then
 // the same with gates at their ends, and with keys of any length, which memory.qk_norm = none lets through.
 #include "tests/support/tensors.h"
+#include "tests/support/memory_options.h"
 
 #include "mneme/errors.h"
 #include "mneme/memory.h"
@@ -33,17 +34,12 @@ std::vector<Stream> streams() {
           {"random", [](at::Tensor&, at::Tensor&) {}}};
 }
 
-std::shared_ptr<Memory> make(const std::string& kind, const MemoryOptions& chosen) {
+std::shared_ptr<Memory> make(const std::string& kind, const AnyMemory& chosen) {
   static MemoryOptions options;  // a memory may keep a reference
-  options = chosen;
-  options.kind = kind;
-  return MemoryRegistry::instance().get(kind).make({options, kHeads, kWidth, at::make_generator<at::CPUGeneratorImpl>(4)});
-}
-
-bool possible(const MemoryOptions& o) {
-  Problems problems;
-  o.check("", problems);
-  return problems.list().empty();
+  AnyMemory of_kind = chosen;
+  of_kind.kind = kind;
+  options = of_kind.made();
+  return MemoryRegistry::instance().get(kind).make({options, kHeads, kWidth, kWidth, at::make_generator<at::CPUGeneratorImpl>(4)});
 }
 
 /// What a layer's gates may say: σ of the step, forgetting, momentum.
@@ -55,7 +51,7 @@ struct Gates {
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
 // As at the start of training, with the step half open.
-Gates usual(const MemoryOptions& o) { return {"usual", .5, sigmoid(o.alpha_bias), sigmoid(o.eta_bias)}; }
+Gates usual(const AnyMemory& o) { return {"usual", .5, sigmoid(o.alpha_bias), sigmoid(o.eta_bias)}; }
 
 std::vector<Gates> saturated() {
   return {{"nothing forgotten, long momentum", 1, 1e-9, .999},
@@ -64,15 +60,16 @@ std::vector<Gates> saturated() {
           {"all forgotten, no momentum", 1, 1, 0}};
 }
 
-MemoryInput input_of(Memory& memory, const MemoryOptions& o, const Gates& g, const at::Tensor& key, const at::Tensor& value) {
-  const std::vector<int64_t> sizes{1, kHeads, key.size(2), memory.gate_layers()};
-  auto gate = [&](double x) { return at::full(sizes, x, key.options()); };
+MemoryInput input_of(Memory& memory, const AnyMemory& o, const Gates& g, const at::Tensor& key, const at::Tensor& value) {
   const at::Tensor k = o.qk_norm == "none" ? key : nn::l2_normalize(key);
-  return {k, k, value, gate(g.write * o.theta_max * (1 - g.eta)), gate(g.alpha), gate(g.eta)};
+  MemoryInput in{k, k, value};
+  const std::map<std::string, double> values{{"theta", g.write * o.theta_max}, {"alpha", g.alpha}, {"eta", g.eta}};
+  for (const Gate& gate : memory.gates()) in.gates[gate.name] = at::full({1, kHeads, key.size(2), gate.copies}, values.at(gate.name), key.options());
+  return in;
 }
 
 // How much of the error of a fresh pair eight writes of it remove: 1 = all of it, 0 = dead.
-double learned(Memory& memory, const MemoryOptions& o, State state) {
+double learned(Memory& memory, const AnyMemory& o, State state) {
   torch::manual_seed(99);
   const at::Tensor key = nn::l2_normalize(at::randn({1, kHeads, 1, kWidth})), value = at::randn({1, kHeads, 1, kWidth});
   const double before = (memory.read(key, state) - value).norm().item<double>();
@@ -81,7 +78,7 @@ double learned(Memory& memory, const MemoryOptions& o, State state) {
 }
 
 /// Requires that reads and the final state are finite, or (`finite` = false) that some of the state is not.
-void run(Memory& memory, const MemoryOptions& o, const Gates& gates, const Stream& stream, int64_t tokens, State& state, bool finite = true) {
+void run(Memory& memory, const AnyMemory& o, const Gates& gates, const Stream& stream, int64_t tokens, State& state, bool finite = true) {
   torch::manual_seed(5);
   for (int64_t first = 0; first < tokens; first += kCall) {
     at::Tensor key = at::randn({1, kHeads, std::min(kCall, tokens - first), kWidth}), value = at::randn_like(key);
@@ -104,9 +101,9 @@ TEST_CASE("memories: 100 000 tokens of adversarial input leave every memory fini
     for (const std::string gradient : {"auto", "refresh", "sweeps"})
       for (const Stream& stream : streams()) {
         INFO(kind << ", gradient = " << gradient << ", " << stream.name);
-        MemoryOptions o;
+        AnyMemory o;
         o.kind = kind, o.gradient = gradient;
-        if (!possible(o)) continue;
+        if (!o.possible()) continue;
         const auto memory = make(kind, o);
         if (!memory) continue;
         State fresh, state;
@@ -128,7 +125,7 @@ TEST_CASE("memories: gates at their ends leave every memory finite, and able to 
       for (const Gates& gates : saturated())
         for (const Stream& stream : streams()) {
           INFO(kind << ", gradient = " << gradient << ", " << stream.name << ", " << gates.name);
-          MemoryOptions o;
+          AnyMemory o;
           o.gradient = gradient;
           const auto memory = make(kind, o);
           if (!memory) continue;
@@ -157,7 +154,7 @@ TEST_CASE("memories: keys that are not normalised", "[memory][streams][slow]") {
       for (Stream stream : streams()) {
         if (stream.name == "huge norms") continue;
         INFO(kind << ", gradient = " << gradient << ", " << stream.name << ", times " << length);
-        MemoryOptions o;
+        AnyMemory o;
         o.gradient = gradient, o.qk_norm = "none";
         const auto memory = make(kind, o);
         State fresh, state;
@@ -174,7 +171,7 @@ TEST_CASE("memories: keys that are not normalised", "[memory][streams][slow]") {
     for (Stream stream : streams()) {
       if (stream.name != "constant" && stream.name != "one key, alternating values") continue;
       INFO("linear, exact, " << stream.name << ", " << (stable ? "below" : "above") << " the limit");
-      MemoryOptions o;
+      AnyMemory o;
       o.qk_norm = "none";
       const Gates gates = usual(o);
       const double limit = (1 + gates.eta) * (2 - gates.alpha) / 2, theta = gates.write * o.theta_max * (1 - gates.eta);

@@ -32,8 +32,10 @@ class LmmBlock : public Block {
 }  // namespace
 
 void register_block_lmm(BlockRegistry& registry) {
-  registry.add({"lmm", "long-term memory alone as the sequence mixer",
-                [](const BlockContext& context) { return std::make_shared<LmmBlock>(context); }, /*attends=*/false});
+  registry.add({.name = "lmm",
+                .summary = "long-term memory alone as the sequence mixer",
+                .make = [](const BlockContext& context) { return std::make_shared<LmmBlock>(context); },
+                .attends = false});
 }
 
 }  // namespace mneme

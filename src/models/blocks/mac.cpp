@@ -1,4 +1,4 @@
-// MAC, memory as a context (Titans, section 4.1), strictly causal. A row is cut into segments of model.segment tokens:
+// MAC, memory as a context (Titans, section 4.1), strictly causal. A row is cut into segments of model.mac.segment tokens:
 //
 //   h_i = M*(q_i)                             read from the memory that earlier segments left (no write)
 //   y_i = attention([persistent ‖ h_≤i ‖ x_≤i])       inside the segment (src/models/segment_attention.h)
@@ -31,10 +31,15 @@ ModelOptions without_persistent(ModelOptions options) {
   return options;
 }
 
+struct MacOptions : Options {
+  int64_t segment = 64;
+  void describe(OptionVisitor& v) override { v.option("segment", segment, {1, int64_t{1} << 30}, "tokens of a segment, which attend to each other"); }
+};
+
 class MacBlock : public Block {
  public:
-  explicit MacBlock(const BlockContext& context) : segment_(context.model.segment), period_(segment_) {
-    attention_ = register_module("attention", std::make_shared<SegmentAttention>(context));
+  explicit MacBlock(const BlockContext& context) : segment_(own_options<MacOptions>(context.model.own).segment), period_(segment_) {
+    attention_ = register_module("attention", std::make_shared<SegmentAttention>(context, segment_));
     if (!has_memory(context)) return;
     const ModelOptions model = without_persistent(context.model);
     const BlockContext of_memory{model, context.memory, context.layer, context.generator};
@@ -132,8 +137,12 @@ class MacBlock : public Block {
 }  // namespace
 
 void register_block_mac(BlockRegistry& registry) {
-  registry.add({"mac", "memory as a context: attention in segments, over what the memory says and the tokens",
-                [](const BlockContext& context) { return std::make_shared<MacBlock>(context); }, /*attends=*/false});
+  registry.add({.name = "mac",
+                .summary = "memory as a context: attention in segments, over what the memory says and the tokens",
+                .make = [](const BlockContext& context) { return std::make_shared<MacBlock>(context); },
+                .attends = false,
+                .options = [] { return std::make_shared<MacOptions>(); },
+                .check = check_rotary_heads});
 }
 
 }  // namespace mneme

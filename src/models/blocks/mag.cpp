@@ -38,8 +38,10 @@ class MagBlock : public Block {
 }  // namespace
 
 void register_block_mag(BlockRegistry& registry) {
-  registry.add({"mag", "memory as a gate: window attention beside the memory",
-                [](const BlockContext& context) { return std::make_shared<MagBlock>(context); }});
+  registry.add({.name = "mag",
+                .summary = "memory as a gate: window attention beside the memory",
+                .make = [](const BlockContext& context) { return std::make_shared<MagBlock>(context); },
+                .check = check_rotary_heads});
 }
 
 }  // namespace mneme

@@ -45,8 +45,10 @@ class MalBlock : public Block {
 }  // namespace
 
 void register_block_mal(BlockRegistry& registry) {
-  registry.add({"mal", "memory as a layer: window attention on what the memory says",
-                [](const BlockContext& context) { return std::make_shared<MalBlock>(context); }});
+  registry.add({.name = "mal",
+                .summary = "memory as a layer: window attention on what the memory says",
+                .make = [](const BlockContext& context) { return std::make_shared<MalBlock>(context); },
+                .check = check_rotary_heads});
 }
 
 }  // namespace mneme

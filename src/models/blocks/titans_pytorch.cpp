@@ -13,7 +13,7 @@
 #include <cmath>
 #include <limits>
 
-#include "config/titans_pytorch.h"
+#include "config/fields.h"
 #include "memory/clock_phases.h"
 #include "memory/group_average.h"
 #include "memory/gates.h"
@@ -25,13 +25,58 @@
 namespace mneme {
 namespace {
 
+// The block's own options: what the package leaves open of its network. Open in section memory: heads, head_width, refresh, group,
+// momentum, forgetting, theta_max, the biases, qk_norm (rms | none), kernel, tile, off, frozen.
+struct TitansPytorchOptions : Options {
+  int64_t depth = 2;
+  int64_t expansion = 1;
+  void describe(OptionVisitor& v) override {
+    v.option("depth", depth, {1, 4}, "weight matrices of the memory");
+    v.option("expansion", expansion, {1, 64}, "their hidden width as a multiple of memory.head_width");
+  }
+};
+
+/// The memory options with everything that the package does not leave open.
+MemoryOptions fixed_memory(MemoryOptions o) {
+  o.kind = "neural_mlp", o.inner_loss = "l2_mean", o.gradient = "refresh", o.gradient_at = "previous", o.retention_target = "zero";
+  o.read = "after", o.momentum_damping = false, o.clip = 0, o.guard = false, o.expand_v = 1;
+  o.keys_per_token = 1, o.gate_pooling = "mean", o.gate_per_head = true, o.gate_scale = 1, o.write_penalty = 0;
+  return o;
+}
+
+MemoryOptions fixed_memory(const BlockContext& context) {
+  MemoryOptions o = fixed_memory(context.memory);
+  const TitansPytorchOptions& own = own_options<TitansPytorchOptions>(context.model.own);
+  o.own = MemoryRegistry::instance().get("neural_mlp").options();
+  for (Field& field : fields_of(*o.own, "")) {
+    if (field.key == "form") field.parse("residual+norm");
+    if (field.key == "fast_gain") field.parse("true");
+    if (field.key == "gate_per_matrix") field.parse("false");
+    if (field.key == "depth") field.parse(std::to_string(own.depth));
+    if (field.key == "expansion") field.parse(std::to_string(own.expansion));
+  }
+  return o;
+}
+
+/// What was chosen, but is fixed to something else, or what the block does not have.
+void check_options(const ModelOptions& model, const MemoryOptions& memory, Problems& problems) {
+  MemoryOptions given = memory, fixed = fixed_memory(memory), usual;
+  const std::vector<Field> of_given = fields_of(given, "memory."), of_fixed = fields_of(fixed, "memory."), of_usual = fields_of(usual, "memory.");
+  for (size_t i = 0; i < of_given.size(); ++i)  // a default is nobody's choice
+    if (of_given[i].text() != of_fixed[i].text() && of_given[i].text() != of_usual[i].text())
+      problems.add(of_given[i].key, "is fixed to " + of_fixed[i].text() + " by model.kind = titans_pytorch; leave it out");
+  if (!model.memory_layers.empty())
+    problems.add("model.memory_layers", "is not for model.kind = titans_pytorch, whose every layer is a memory; leave it out");
+  if (model.persistent_tokens > 0) problems.add("model.persistent_tokens", "is not for model.kind = titans_pytorch; allowed: 0");
+}
+
 class TitansPytorchBlock : public Block {
  public:
-  explicit TitansPytorchBlock(const BlockContext& context) : options_(titans_pytorch_memory(context.memory)), layer_(context.layer), heads_(options_.heads) {
+  explicit TitansPytorchBlock(const BlockContext& context) : options_(fixed_memory(context)), layer_(context.layer), heads_(options_.heads) {
     const int64_t C = context.model.width, H = heads_;
     width_ = options_.head_width ? options_.head_width : C / H;
     at::Generator g = context.generator;
-    memory_ = register_module("memory", MemoryRegistry::instance().get("neural_mlp").make({options_, H, width_, g}));
+    memory_ = register_module("memory", MemoryRegistry::instance().get("neural_mlp").make({options_, H, width_, width_, g}));
     store_norm_ = register_parameter("store_norm", at::ones({C}, at::kFloat));
     retrieve_norm_ = register_parameter("retrieve_norm", at::ones({C}, at::kFloat));
     queries_ = register_parameter("to_queries", nn::linear_weight(H * width_, C, g));
@@ -44,7 +89,7 @@ class TitansPytorchBlock : public Block {
       q_gain_ = register_parameter("q_norm", at::zeros({H, 1, width_}, at::kFloat));
       k_gain_ = register_parameter("k_norm", at::zeros({H, 1, width_}, at::kFloat));
     }
-    if (H > 1) retrieve_gate_ = register_parameter("retrieve_gate", nn::linear_weight(H, C, g));
+    if (H > 1) retrieve_gate_ = parameter("retrieve_gate", nn::linear_weight(H, C, g), Role::gate);
     if (H > 1 || H * width_ != C) combine_ = register_parameter("combine_heads", nn::linear_weight(C, H * width_, g));
   }
 
@@ -71,8 +116,8 @@ class TitansPytorchBlock : public Block {
   };
 
   Gate gate(const std::string& name, int64_t width, double bias, at::Generator g) {
-    return {register_parameter(name + "_weight", nn::linear_weight(heads_, width, g)),
-            register_parameter(name + "_bias", at::full({heads_}, bias, at::kFloat))};
+    return {parameter(name + "_weight", nn::linear_weight(heads_, width, g), Role::gate),
+            parameter(name + "_bias", at::full({heads_}, bias, at::kFloat), Role::gate)};
   }
 
   at::Tensor normalised(const at::Tensor& x, const at::Tensor& gain) const {  // RMSNorm with eps of the dtype
@@ -99,10 +144,9 @@ class TitansPytorchBlock : public Block {
       const at::Tensor step = context.steps();
       if (step.defined()) weight = weight * step.unsqueeze(2).to(xs.scalar_type());
       const at::Tensor pooled = group_average(xs, weight, options_.group, state.child("gates"));
-      MemoryInput input{query, heads_of(xs, keys_, k_gain_), heads_of(xs, values_, {}), step_(xs) * options_.theta_max, decay_(pooled),
-                        {}, step};
-      if (!options_.forgetting) input.alpha = at::zeros_like(input.alpha);
-      input.eta = options_.momentum ? momentum_(pooled) : at::zeros_like(input.alpha);
+      MemoryInput input{query, heads_of(xs, keys_, k_gain_), heads_of(xs, values_, {}), {{"theta", step_(xs) * options_.theta_max}}, step};
+      if (options_.forgetting) input.gates["alpha"] = decay_(pooled);
+      if (options_.momentum) input.gates["eta"] = momentum_(pooled);
       at::Tensor losses;
       if (context.surprise) input.losses = &losses;
       Probe measured;
@@ -110,7 +154,7 @@ class TitansPytorchBlock : public Block {
       reads = memory_->forward(input, state.child("memory"));
       if (input.losses) context.add_surprise(layer_, losses);
       if (context.probe) {
-        measure_gates(input, measured);
+        measure_gates(memory_->gates(), input, measured);
         context.probe->add("layer" + std::to_string(layer_) + "/memory/", measured);
       }
     }
@@ -131,8 +175,12 @@ class TitansPytorchBlock : public Block {
 }  // namespace
 
 void register_block_titans_pytorch(BlockRegistry& registry) {
-  registry.add({"titans_pytorch", "the memory of the package titans-pytorch, number by number",
-                [](const BlockContext& context) { return std::make_shared<TitansPytorchBlock>(context); }, /*attends=*/false});
+  registry.add({.name = "titans_pytorch",
+                .summary = "the memory of the package titans-pytorch, number by number",
+                .make = [](const BlockContext& context) { return std::make_shared<TitansPytorchBlock>(context); },
+                .attends = false,
+                .options = [] { return std::make_shared<TitansPytorchOptions>(); },
+                .check = check_options});
 }
 
 }  // namespace mneme

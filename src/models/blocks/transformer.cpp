@@ -22,8 +22,11 @@ class TransformerBlock : public Block {
 }  // namespace
 
 void register_block_transformer(BlockRegistry& registry) {
-  registry.add({"transformer", "causal self-attention, full or over a window",
-                [](const BlockContext& context) { return std::make_shared<TransformerBlock>(context); }});
+  registry.add({.name = "transformer",
+                .summary = "causal self-attention, full or over a window",
+                .make = [](const BlockContext& context) { return std::make_shared<TransformerBlock>(context); },
+                .has_memory = false,
+                .check = check_rotary_heads});
 }
 
 }  // namespace mneme

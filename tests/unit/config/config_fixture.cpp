@@ -29,6 +29,16 @@ struct OtherOptions : Options {
   void describe(OptionVisitor& v) override { v.option("depth", depth, {0, 9}, "depth"); }
 };
 
+struct MacOptions : Options {
+  int64_t segment = 64;
+  void describe(OptionVisitor& v) override { v.option("segment", segment, {1, 100}, "tokens"); }
+};
+
+struct LinearOptions : Options {
+  int64_t features = 0;
+  void describe(OptionVisitor& v) override { v.option("features", features, {0, 64}, "a slow layer"); }
+};
+
 }  // namespace
 
 void register_samples() {
@@ -36,7 +46,12 @@ void register_samples() {
     TaskRegistry::instance().add(
         {"sample", "a task of the tests", [] { return std::make_unique<SampleOptions>(); }, nullptr});
     TaskRegistry::instance().add({"other", "another", [] { return std::make_unique<OtherOptions>(); }, nullptr});
-    set_known_plugins({"transformer", "lmm", "mac", "mag", "mal", "titans_pytorch"}, {"none", "linear", "neural_mlp"});
+    auto rule = [](const ModelOptions&, const MemoryOptions& memory, Problems& problems) {
+      if (memory.clip == 3) problems.add("memory.clip", "a rule of linear");
+    };
+    set_known_plugins({{.name = "transformer", .has_memory = false}, {.name = "lmm"}, {.name = "mac", .options = [] { return std::make_shared<MacOptions>(); }},
+                       {.name = "mag"}, {.name = "mal"}, {.name = "titans_pytorch"}},
+                      {{.name = "linear", .options = [] { return std::make_shared<LinearOptions>(); }, .check = rule}, {.name = "other"}});
     return true;
   }();
   static_cast<void>(done);

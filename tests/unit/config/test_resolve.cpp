@@ -65,25 +65,11 @@ TEST_CASE("resolve: rules between options name both", "[config][resolve]") {
         "x.ini:2: model.heads = 3: does not divide model.width = 64; allowed: 1, 2, 4, 8, 16, 32, 64");
   CHECK_THAT(problem("[model]\nheads = 4\nkv_heads = 3"),
              Contains("model.kv_heads = 3: does not divide model.heads = 4"));
-  CHECK_THAT(problem("[model]\nwidth = 6\nheads = 2"), Contains("width 3") && Contains("positions = rope needs an even one"));
   CHECK(config_problems("[model]\nwidth = 6\nheads = 2\npositions = none").empty());
   CHECK_THAT(problem("[model]\nwindow = 0"), Contains("allowed: 1 …"));
   CHECK_THAT(problem("[model]\nconv_width = 1\nconv_init = shift"), Contains("no previous token"));
   CHECK_THAT(problem("[model]\nmemory_layers = 2"), Contains("allowed: 0 … 1"));
   CHECK_THAT(problem("[model]\nmemory_layers = 1, 1"), Contains("twice"));
-  CHECK_THAT(problem("[memory]\ngradient = exact_last"), Contains("auto | exact | refresh"));
-  CHECK_THAT(problem("[memory]\nkind = neural_mlp\ngradient = exact"), Contains("auto | refresh | exact_last"));
-  CHECK_THAT(problem("[memory]\nkind = neural_mlp\ngradient = sweeps\nkernel = reference"), Contains("has no sweeps"));
-  CHECK_THAT(problem("[memory]\nkind = neural_mlp\ngradient = exact_last\nform = residual+norm"), Contains("set memory.gradient = refresh"));
-  CHECK_THAT(problem("[memory]\ninner_loss = huber"), Contains("set memory.gradient = refresh"));
-  CHECK_THAT(problem("[memory]\nclip = 1"), Contains("set memory.gradient = refresh"));
-  CHECK_THAT(problem("[memory]\nkind = neural_mlp\nfast_gain = true"), Contains("needs a norm"));
-  CHECK_THAT(problem("[memory]\ngradient = refresh\ngradient_at = decayed"), Contains("is for exact gradients"));
-  CHECK_THAT(problem("[memory]\nkind = neural_mlp\nform = residual+norm\ngradient_at = decayed"), Contains("is for exact gradients"));
-  CHECK_THAT(problem("[memory]\nkind = neural_mlp\nfeatures = 2"), Contains("memory.features = 2"));
-  CHECK_THAT(problem("[memory]\nkind = neural_mlp\ngroup = 5"), Contains("does not divide memory.refresh = 64; allowed: 1, 2, 4"));
-  CHECK(config_problems("[memory]\ngroup = 5").empty());  // exact gradients of a matrix need no refresh
-  CHECK_THAT(problem("[model]\nkind = mag\n[memory]\nkind = none"), Contains("built on a memory"));
   CHECK_THAT(problem("[model]\nkind = mag\n[memory]\nheads = 3"),
              Contains("memory.heads = 3: does not divide model.width = 64"));
   CHECK(config_problems("[model]\nkind = mag\n[memory]\nheads = 3\nhead_width = 8").empty());
@@ -94,27 +80,24 @@ TEST_CASE("resolve: rules between options name both", "[config][resolve]") {
   CHECK_THAT(problem("[task.sample]\nkeys = 3"), Contains("task.sample.keys = 3: must be even"));
 }
 
-TEST_CASE("resolve: what titans_pytorch fixes cannot be chosen otherwise, and nothing is ignored in silence", "[config][resolve]") {
-  const std::string base = "[model]\nkind = titans_pytorch\n[memory]\nkind = neural_mlp\n";
-  CHECK(config_problems(base + "group = 4\nmomentum = false\nforgetting = false\nfrozen = true\nqk_norm = rms\ntheta_max = .1").empty());
-  CHECK(config_problems(base + "read = after\nform = residual+norm").empty());  // as it is anyway
-  for (const std::string line : {"read = before", "keys_per_token = 2", "clip = 1", "inner_loss = huber", "gate_pooling = attention",
-                                  "gradient = exact_last", "retention_target = init", "gate_scale = 2", "form = plain"}) {
-    CAPTURE(line);
-    CHECK_THAT(problem(base + line), Contains("memory." + line) && Contains("is fixed to") && Contains("leave it out"));
-  }
-  CHECK_THAT(problem(base, {"model.memory_layers=0"}), Contains("model.memory_layers") && Contains("leave it out"));
-  CHECK_THAT(problem(base, {"model.persistent_tokens=2"}), Contains("allowed: 0"));
+TEST_CASE("resolve: own options of a block and a memory: read, checked, canonical, and their rules", "[config][resolve]") {
+  const Config config = config_from("[model]\nkind = mac\n[model.mac]\nsegment = 7\n[memory]\nkind = linear\n[memory.linear]\nfeatures = 3");
+  CHECK_THAT(canonical_ini(config), Contains("[model.mac]\nsegment = 7\n") && Contains("[memory.linear]\nfeatures = 3\n"));
+  CHECK_THAT(canonical_ini(config_from("[memory.linear]\nfeatures = 3\n[memory]\nkind = other")), !Contains("features"));  // of a kind not chosen
+  CHECK_THAT(problem("[memory.linear]\nfeatures = x\n[memory]\nkind = other"), Contains("x.ini:2: memory.linear.features = x: 'x' is not an integer"));
+  CHECK_THAT(problem("[memory]\nfeatures = 3"), Contains("memory.features = 3: unknown key; did you mean 'memory.linear.features'?"));
+  CHECK_THAT(problem("[memory.other]\nfeatures = 3"), Contains("memory.other.features = 3: unknown key; did you mean 'memory.linear.features'?"));
+  CHECK_THAT(problem("[model]\nkind = mag\n[memory]\nclip = 3"), Contains("x.ini:4: memory.clip = 3: a rule of linear"));
+  CHECK(config_problems("[model]\nkind = transformer\n[memory]\nclip = 3").empty());  // it has no memory
 }
 
 TEST_CASE("resolve: all problems at once, in the order of the options", "[config][resolve]") {
   const auto problems =
-      config_problems("[train]\nlr = x\n[model]\nwidht = 1\nlayers = 0\n[memory]\ngradient = exact_last\n");
-  REQUIRE(problems.size() == 4);
+      config_problems("[train]\nlr = x\n[model]\nwidht = 1\nlayers = 0\n");
+  REQUIRE(problems.size() == 3);
   CHECK_THAT(problems[0], Contains("x.ini:5: model.layers"));
   CHECK_THAT(problems[1], Contains("x.ini:2: train.lr"));
   CHECK_THAT(problems[2], Contains("x.ini:4: model.widht"));
-  CHECK_THAT(problems[3], Contains("x.ini:7: memory.gradient"));
 }
 
 TEST_CASE("resolve: mistakes in the section of a task that is not chosen are mistakes too", "[config][resolve]") {

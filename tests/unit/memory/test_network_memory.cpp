@@ -1,5 +1,6 @@
 // Registered memories by their options: whatever kernel is chosen, the token loop's reads and state.
 #include "tests/support/tensors.h"
+#include "tests/support/memory_options.h"
 
 #include "mneme/memory.h"
 #include "mneme/random.h"
@@ -11,9 +12,9 @@ using namespace mneme::test;
 
 namespace {
 
-std::shared_ptr<Memory> make(MemoryOptions options, int64_t width, at::ScalarType dtype = at::kDouble) {
+std::shared_ptr<Memory> make(AnyMemory options, int64_t width, at::ScalarType dtype = at::kDouble) {
   register_memories();
-  auto memory = MemoryRegistry::instance().get(options.kind).make({options, 2, width, at::make_generator<at::CPUGeneratorImpl>(3)});
+  auto memory = MemoryRegistry::instance().get(options.kind).make({options.made(), 2, width, width, at::make_generator<at::CPUGeneratorImpl>(3)});
   memory->to(at::kDouble);
   at::NoGradGuard no_grad;
   torch::manual_seed(4);
@@ -24,8 +25,16 @@ std::shared_ptr<Memory> make(MemoryOptions options, int64_t width, at::ScalarTyp
 
 MemoryInput random_input(const Memory& memory, int64_t T, int64_t width, double theta = .45) {
   const at::Tensor q = nn::l2_normalize(normal({2, 2, T, width})), k = nn::l2_normalize(normal({2, 2, T, width})), v = normal({2, 2, T, width});
-  auto gate = [&](double high) { return uniform({2, 2, T, memory.gate_layers()}, 0, high); };
-  return {q, k, v, gate(theta), gate(.2), gate(.8)};
+  const std::map<std::string, double> highest{{"theta", theta}, {"alpha", .2}, {"eta", .8}};
+  MemoryInput in{q, k, v};
+  for (const Gate& g : memory.gates()) in.gates[g.name] = uniform({2, 2, T, g.copies}, 0, highest.at(g.name));
+  return in;
+}
+
+std::vector<at::Tensor*> tensors_of(MemoryInput& in) {
+  std::vector<at::Tensor*> all{&in.query, &in.key, &in.value};
+  for (auto& [name, gate] : in.gates) all.push_back(&gate);
+  return all;
 }
 
 struct Result {
@@ -33,12 +42,12 @@ struct Result {
   State state;
 };
 
-Result run(MemoryOptions options, const std::string& kernel, double theta = .45, at::ScalarType dtype = at::kDouble) {
+Result run(AnyMemory options, const std::string& kernel, double theta = .45, at::ScalarType dtype = at::kDouble) {
   options.kernel = kernel;
   const auto memory = make(options, 6, dtype);
   at::NoGradGuard no_grad;
   MemoryInput in = random_input(*memory, 37, 6, theta);
-  for (at::Tensor* x : {&in.query, &in.key, &in.value, &in.theta, &in.alpha, &in.eta}) *x = x->to(dtype);
+  for (at::Tensor* x : tensors_of(in)) *x = x->to(dtype);
   Result r;
   r.reads = memory->forward(in, r.state);
   return r;
@@ -62,7 +71,8 @@ MemoryInput part(const MemoryInput& all, int64_t first, int64_t steps, int64_t g
     const at::Tensor last = (at::arange(first, first + steps) + 1).remainder(group) == 0;
     return at::where(last.view({1, 1, steps, 1}), cut(x), at::rand_like(cut(x)));
   };
-  MemoryInput in{cut(all.query), cut(all.key), cut(all.value), cut(all.theta), slow(all.alpha), slow(all.eta)};
+  MemoryInput in{cut(all.query), cut(all.key), cut(all.value)};
+  for (const auto& [name, gate] : all.gates) in.gates[name] = name == "theta" ? cut(gate) : slow(gate);
   if (all.step.defined()) in.step = all.step.narrow(1, first, steps);
   return in;
 }
@@ -95,7 +105,7 @@ TEST_CASE("memories: the chosen kernel gives what the token loop gives, at every
     for (int64_t depth : {1, 2, 3})
       for (const std::string target : {"zero", "init"}) {
         INFO(form << ", depth " << depth << ", retention to " << target);
-        MemoryOptions o;
+        AnyMemory o;
         o.kind = "neural_mlp", o.form = form, o.depth = depth, o.refresh = 8, o.retention_target = target;
         const double theta = form == "feature" ? .45 : .03;  // unbounded rows: with large steps rounding alone would grow without limit
         const Result a = run(o, "auto", theta), b = run(o, "reference", theta);
@@ -108,14 +118,14 @@ TEST_CASE("memories: in fp32 the chosen kernel gives what the tiles give, cut an
   const Poisoned poisoned;
   for (const std::string gradient : {"refresh", "guarded", "exact_last", "sweeps"}) {
     auto derived = [&](const std::string& kernel, const std::vector<int64_t>& ends) {
-      MemoryOptions o;
+      AnyMemory o;
       o.kind = "neural_mlp", o.sweeps = 2, o.refresh = 16, o.kernel = kernel;
       o.guard = gradient == "guarded", o.gradient = o.guard ? "refresh" : gradient;
       const auto memory = make(o, 12, at::kFloat);
       torch::manual_seed(5);
       MemoryInput all = random_input(*memory, 75, 12, .2);
       std::vector<at::Tensor> inputs, parts;
-      for (at::Tensor* x : {&all.query, &all.key, &all.value, &all.theta, &all.alpha, &all.eta})
+      for (at::Tensor* x : tensors_of(all))
         inputs.push_back(*x = x->to(at::kFloat).requires_grad_());
       for (at::Tensor& p : memory->parameters()) inputs.push_back(p);
       State state;
@@ -146,9 +156,9 @@ TEST_CASE("memories: refresh 1 is the exact recurrence, guard or not", "[memory]
     for (const std::string kind : {"linear", "neural_mlp"}) {
       INFO(kind << ", " << dtype);
       const double tolerance = dtype == at::kDouble ? kExact : kSingle;
-      MemoryOptions exact;
+      AnyMemory exact;
       exact.kind = kind, exact.gradient = "refresh", exact.refresh = 1, exact.guard = false;
-      MemoryOptions guarded = exact, solved = exact;
+      AnyMemory guarded = exact, solved = exact;
       guarded.guard = true, solved.gradient = "exact";
       const Result chosen = run(exact, "auto", .45, dtype), loop = run(exact, "reference");
       REQUIRE(at::equal(run(guarded, "auto", .45, dtype).reads, chosen.reads));
@@ -165,7 +175,7 @@ TEST_CASE("memories: groups, guarded: any split into calls equals one call, what
       if (c.gradient == "sweeps" && kernel == "reference") continue;
       INFO(c.kind << ", gradient " << c.gradient << ", depth " << c.depth << ", group " << c.group << ", momentum " << c.momentum << ", damping "
                   << c.damping << ", guard " << c.guard << ", " << kernel);
-      MemoryOptions o;
+      AnyMemory o;
       o.kind = c.kind, o.gradient = c.gradient, o.depth = c.depth, o.group = c.group, o.refresh = 16, o.momentum = c.momentum;
       o.momentum_damping = c.damping, o.guard = c.guard, o.gradient_at = c.decayed ? "decayed" : "previous", o.kernel = kernel, o.sweeps = 2;
       const auto memory = make(o, 6);
@@ -208,12 +218,12 @@ TEST_CASE("memories: an empty call reads nothing and leaves the state as it was"
       for (const std::string kernel : {"reference", "chunked", "fused"})
         for (int64_t group : {1, 4}) {
           INFO(kind << ", gradient " << gradient << ", " << kernel << ", group " << group);
-          MemoryOptions o;
+          AnyMemory o;
           o.kind = kind, o.gradient = gradient, o.kernel = kernel, o.group = group, o.refresh = 8;
           const auto memory = make(o, 6, at::kFloat);
           torch::manual_seed(7);
           MemoryInput all = random_input(*memory, 10, 6);
-          for (at::Tensor* x : {&all.query, &all.key, &all.value, &all.theta, &all.alpha, &all.eta}) *x = x->to(at::kFloat);
+          for (at::Tensor* x : tensors_of(all)) *x = x->to(at::kFloat);
           State state;
           for (int64_t read : {0, 8, 2}) {  // fresh, at a refresh point, between
             if (read) memory->forward(part(all, 0, read, group), state);

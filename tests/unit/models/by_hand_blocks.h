@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "tests/unit/models/by_hand_memory_layer.h"
+#include "tests/support/memory_options.h"
 
 namespace mneme::test::by_hand {
 
@@ -81,11 +82,11 @@ inline at::Tensor attention(const ModelOptions& model, const Parameters& p, cons
   std::vector<at::Tensor> y;
   const bool segments = model.kind == "mac";
   for (int64_t t = 0; t < x.size(0); ++t) {
-    const auto [query, own] = layer.next(x[t], segments ? t % model.segment : t);
+    const auto [query, own] = layer.next(x[t], segments ? t % segment_of(model) : t);
     tokens.push_back(own);
     std::vector<Attention::KeyValue> context = layer.persistent();
     const int64_t of_window = model.attention == "window" ? std::max<int64_t>(0, t + 1 - model.window) : 0;
-    const int64_t first = segments ? t / model.segment * model.segment : of_window;
+    const int64_t first = segments ? t / segment_of(model) * segment_of(model) : of_window;
     context.insert(context.end(), tokens.begin() + first, tokens.end());
     y.push_back(layer.attend(query, context));
   }
@@ -111,7 +112,7 @@ struct BlockRow {
 };
 
 /// The memory over a row, persistent tokens first.
-inline BlockRow memory_row(const ModelOptions& model, const MemoryOptions& o, const Parameters& p, const at::Tensor& x, bool writes) {
+inline BlockRow memory_row(const ModelOptions& model, const AnyMemory& o, const Parameters& p, const at::Tensor& x, bool writes) {
   MemoryLayer layer(model, o, p, writes);
   BlockRow row;
   std::vector<at::Tensor> y;
@@ -120,7 +121,7 @@ inline BlockRow memory_row(const ModelOptions& model, const MemoryOptions& o, co
 }
 
 /// h_i = M*(q_i), M* what earlier segments left; y_i = attention(q_i; [persistent ‖ h_j ‖ x_j], j ≤ i); M_i written with norm(y_i).
-inline BlockRow mac_row(const ModelOptions& model, const MemoryOptions& o, const Parameters& p, const at::Tensor& x, bool writes) {
+inline BlockRow mac_row(const ModelOptions& model, const AnyMemory& o, const Parameters& p, const at::Tensor& x, bool writes) {
   ModelOptions bare = model;
   bare.persistent_tokens = 0;
   MemoryLayer memory(bare, o, under(p, "memory"), writes);
@@ -130,7 +131,7 @@ inline BlockRow mac_row(const ModelOptions& model, const MemoryOptions& o, const
   std::vector<Attention::KeyValue> context;
   std::vector<at::Tensor> near, far;
   for (int64_t t = 0; t < x.size(0); ++t) {
-    const int64_t i = t % model.segment;
+    const int64_t i = t % segment_of(model);
     if (i == 0) frozen = memory.weights(), context = layer.persistent();
     const auto [query, own] = layer.next(x[t], i);
     context.push_back(layer.seen_as(memory.retrieve(x[t], of_queries, frozen), i));
@@ -141,7 +142,7 @@ inline BlockRow mac_row(const ModelOptions& model, const MemoryOptions& o, const
   return {combined(model, p, x, at::stack(near), at::stack(far)), memory.written()};
 }
 
-inline BlockRow block_row(const ModelOptions& model, const MemoryOptions& o, const Parameters& p, const at::Tensor& x, bool writes = true,
+inline BlockRow block_row(const ModelOptions& model, const AnyMemory& o, const Parameters& p, const at::Tensor& x, bool writes = true,
                           bool has_memory = true) {
   if (!has_memory || model.kind == "transformer") return {attention(model, under(p, "attention"), x), {}};
   if (model.kind == "mac") return mac_row(model, o, p, x, writes);
@@ -159,7 +160,7 @@ inline BlockRow block_row(const ModelOptions& model, const MemoryOptions& o, con
 }
 
 /// Tokens → logits [T,V]: x ← x + block(norm(x)), x ← x + ((SiLU(x W_g) ⊙ x W_u) W_d)(norm(x)); the head is the embedding.
-inline BlockRow model_row(const ModelOptions& model, const MemoryOptions& o, const Parameters& p, const std::vector<int64_t>& tokens) {
+inline BlockRow model_row(const ModelOptions& model, const AnyMemory& o, const Parameters& p, const std::vector<int64_t>& tokens) {
   std::vector<at::Tensor> embedded;
   for (size_t t = 0; t < tokens.size(); ++t) {
     embedded.push_back(p.at("embedding")[tokens[t]]);

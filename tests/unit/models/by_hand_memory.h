@@ -4,6 +4,7 @@
 
 #include "mneme/model_options.h"
 #include "tests/unit/models/by_hand.h"
+#include "tests/support/memory_options.h"
 
 namespace mneme::test::by_hand {
 
@@ -14,7 +15,7 @@ struct Gates {
 class Memory {
  public:
   /// p: of the memory; refresh and group count steps.
-  Memory(const MemoryOptions& o, const Parameters& p, int64_t head) : o_(o) {
+  Memory(const AnyMemory& o, const Parameters& p, int64_t head) : o_(o) {
     depth_ = o.kind == "linear" ? 1 : o.depth;
     form_ = o.kind == "linear" ? "plain" : o.form;
     for (int64_t l = 0; l < depth_; ++l) initial_.push_back(p.at("weights_" + std::to_string(l))[head]);
@@ -168,7 +169,7 @@ class Memory {
     }
   }
 
-  const MemoryOptions o_;
+  const AnyMemory o_;
   int64_t depth_, steps_ = 0;
   std::string form_;
   bool stale_, to_initial_;

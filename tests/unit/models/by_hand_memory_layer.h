@@ -5,16 +5,17 @@
 #pragma once
 
 #include "tests/unit/models/by_hand_memory.h"
+#include "tests/support/memory_options.h"
 
 namespace mneme::test::by_hand {
 
 class MemoryLayer {
  public:
   /// p: of the layer. Begins with the persistent tokens, which a layer that does not write has seen all the same.
-  MemoryLayer(const ModelOptions& model, const MemoryOptions& o, const Parameters& p, bool writes)
+  MemoryLayer(const ModelOptions& model, const AnyMemory& o, const Parameters& p, bool writes)
       : o_(o), p_(p), writes_(writes), conv_(of(p, "conv")) {
     H_ = o.heads, D_ = o.head_width ? o.head_width : model.width / o.heads, n_ = o.keys_per_token;
-    MemoryOptions per_step = o;
+    AnyMemory per_step = o;
     per_step.refresh *= n_;
     if (o.group > 1) per_step.group *= n_;
     if (o.kind == "linear" && o.gradient != "refresh") per_step.refresh = int64_t{1} << 40;  // its exact gradients need no refresh point
@@ -75,11 +76,11 @@ class MemoryLayer {
   // Logits of the token; those of α and η from a mean over the running group's tokens so far, each logit with a weight of its own.
   void gates(const at::Tensor& x, bool active) {
     const at::Tensor all = o_.gate_scale * applied(p_.at("gates.gate"), at::cat({x, previous_}));
-    const int64_t each = all.size(0) / 3;
+    const int64_t each = all.size(0) / (1 + o_.forgetting + o_.momentum);
     previous_ = x;
     write_ = logistic(all.narrow(0, 0, each) + o_.theta_bias);
     written_.push_back(write_);
-    slow_ = all.narrow(0, each, 2 * each);
+    slow_ = all.narrow(0, each, all.size(0) - each);
     if (o_.group == 1) return;
     if (tokens_++ % o_.group == 0) group_.clear();
     const at::Tensor weight = p_.count("gates.pool") ? (8 * at::tanh(applied(p_.at("gates.pool"), x) / 8)).exp() : at::ones_like(slow_);
@@ -90,19 +91,19 @@ class MemoryLayer {
   }
 
   Gates gates_of(int64_t j, int64_t h) const {
-    const int64_t each = write_.size(0), G = o_.gate_per_layer ? fast_ : 1;
+    const int64_t each = write_.size(0), G = o_.gate_per_matrix ? fast_ : 1;
     Gates g;
     for (int64_t l = 0; l < fast_; ++l) {
-      const int64_t at = o_.gate_per_head ? (j * H_ + h) * G : j * G, i = at + (o_.gate_per_layer ? l : 0);
+      const int64_t at = o_.gate_per_head ? (j * H_ + h) * G : j * G, i = at + (o_.gate_per_matrix ? l : 0);
       const at::Tensor zero = at::zeros({}, write_.options());
       g.theta.push_back(o_.theta_max * write_[i]);
       g.alpha.push_back(o_.forgetting ? logistic(slow_[i] + o_.alpha_bias) : zero);
-      g.eta.push_back(o_.momentum ? logistic(slow_[each + i] + o_.eta_bias) : zero);
+      g.eta.push_back(o_.momentum ? logistic(slow_[(o_.forgetting ? each : 0) + i] + o_.eta_bias) : zero);
     }
     return g;
   }
 
-  const MemoryOptions o_;
+  const AnyMemory o_;
   const Parameters p_;
   const bool writes_;
   int64_t H_, D_, n_, fast_, tokens_ = 0;
@@ -119,7 +120,7 @@ struct LayerOutput {
 };
 
 /// x [B,T,C], mask bool [B,T] or undefined.
-inline LayerOutput memory_layer(const ModelOptions& model, const MemoryOptions& o, const Parameters& p, const at::Tensor& x,
+inline LayerOutput memory_layer(const ModelOptions& model, const AnyMemory& o, const Parameters& p, const at::Tensor& x,
                                 const at::Tensor& mask = {}, bool writes = true) {
   std::vector<at::Tensor> rows, written;
   for (int64_t b = 0; b < x.size(0); ++b) {

@@ -1,6 +1,7 @@
 // LMM, MAG, MAL, MAC and the transformer against their definition, token by token: outputs, penalty, the gradient of every parameter.
 #include "mneme/model.h"
 #include "tests/unit/models/by_hand_blocks.h"
+#include "tests/support/memory_options.h"
 #include "tests/unit/models/same_by_name.h"
 
 using namespace mneme;
@@ -12,18 +13,18 @@ constexpr int64_t kRows = 2, kTokens = 14, kWidth = 8;
 
 struct Choice {
   std::string name;
-  void (*change)(ModelOptions& m, MemoryOptions& o);
+  void (*change)(ModelOptions& m, AnyMemory& o);
 };
 
 const std::vector<Choice>& choices() {
   static const std::vector<Choice> all{
-      {"product, full", [](ModelOptions& m, MemoryOptions&) { m.combine = "product"; }},
-      {"sum, window, persistent, grouped heads", [](ModelOptions& m, MemoryOptions&) { m.attention = "window", m.persistent_tokens = 3, m.kv_heads = 1; }},
-      {"product, window, persistent, no phase", [](ModelOptions& m, MemoryOptions& o) {
+      {"product, full", [](ModelOptions& m, AnyMemory&) { m.combine = "product"; }},
+      {"sum, window, persistent, grouped heads", [](ModelOptions& m, AnyMemory&) { m.attention = "window", m.persistent_tokens = 3, m.kv_heads = 1; }},
+      {"product, window, persistent, no phase", [](ModelOptions& m, AnyMemory& o) {
          m.combine = "product", m.attention = "window", m.persistent_tokens = 2, m.positions = "none", m.conv_width = 0, o.group = 2;
        }},
-      {"sum, stale, two keys", [](ModelOptions&, MemoryOptions& o) { o.gradient = "refresh", o.keys_per_token = 2; }},
-      {"sum, off", [](ModelOptions&, MemoryOptions& o) { o.off = true; }},
+      {"sum, stale, two keys", [](ModelOptions&, AnyMemory& o) { o.gradient = "refresh", o.keys_per_token = 2; }},
+      {"sum, off", [](ModelOptions&, AnyMemory& o) { o.off = true; }},
   };
   return all;
 }
@@ -40,13 +41,14 @@ TEST_CASE("blocks: each is its definition, token by token, gradients too", "[mod
         if (kind == "transformer" && memory == "neural_mlp") continue;  // it has none
         INFO(kind << ", " << memory << ", " << choice.name);
         ModelOptions m;
-        MemoryOptions o;
-        m.kind = kind, m.width = kWidth, m.heads = 2, m.window = 5, m.segment = 6, m.conv_width = 3;
+        AnyMemory o;
+        m.kind = kind, m.width = kWidth, m.heads = 2, m.window = 5, m.conv_width = 3;
+        set_segment(m, 6);
         o.kind = memory, o.heads = 2, o.init = "random", o.refresh = 4, o.tile = 8;
         o.gate_scale = 2, o.theta_bias = -1, o.alpha_bias = -2, o.write_penalty = 0.7;
         choice.change(m, o);
         auto generator = at::make_generator<at::CPUGeneratorImpl>(3);
-        const auto block = BlockRegistry::instance().get(kind).make({m, o, 0, generator});
+        const auto block = BlockRegistry::instance().get(kind).make({m, o.made(), 0, generator});
         {
           at::NoGradGuard no_grad;
           for (auto& p : block->parameters()) p.add_(at::empty_like(p).normal_(0, 0.2, generator));
@@ -84,12 +86,13 @@ TEST_CASE("models: each is its definition, token by token, gradients too", "[mod
     for (const bool one_memory : {false, true}) {
       INFO(kind << (one_memory ? ", one memory layer, learned positions, own head" : ""));
       ModelOptions m;
-      MemoryOptions o;
-      m.kind = kind, m.width = kWidth, m.heads = 2, m.window = 5, m.segment = 4, m.attention = "window", m.ffn_width = 12;
+      AnyMemory o;
+      m.kind = kind, m.width = kWidth, m.heads = 2, m.window = 5, m.attention = "window", m.ffn_width = 12;
+      set_segment(m, 4);
       o.kind = "neural_mlp", o.heads = 2, o.refresh = 4, o.theta_bias = -1, o.alpha_bias = -2;
       if (one_memory) m.memory_layers = {1}, m.positions = "learned", m.tie_embeddings = false;
       if (kind == "transformer" && one_memory) m.memory_layers = {};
-      SequenceModel model(m, o, {10, 16}, 5);
+      SequenceModel model(m, o.made(), {10, 16}, 5);
       {
         at::NoGradGuard no_grad;
         auto generator = at::make_generator<at::CPUGeneratorImpl>(3);

@@ -1,5 +1,6 @@
 // MAC against its definition, written out token by token: what is retrieved, what each token attends to, what is written.
 #include "tests/support/tensors.h"
+#include "tests/support/memory_options.h"
 
 #include "mneme/model.h"
 #include "memory/layer.h"
@@ -21,24 +22,25 @@ struct Mac {
   explicit Mac(const MacSetting& setting) {
     register_blocks();
     register_memories();
-    model.kind = "mac", model.width = kWidth, model.heads = kHeads, model.kv_heads = setting.kv_heads, model.segment = kSegment;
+    model.kind = "mac", model.width = kWidth, model.heads = kHeads, model.kv_heads = setting.kv_heads;
+    set_segment(model, kSegment);
     model.combine = setting.combine, model.positions = setting.positions, model.persistent_tokens = setting.persistent;
     memory.kind = "linear", memory.heads = 2, memory.init = "random";
     auto generator = at::make_generator<at::CPUGeneratorImpl>(3);
-    block = BlockRegistry::instance().get("mac").make({model, memory, 0, generator});
+    block = BlockRegistry::instance().get("mac").make({model, memory.made(), 0, generator});
     at::NoGradGuard no_grad;
     for (auto& p : block->parameters()) p.add_(at::empty_like(p).normal_(0, 0.2, generator));
     block->to(at::kDouble);
     ModelOptions plain = model;
     plain.persistent_tokens = 0;
-    layer = std::make_shared<MemoryLayer>(BlockContext{plain, memory, 0, generator});
+    layer = std::make_shared<MemoryLayer>(BlockContext{plain, memory.made(), 0, generator});
     layer->to(at::kDouble);
     for (auto& p : layer->named_parameters()) p.value().copy_(parameter("memory." + p.key()));
   }
   at::Tensor parameter(const std::string& name) const { return block->named_parameters()[name]; }
 
   ModelOptions model;
-  MemoryOptions memory;
+  AnyMemory memory;
   std::shared_ptr<Block> block;
   std::shared_ptr<MemoryLayer> layer;  // the same memory, on its own
 };

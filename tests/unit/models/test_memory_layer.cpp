@@ -1,5 +1,6 @@
 // The layer around a memory, for every registered one.
 #include "tests/support/tensors.h"
+#include "tests/support/memory_options.h"
 
 #include "mneme/model.h"
 #include "memory/layer.h"
@@ -12,10 +13,10 @@ namespace {
 std::shared_ptr<MemoryLayer> layer_of(const std::string& kind, bool off) {
   ModelOptions model;
   model.kind = "lmm", model.width = 16, model.conv_width = 0;
-  MemoryOptions memory;
+  AnyMemory memory;
   memory.kind = kind, memory.heads = 2, memory.off = off, memory.init = "random";
   auto generator = at::make_generator<at::CPUGeneratorImpl>(5);
-  auto layer = std::make_shared<MemoryLayer>(BlockContext{model, memory, 0, generator});
+  auto layer = std::make_shared<MemoryLayer>(BlockContext{model, memory.made(), 0, generator});
   at::NoGradGuard no_grad;
   for (auto& p : layer->parameters()) p.add_(at::empty_like(p).normal_(0, 0.2, generator));
   layer->to(at::kDouble);
@@ -24,9 +25,7 @@ std::shared_ptr<MemoryLayer> layer_of(const std::string& kind, bool off) {
 
 std::vector<std::string> memories() {
   register_memories();
-  std::vector<std::string> names = MemoryRegistry::instance().names();
-  std::erase(names, "none");
-  return names;
+  return MemoryRegistry::instance().names();
 }
 
 }  // namespace

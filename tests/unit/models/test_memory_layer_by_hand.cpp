@@ -3,6 +3,7 @@
 #include "mneme/model.h"
 #include "memory/layer.h"
 #include "tests/unit/models/by_hand_memory_layer.h"
+#include "tests/support/memory_options.h"
 #include "tests/unit/models/same_by_name.h"
 
 using namespace mneme;
@@ -14,47 +15,47 @@ constexpr int64_t kRows = 2, kTokens = 19, kWidth = 8;
 
 struct Choice {
   std::string name;
-  void (*change)(ModelOptions& m, MemoryOptions& o);
+  void (*change)(ModelOptions& m, AnyMemory& o);
   bool masked = false;
 };
 
 const std::vector<Choice>& choices() {
   static const std::vector<Choice> all{
-      {"defaults", [](ModelOptions&, MemoryOptions&) {}},
-      {"no convolution, no norm, undamped", [](ModelOptions& m, MemoryOptions& o) { m.conv_width = 0, o.qk_norm = "none", o.momentum_damping = false; }},
-      {"rms, heads of 3", [](ModelOptions&, MemoryOptions& o) { o.qk_norm = "rms", o.head_width = 3; }},
-      {"no momentum", [](ModelOptions&, MemoryOptions& o) { o.momentum = false; }},
-      {"no forgetting", [](ModelOptions&, MemoryOptions& o) { o.forgetting = false; }},
-      {"towards zero", [](ModelOptions&, MemoryOptions& o) { o.retention_target = "zero"; }},
-      {"towards the initial weights", [](ModelOptions&, MemoryOptions& o) { o.retention_target = "init"; }},
-      {"gates shared by layers", [](ModelOptions&, MemoryOptions& o) { o.gate_per_layer = false; }},
-      {"gates shared by heads", [](ModelOptions&, MemoryOptions& o) { o.gate_per_head = false; }},
-      {"gates shared by all, three keys", [](ModelOptions&, MemoryOptions& o) { o.gate_per_layer = o.gate_per_head = false, o.keys_per_token = 3; }},
-      {"two keys, read before", [](ModelOptions&, MemoryOptions& o) { o.keys_per_token = 2, o.read = "before"; }},
-      {"persistent tokens", [](ModelOptions& m, MemoryOptions&) { m.persistent_tokens = 3; }},
-      {"groups, persistent", [](ModelOptions& m, MemoryOptions& o) { m.persistent_tokens = 3, o.group = 4; }},
-      {"groups by attention", [](ModelOptions&, MemoryOptions& o) { o.group = 4, o.gate_pooling = "attention"; }, true},
+      {"defaults", [](ModelOptions&, AnyMemory&) {}},
+      {"no convolution, no norm, undamped", [](ModelOptions& m, AnyMemory& o) { m.conv_width = 0, o.qk_norm = "none", o.momentum_damping = false; }},
+      {"rms, heads of 3", [](ModelOptions&, AnyMemory& o) { o.qk_norm = "rms", o.head_width = 3; }},
+      {"no momentum", [](ModelOptions&, AnyMemory& o) { o.momentum = false; }},
+      {"no forgetting", [](ModelOptions&, AnyMemory& o) { o.forgetting = false; }},
+      {"towards zero", [](ModelOptions&, AnyMemory& o) { o.retention_target = "zero"; }},
+      {"towards the initial weights", [](ModelOptions&, AnyMemory& o) { o.retention_target = "init"; }},
+      {"gates shared by layers", [](ModelOptions&, AnyMemory& o) { o.gate_per_matrix = false; }},
+      {"gates shared by heads", [](ModelOptions&, AnyMemory& o) { o.gate_per_head = false; }},
+      {"gates shared by all, three keys", [](ModelOptions&, AnyMemory& o) { o.gate_per_matrix = o.gate_per_head = false, o.keys_per_token = 3; }},
+      {"two keys, read before", [](ModelOptions&, AnyMemory& o) { o.keys_per_token = 2, o.read = "before"; }},
+      {"persistent tokens", [](ModelOptions& m, AnyMemory&) { m.persistent_tokens = 3; }},
+      {"groups, persistent", [](ModelOptions& m, AnyMemory& o) { m.persistent_tokens = 3, o.group = 4; }},
+      {"groups by attention", [](ModelOptions&, AnyMemory& o) { o.group = 4, o.gate_pooling = "attention"; }, true},
       {"groups by attention, two keys, read before",
-       [](ModelOptions&, MemoryOptions& o) { o.group = 2, o.gate_pooling = "attention", o.keys_per_token = 2, o.read = "before"; }},
-      {"masked", [](ModelOptions&, MemoryOptions&) {}, true},
-      {"stale, guarded", [](ModelOptions&, MemoryOptions& o) { o.gradient = "refresh"; }},
-      {"stale groups, guarded, mean loss", [](ModelOptions&, MemoryOptions& o) { o.gradient = "refresh", o.group = 2, o.inner_loss = "l2_mean"; }},
-      {"stale, clipped", [](ModelOptions&, MemoryOptions& o) { o.gradient = "refresh", o.clip = 0.3, o.guard = false; }},
-      {"stale, dot", [](ModelOptions&, MemoryOptions& o) { o.gradient = "refresh", o.inner_loss = "dot"; }},
-      {"stale, Huber", [](ModelOptions&, MemoryOptions& o) { o.gradient = "refresh", o.inner_loss = "huber", o.huber_delta = 0.4; }},
-      {"at decayed weights, negative eigenvalues", [](ModelOptions&, MemoryOptions& o) { o.gradient_at = "decayed", o.theta_max = 1; }},
-      {"plain, three matrices, twice as wide", [](ModelOptions&, MemoryOptions& o) { o.form = "plain", o.depth = 3, o.expansion = 2; }},
-      {"feature, three matrices, sigmoid gelu", [](ModelOptions&, MemoryOptions& o) { o.depth = 3, o.activation = "gelu_sigmoid"; }},
-      {"norm", [](ModelOptions&, MemoryOptions& o) { o.form = "residual+norm", o.theta_max = 0.1; }},
-      {"norm, fast gain, groups", [](ModelOptions&, MemoryOptions& o) { o.form = "residual+norm", o.fast_gain = true, o.group = 2, o.theta_max = 0.1; }},
-      {"slow features", [](ModelOptions&, MemoryOptions& o) { o.features = 2; }},
+       [](ModelOptions&, AnyMemory& o) { o.group = 2, o.gate_pooling = "attention", o.keys_per_token = 2, o.read = "before"; }},
+      {"masked", [](ModelOptions&, AnyMemory&) {}, true},
+      {"stale, guarded", [](ModelOptions&, AnyMemory& o) { o.gradient = "refresh"; }},
+      {"stale groups, guarded, mean loss", [](ModelOptions&, AnyMemory& o) { o.gradient = "refresh", o.group = 2, o.inner_loss = "l2_mean"; }},
+      {"stale, clipped", [](ModelOptions&, AnyMemory& o) { o.gradient = "refresh", o.clip = 0.3, o.guard = false; }},
+      {"stale, dot", [](ModelOptions&, AnyMemory& o) { o.gradient = "refresh", o.inner_loss = "dot"; }},
+      {"stale, Huber", [](ModelOptions&, AnyMemory& o) { o.gradient = "refresh", o.inner_loss = "huber", o.huber_delta = 0.4; }},
+      {"at decayed weights, negative eigenvalues", [](ModelOptions&, AnyMemory& o) { o.gradient_at = "decayed", o.theta_max = 1; }},
+      {"plain, three matrices, twice as wide", [](ModelOptions&, AnyMemory& o) { o.form = "plain", o.depth = 3, o.expansion = 2; }},
+      {"feature, three matrices, sigmoid gelu", [](ModelOptions&, AnyMemory& o) { o.depth = 3, o.activation = "gelu_sigmoid"; }},
+      {"norm", [](ModelOptions&, AnyMemory& o) { o.form = "residual+norm", o.theta_max = 0.1; }},
+      {"norm, fast gain, groups", [](ModelOptions&, AnyMemory& o) { o.form = "residual+norm", o.fast_gain = true, o.group = 2, o.theta_max = 0.1; }},
+      {"slow features", [](ModelOptions&, AnyMemory& o) { o.features = 2; }},
   };
   return all;
 }
 
 struct Case {
   ModelOptions model;
-  MemoryOptions memory;
+  AnyMemory memory;
   std::shared_ptr<MemoryLayer> layer;
 };
 
@@ -65,11 +66,9 @@ Case make(const std::string& kind, const Choice& choice) {
   // gates that differ, open, and none at its default
   c.memory.gate_scale = 2, c.memory.theta_max = 0.4, c.memory.theta_bias = -0.5, c.memory.alpha_bias = -1.5, c.memory.eta_bias = 0.3, c.memory.write_penalty = 0.7;
   choice.change(c.model, c.memory);
-  Problems problems;
-  c.memory.check("", problems);
-  if (!problems.empty()) return c;
+  if (!c.memory.possible()) return c;
   auto generator = at::make_generator<at::CPUGeneratorImpl>(5);
-  c.layer = std::make_shared<MemoryLayer>(BlockContext{c.model, c.memory, 0, generator});
+  c.layer = std::make_shared<MemoryLayer>(BlockContext{c.model, c.memory.made(), 0, generator});
   at::NoGradGuard no_grad;
   for (auto& p : c.layer->parameters()) p.add_(at::empty_like(p).normal_(0, 0.3, generator));
   c.layer->to(at::kDouble);
@@ -115,9 +114,9 @@ TEST_CASE("memory layer: off it reads its initial weights; frozen it does so in 
     for (const bool off : {true, false})
       for (const bool training : {true, false}) {
         INFO(kind << (off ? ", off" : ", frozen") << (training ? " in training" : " in evaluation"));
-        Case c = make(kind, {"", [](ModelOptions& m, MemoryOptions&) { m.persistent_tokens = 2; }});
+        Case c = make(kind, {"", [](ModelOptions& m, AnyMemory&) { m.persistent_tokens = 2; }});
         (off ? c.memory.off : c.memory.frozen) = true;
-        const auto layer = std::make_shared<MemoryLayer>(BlockContext{c.model, c.memory, 0, at::make_generator<at::CPUGeneratorImpl>(5)});
+        const auto layer = std::make_shared<MemoryLayer>(BlockContext{c.model, c.memory.made(), 0, at::make_generator<at::CPUGeneratorImpl>(5)});
         layer->to(at::kDouble);
         {
           at::NoGradGuard no_grad;

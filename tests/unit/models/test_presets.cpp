@@ -20,13 +20,13 @@ struct Preset {
 
   explicit Preset(const std::string& name) {
     at::NoGradGuard no_grad;
-    register_blocks(), register_memories();
+    make_plugins_known();
     Settings settings = Settings::from_text("extends = " MNEME_SOURCE_DIR "/configs/memory/" + name + ".ini\n[model]\nkind = lmm\nwidth = 12", "preset");
     settings.override_with("memory.heads=2");
     const Config config = try_resolve(settings, DataFiles::may_be_missing).config;  // this program knows no tasks, which a config must name
     auto generator = at::make_generator<at::CPUGeneratorImpl>(7);
-    const auto memory = MemoryRegistry::instance().get(config.memory.kind).make({config.memory, kHeads, kWidth, generator});
-    MemoryGates gates({config.model, config.memory, 0, generator}, memory->gate_layers());
+    const auto memory = MemoryRegistry::instance().get(config.memory.kind).make({config.memory, kHeads, kWidth, kWidth, generator});
+    MemoryGates gates({config.model, config.memory, 0, generator}, memory->gates(), kWidth, kWidth);
     for (torch::nn::Module* module : {static_cast<torch::nn::Module*>(memory.get()), static_cast<torch::nn::Module*>(&gates)}) {
       module->to(at::kDouble);
       for (auto& p : module->parameters()) p.add_(at::empty_like(p).normal_(0, 0.3, generator));
@@ -34,9 +34,8 @@ struct Preset {
     for (const auto& p : memory->named_parameters()) parameters[p.key()] = p.value().detach();
     auto unit = [](const at::Tensor& x) { return x / x.norm(2, {3}, true); };
     State of_gates, of_memory;
-    const GateValues g = gates.forward(normal({kRows, kTokens, 12}), {}, of_gates, nullptr);
     input = {unit(normal({kRows, kHeads, kTokens, kWidth})), unit(normal({kRows, kHeads, kTokens, kWidth})),
-             normal({kRows, kHeads, kTokens, kWidth}), g.theta, g.alpha, g.eta};
+             normal({kRows, kHeads, kTokens, kWidth}), gates.forward(normal({kRows, kTokens, 12}), {}, of_gates, nullptr)};
     reads = memory->forward(input, of_memory);
   }
   at::Tensor row(const at::Tensor& x, int64_t t) const { return x.select(2, t).unsqueeze(2); }              // [B,H,1,·]
@@ -71,9 +70,9 @@ TEST_CASE("presets are the rules they are called after: DeltaNet and Gated Delta
   torch::manual_seed(2);
   for (const bool gated : {false, true}) {
     const Preset p(gated ? "gated_deltanet" : "deltanet");
-    REQUIRE((p.input.alpha.max().item<double>() > 0) == gated);
+    REQUIRE(p.input.gates.count("alpha") == gated);
     REQUIRE(relative_error(p.reads, matrix_reads(p, initial(p), [&](const at::Tensor& M, int64_t t) {
-                             const at::Tensor beta = 2 * p.row(p.input.theta, t), kept = M * (1 - p.row(p.input.alpha, t)), k = p.row(p.input.key, t);
+                             const at::Tensor beta = 2 * p.row(p.input.gate("theta"), t), kept = gated ? M * (1 - p.row(p.input.gate("alpha"), t)) : M, k = p.row(p.input.key, t);
                              return kept + beta * at::matmul(p.outer(t), p.row(p.input.value, t) - at::matmul(k, kept));
                            })) <= kExact);
   }
@@ -99,7 +98,7 @@ TEST_CASE("presets are the rules they are called after: TTT-Linear and TTT-MLP",
       for (const at::Tensor& x : point) at_point.push_back(leaf(x));
       const at::Tensor loss = (f(p.row(p.input.key, t), at_point) - p.row(p.input.value, t)).square().sum();
       const auto gradient = torch::autograd::grad({loss}, at_point);
-      for (size_t l = 0; l < W.size(); ++l) W[l] = W[l] - p.row(p.input.theta, t).narrow(3, l, 1) * gradient[l];
+      for (size_t l = 0; l < W.size(); ++l) W[l] = W[l] - p.row(p.input.gate("theta"), t).narrow(3, l, 1) * gradient[l];
       reads.push_back(f(p.row(p.input.query, t), W));
     }
     REQUIRE(relative_error(p.reads, at::cat(reads, 2)) <= kExact);

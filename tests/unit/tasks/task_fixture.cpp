@@ -9,7 +9,7 @@ namespace mneme::test {
 
 MadeTask make_task(const std::string& lines) {
   register_tasks();
-  set_known_plugins({"transformer"}, {"none"});
+  set_known_plugins({{.name = "transformer", .has_memory = false}}, {{.name = "linear"}});
   Settings settings;
   for (const std::string& line : split(lines, ';'))
     if (!line.empty()) settings.override_with(line);

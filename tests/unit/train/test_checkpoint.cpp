@@ -149,7 +149,7 @@ TEST_CASE("a model loads from its run folder, checkpoint folder or step folder",
   }
   CHECK_THAT(message_of<ConfigError>([&] { load_model(saved.path("step-4"), {"model.width=8"}); }),
              Contains("leave this out"));
-  CHECK_THAT(message_of<ConfigError>([&] { load_model(saved.path("step-4"), {"memory.expansion=3"}); }),
+  CHECK_THAT(message_of<ConfigError>([&] { load_model(saved.path("step-4"), {"memory.neural_mlp.expansion=3"}); }),
              Contains("leave this out") && Contains("refresh"));
   CHECK(load_model(saved.path("step-4"), {"memory.off=true", "memory.refresh=8"}).config.memory.off);
   CHECK_THAT(message_of<CheckpointError>([&] { load_model(saved.temporary.path() + "/nowhere"); }),

@@ -29,7 +29,7 @@ at::Tensor logits_of(SequenceModel& model, State& state, const std::vector<int64
 
 LoadedModel loaded_of(const World& world, int64_t step = 7) { return {world.config, world.model, step, ""}; }
 
-std::vector<std::string> mac() { return {"model.kind=mac", "model.segment=6", "memory.kind=linear"}; }
+std::vector<std::string> mac() { return {"model.kind=mac", "model.mac.segment=6", "memory.kind=linear"}; }
 
 }  // namespace
 

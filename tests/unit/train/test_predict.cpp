@@ -76,7 +76,7 @@ TEST_CASE("predict writes what the model says of each row, read in small pieces"
 // Calls that end inside a group: what the guard bounds, like all of a group, is known at its end only.
 TEST_CASE("predict in small pieces: groups with a guard that acts", "[train]") {
   const std::string depth = GENERATE("1", "2");
-  Answers answers(arm("mag_mlp") + std::vector<std::string>{"memory.gradient=refresh", "memory.group=4", "memory.theta_bias=2", "memory.depth=" + depth});
+  Answers answers(arm("mag_mlp") + std::vector<std::string>{"memory.gradient=refresh", "memory.group=4", "memory.theta_bias=2", "memory.neural_mlp.depth=" + depth});
   const at::Tensor logits = answers.logits_of(answers.tokens);
   CHECK((logits - answers.expected()).abs().max().item<double>() < 2e-5);
 }
@@ -129,7 +129,7 @@ TEST_CASE("memories that wait inside a group go on with it: later tokens change 
   const std::string kind = GENERATE("lmm", "mag", "mag_mlp", "mac");
   const std::string pooling = GENERATE("mean", "attention");
   INFO(kind << ", " << pooling);
-  const auto chosen = kind == "mac" ? std::vector<std::string>{"model.kind=mac", "model.segment=7", "memory.kind=neural_mlp", "memory.refresh=16"}
+  const auto chosen = kind == "mac" ? std::vector<std::string>{"model.kind=mac", "model.mac.segment=7", "memory.kind=neural_mlp", "memory.refresh=16"}
                                     : arm(kind);
   Answers answers(chosen + std::vector<std::string>{"memory.group=4", "memory.gate_pooling=" + pooling, "memory.alpha_bias=-1"});
   answers.options.save_memory = answers.folder.path() + "/memory.safetensors";

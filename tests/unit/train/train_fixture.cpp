@@ -29,8 +29,7 @@ TemporaryFolder::~TemporaryFolder() {
 
 Config tiny_config(const std::vector<std::string>& overrides) {
   register_tasks();
-  register_memories();
-  register_blocks();
+  make_plugins_known();
   Settings settings = Settings::from_text(R"(
 [model]
 layers = 2

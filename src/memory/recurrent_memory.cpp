@@ -1,0 +1,88 @@
+#include "memory/recurrent_memory.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+namespace mneme::memory {
+
+RecurrentMemory::RecurrentMemory(const MemoryContext& context)
+    : options_(context.options), heads_(context.heads), key_width_(context.head_width), value_width_(context.value_width) {
+  at_start_ = register_buffer("at_start", at::zeros({1}, at::kFloat));
+}
+
+void RecurrentMemory::start(State& state, int64_t rows) {
+  state.tensor("weights") = at::zeros({rows, heads_, key_width_, value_width_}, at_start_.options());
+  start_own(state, rows);
+}
+
+LinearRecurrence RecurrentMemory::call_of(const Terms& t, const at::Tensor& step, int64_t rows) const {
+  const int64_t N = rows * heads_, T = t.query.size(2);
+  auto flat = [&](const at::Tensor& x) { return x.defined() ? x.expand({rows, heads_, T, x.size(3)}).reshape({N, T, x.size(3)}) : x; };
+  LinearRecurrence call{flat(t.query), flat(t.write_key), flat(t.write_value), flat(t.log_decay), flat(t.erase), flat(t.along)};
+  if (step.defined()) {  // a token that is none: nothing decays, is erased or written
+    const at::Tensor none = ~step.view({rows, 1, T, 1}).expand({rows, heads_, T, 1}).reshape({N, T, 1});
+    for (at::Tensor* x : {&call.write_value, &call.log_decay, &call.erase})
+      if (x->defined()) *x = x->masked_fill(none, 0);
+  }
+  call.read_before = options_.read == "before";
+  call.tile = options_.tile;
+  return call;
+}
+
+at::Tensor RecurrentMemory::forward(const MemoryInput& input, State& state) {
+  const int64_t B = input.key.size(0), T = input.key.size(2);
+  if (T == 0) {
+    if (input.losses) *input.losses = at::empty({B, heads_, 0}, input.value.options());
+    return at::empty_like(input.value);
+  }
+  if (!state.has("weights")) start(state, B);
+  const LinearRecurrence call = call_of(terms(input, state), input.step, B);
+  const at::Tensor before = state.tensor("weights").reshape({B * heads_, key_width_, value_width_});
+  auto run = [&](const LinearRecurrence& what, at::Tensor& weights) {
+    return options_.kernel == "reference" ? linear_recurrence_reference(what, weights) : linear_recurrence_chunked(what, weights);
+  };
+  at::Tensor weights = before;
+  const at::Tensor reads = run(call, weights);
+  state.tensor("weights") = weights.view({B, heads_, key_width_, value_width_});
+  state.position += T;
+  if (input.losses || input.probe) {  // surprise ‖S_{t−1}ᵀ k_t − v_t‖²
+    LinearRecurrence asked = call;
+    asked.query = input.key.reshape({B * heads_, T, key_width_}), asked.read_before = true;
+    at::Tensor again = before;
+    const at::Tensor losses = (run(asked, again).view({B, heads_, T, value_width_}) - input.value).square().sum(-1);
+    if (input.losses) *input.losses = losses;
+    if (input.probe) {
+      input.probe->mean({"surprise", "1", "squared error of a token's value before its own write, mean"}, losses.mean().item<double>(), double(losses.numel()));
+      input.probe->mean({"weights_norm", "1", "Frobenius norm of a head's state after a call, root mean square"},
+                        std::sqrt(weights.square().sum().item<double>() / double(weights.size(0))), double(T));
+    }
+  }
+  return reads.view({B, heads_, T, value_width_});
+}
+
+at::Tensor RecurrentMemory::read(const at::Tensor& query, State& state) {
+  if (!state.has("weights")) return at::zeros({query.size(0), heads_, query.size(2), value_width_}, query.options());
+  return at::matmul(query, state.tensor("weights"));
+}
+
+State RecurrentMemory::readable(const State& state) const {
+  State weights;
+  weights.position = state.position;
+  for (const auto& [name, x] : state.flatten())
+    if (name == "weights") weights.tensor(name) = x;
+  return weights;
+}
+
+void check_recurrent_rule(const MemoryOptions& o, Problems& problems) {
+  const MemoryOptions usual;
+  auto unread = [&](const char* key) { problems.add(std::string("memory.") + key, "memory.kind = " + o.kind + " does not read it; leave it out"); };
+  if (o.inner_loss != usual.inner_loss) unread("inner_loss");
+  if (o.gradient != usual.gradient) unread("gradient");
+  if (o.gradient_at != usual.gradient_at) unread("gradient_at");
+  if (o.group != usual.group) unread("group");
+  if (o.clip != usual.clip) unread("clip");
+  if (o.retention_target == "init") unread("retention_target");
+}
+
+}  // namespace mneme::memory

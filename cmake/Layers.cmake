@@ -15,6 +15,19 @@ add_custom_target(mneme_version_header
           -DVERSION=${PROJECT_VERSION} -P ${CMAKE_SOURCE_DIR}/cmake/Version.cmake
   BYPRODUCTS ${CMAKE_BINARY_DIR}/generated/mneme_version.h VERBATIM)
 
+# What a plug-in must have been built with: the release, and a digest of every header that it may include.
+file(GLOB_RECURSE MNEME_ABI_HEADERS CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/include/*.h ${CMAKE_SOURCE_DIR}/src/*.h)
+set_property(DIRECTORY ${CMAKE_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${MNEME_ABI_HEADERS})
+set(digests)
+foreach(header ${MNEME_ABI_HEADERS})
+  file(SHA256 ${header} digest)
+  string(APPEND digests ${digest})
+endforeach()
+string(SHA256 MNEME_ABI_DIGEST "${digests}")
+string(SUBSTRING ${MNEME_ABI_DIGEST} 0 12 MNEME_ABI_DIGEST)
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/include/mneme/abi.h CONTENT
+     "// Written by cmake/Layers.cmake.\n#pragma once\n#define MNEME_ABI \"${PROJECT_VERSION}+${MNEME_ABI_DIGEST}\"\n")
+
 # Warnings and sanitizers for our own targets only.
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   set(MNEME_COMPILER_WARNINGS -Wno-restrict -Wno-stringop-overflow)
@@ -104,7 +117,7 @@ function(mneme_layer name)
     return()
   endif()
   add_library(mneme_${name} STATIC ${sources})
-  target_include_directories(mneme_${name} PUBLIC ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR})
+  target_include_directories(mneme_${name} PUBLIC ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated/include)
   target_link_libraries(mneme_${name} PUBLIC ${ARG_USES})
   mneme_target(mneme_${name})
   if(ARG_TORCH)

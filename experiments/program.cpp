@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <sstream>
@@ -18,6 +19,7 @@
 #include "mneme/memory.h"
 #include "mneme/model.h"
 #include "mneme/task.h"
+#include "train/plugin_file.h"
 
 namespace mneme {
 
@@ -36,7 +38,8 @@ std::string program_help(const std::vector<Command>& commands) {
   for (const Command& command : commands) rows.push_back({"  " + command.name, command.summary});
   return "mneme: memory-augmented sequence models, measured fairly\n\nusage: mneme COMMAND [arguments]\n\n" +
          text_table(rows) +
-         "\nmneme COMMAND --help describes one of them, mneme --version this program. Exit status: 0 done, 1 failed,\n"
+         "\n--plugin FILE.so (any command; or MNEME_PLUGINS, run.plugins) loads memories, models and tasks of your own.\n"
+         "mneme COMMAND --help describes one of them, mneme --version this program. Exit status: 0 done, 1 failed,\n"
          "2 wrong command line or config, 75 interrupted (the same command resumes).\n";
 }
 
@@ -50,9 +53,30 @@ std::string command_help(const Command& command) {
 void register_plugins() {
   register_tasks();
   make_plugins_known();
+  load_plugins_of_environment();
 }
 
-int dispatch(const std::vector<std::string>& arguments) {
+/// Takes --plugin FILE out of the arguments of any command into MNEME_PLUGINS, which the processes of a sweep inherit.
+std::vector<std::string> without_plugins(const std::vector<std::string>& arguments) {
+  std::vector<std::string> rest, files;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i].rfind("--plugin=", 0) == 0) {
+      files.push_back(arguments[i].substr(9));
+    } else if (arguments[i] == "--plugin") {
+      if (++i == arguments.size()) throw UsageError("--plugin: which file? e.g. --plugin build/my_rule.so");
+      files.push_back(arguments[i]);
+    } else {
+      rest.push_back(arguments[i]);
+    }
+  }
+  const char* before = std::getenv("MNEME_PLUGINS");
+  if (before && *before) files.insert(files.begin(), before);
+  if (!files.empty()) ::setenv("MNEME_PLUGINS", join(files, ":").c_str(), 1);
+  return rest;
+}
+
+int dispatch(const std::vector<std::string>& given) {
+  const std::vector<std::string> arguments = without_plugins(given);
   std::vector<Command> commands = all_commands();
   if (arguments.empty()) throw UsageError("which command? There are: run, eval, sweep, …; see mneme --help");
   const std::string& name = arguments.front();

@@ -23,8 +23,9 @@ class Module : public torch::nn::Module {
   Role role(const std::string& name) const {
     const auto said = roles_.find(name);
     if (said != roles_.end()) return said->second;
-    const at::Tensor* parameter = named_parameters(false).find(name);
-    return parameter && parameter->dim() == 2 ? Role::projection : Role::norm;
+    const auto own = named_parameters(false);
+    const at::Tensor* found = own.find(name);
+    return found && found->dim() == 2 ? Role::projection : Role::norm;
   }
 
  protected:

@@ -19,6 +19,7 @@ struct RunOptions : Options {
   std::string name = "";                // readable part of the run id; empty = model kind + task kind
   std::string folder = "results/runs";  // run folders are made below it (not hashed)
   std::string labels = "";              // "arm:mag_linear, task:needle", written by sweeps for tables (not hashed)
+  std::string plugins = "";             // files of plug-ins, separated by commas; those in use are filled in (not hashed: code version)
   void describe(OptionVisitor& visitor) override;
 };
 
@@ -84,6 +85,10 @@ struct KnownPlugin {
   bool has_memory = true;                                  ///< of a block
   std::vector<std::string> at_test_time = {};              ///< own options that change no parameter: an evaluation may set them
 };
+
+/// How files of plug-ins come into the program: `load` takes a path (once is enough), `file_of` says which loaded file has a kind
+/// ("memory.my_rule"; "" = it is built in). Until it is called, run.plugins is an error.
+void set_plugin_loader(std::function<void(const std::string&)> load, std::function<std::string(const std::string&)> file_of);
 
 /// What model.kind and memory.kind may be. The program calls it once at its start; until then any name passes.
 void set_known_plugins(std::vector<KnownPlugin> blocks, std::vector<KnownPlugin> memories);

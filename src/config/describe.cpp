@@ -16,6 +16,7 @@ void RunOptions::describe(OptionVisitor& v) {
   v.option("name", name, Choices{}, "readable part of the run id; empty = model and task kind", Hashed::no);
   v.option("folder", folder, Choices{}, "run folders are made below it", Hashed::no);
   v.option("labels", labels, Choices{}, "axis:value pairs by which tables group runs; written by sweeps", Hashed::no);
+  v.option("plugins", plugins, Choices{}, "files of plug-ins to load, separated by commas; those that are used are filled in", Hashed::no);
 }
 
 void ModelOptions::describe(OptionVisitor& v) {

@@ -1,6 +1,10 @@
 #include "config/plugins.h"
 
+#include <algorithm>
 #include <utility>
+
+#include "core/text.h"
+#include "mneme/errors.h"
 
 namespace mneme {
 namespace {
@@ -8,6 +12,16 @@ namespace {
 struct KnownPlugins {
   std::vector<KnownPlugin> blocks, memories;
 };
+
+struct Loader {
+  std::function<void(const std::string&)> load;
+  std::function<std::string(const std::string&)> file_of;
+};
+
+Loader& loader() {
+  static Loader functions;
+  return functions;
+}
 
 KnownPlugins& known() {
   static KnownPlugins plugins;
@@ -18,6 +32,34 @@ KnownPlugins& known() {
 
 void set_known_plugins(std::vector<KnownPlugin> blocks, std::vector<KnownPlugin> memories) {
   known() = {std::move(blocks), std::move(memories)};
+}
+
+void set_plugin_loader(std::function<void(const std::string&)> load, std::function<std::string(const std::string&)> file_of) {
+  loader() = {std::move(load), std::move(file_of)};
+}
+
+std::vector<std::string> load_plugin_files(const std::string& files) {
+  std::vector<std::string> problems;
+  for (const std::string& file : split(files, ',')) {
+    const std::string path = trim(file);
+    if (path.empty()) continue;
+    try {
+      if (!loader().load) throw ConfigError("this program loads no plug-ins");
+      loader().load(path);
+    } catch (const Error& error) {
+      problems.push_back(error.what());
+    }
+  }
+  return problems;
+}
+
+std::string plugin_files_of(const std::vector<std::string>& kinds) {
+  std::vector<std::string> files;
+  for (const std::string& kind : kinds) {
+    const std::string file = loader().file_of ? loader().file_of(kind) : "";
+    if (!file.empty() && std::find(files.begin(), files.end(), file) == files.end()) files.push_back(file);
+  }
+  return join(files, ", ");
 }
 
 const std::vector<KnownPlugin>& known_blocks() { return known().blocks; }

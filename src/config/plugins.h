@@ -14,4 +14,9 @@ const std::vector<KnownPlugin>& known_memories();
 const KnownPlugin* known_plugin(const std::vector<KnownPlugin>& list, const std::string& name);
 std::vector<std::string> known_names(const std::vector<KnownPlugin>& list);
 
+/// Loads the files of a comma list; returns what went wrong, one line each.
+std::vector<std::string> load_plugin_files(const std::string& files);
+/// The loaded files that have these kinds, as a comma list.
+std::string plugin_files_of(const std::vector<std::string>& kinds);
+
 }  // namespace mneme

@@ -51,6 +51,7 @@ class Resolver {
   Resolver(const Settings& settings, DataFiles files) : settings_(settings), files_(files) {}
 
   Resolution run() {
+    load_plugins();
     for (const Section& section : sections_of(result_.config)) read(section, true);
     read_tasks();
     read_plugins("model", known_blocks(), result_.config.model.kind, result_.config.model.own);
@@ -60,10 +61,19 @@ class Resolver {
       if (good(section.name)) check(section);
     cross_check();
     if (good("train")) name_initial_weights();
+    Config& config = result_.config;
+    config.run.plugins = plugin_files_of({"model." + config.model.kind, "memory." + config.memory.kind, "task." + config.task.kind});
     return std::move(result_);
   }
 
  private:
+  // First of all: what they register is what keys and kinds may be.
+  void load_plugins() {
+    const SettingValue* named = settings_.find("run.plugins");
+    if (!named) return;
+    for (const std::string& why : load_plugin_files(named->text)) problem("run.plugins", why);
+  }
+
   bool good(const std::string& section) const { return bad_sections_.count(section) == 0; }
 
   void problem(const std::string& key, const std::string& message) {

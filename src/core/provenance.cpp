@@ -29,7 +29,18 @@ std::string quoted(const std::string& argument) {
 
 }  // namespace
 
-std::string code_version() { return std::string(MNEME_VERSION) + "+" + MNEME_COMMIT; }
+namespace {
+
+std::string& added_code() {
+  static std::string added;
+  return added;
+}
+
+}  // namespace
+
+std::string code_version() { return std::string(MNEME_VERSION) + "+" + MNEME_COMMIT + added_code(); }
+
+void add_code(const std::string& part) { added_code() += " " + part; }
 
 bool code_dirty() { return MNEME_DIRTY != 0; }
 

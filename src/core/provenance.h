@@ -5,8 +5,10 @@
 
 namespace mneme {
 
-/// "0.1.0+1a2b3c4d5e6f": release and commit of the sources this program was built from.
+/// "0.1.0+1a2b3c4d5e6f": release and commit of the sources this program was built from; then what was added to it.
 std::string code_version();
+/// Code that was loaded beside it, "my_rule.so:1a2b3c4d": from now on part of the version.
+void add_code(const std::string& part);
 /// Whether files that can change a result differed from that commit.
 bool code_dirty();
 

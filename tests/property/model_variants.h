@@ -110,6 +110,7 @@ inline void add_spreads(std::vector<Variant>& all, const std::string& block, con
 inline void add_plain(std::vector<Variant>& all, const std::string& memory) {
   Variant v{"lmm/" + memory, small("lmm"), {}};
   v.memory.kind = memory, v.memory.heads = 2, v.memory.head_width = 6, v.memory.tile = 16;
+  if (memory == "atlas") v.memory.theta_max = 1e-4;  // its Newton-Schulz step makes steps of rounding where the error is small
   all.push_back(v);
   v.name += "/two keys, read before, persistent, no conv";
   v.memory.keys_per_token = 2, v.memory.read = "before", v.model.persistent_tokens = 2, v.model.conv_width = 0;
@@ -118,6 +119,7 @@ inline void add_plain(std::vector<Variant>& all, const std::string& memory) {
     Variant other{block + "/" + memory + "/one layer", small(block), {}};
     other.model.attention = "window", other.model.memory_layers = {1};
     other.memory.kind = memory, other.memory.heads = 2, other.memory.head_width = 6, other.memory.tile = 4;
+    other.memory.theta_max = v.memory.theta_max;
     all.push_back(other);
     if (block == "mag") other.name += "/off", other.memory.off = true, all.push_back(other);
   }

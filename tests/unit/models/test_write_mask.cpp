@@ -8,7 +8,7 @@ namespace {
 
 std::vector<Variant> writers() {
   std::vector<Variant> all = variants();
-  std::erase_if(all, [](const Variant& v) { return v.model.kind == "transformer" || v.memory.off; });
+  std::erase_if(all, [](const Variant& v) { return !has_memory(v) || v.memory.off; });
   return all;
 }
 

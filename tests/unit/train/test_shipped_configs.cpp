@@ -28,9 +28,9 @@ TEST_CASE("every shipped config resolves", "[train][shipped]") {
   CHECK(count >= 10);
 }
 
-TEST_CASE("docs/memory-options.md has a word on every option of a memory", "[train][shipped]") {
+TEST_CASE("docs/memory-options.md and memory-zoo.md have a word on every option of a memory", "[train][shipped]") {
   std::stringstream docs;
-  docs << std::ifstream(MNEME_SOURCE_DIR "/docs/memory-options.md").rdbuf();
+  docs << std::ifstream(MNEME_SOURCE_DIR "/docs/memory-options.md").rdbuf() << std::ifstream(MNEME_SOURCE_DIR "/docs/memory-zoo.md").rdbuf();
   make_plugins_known();
   const std::vector<OptionHelp> all = option_help("memory.");
   CHECK(all.size() > 30);

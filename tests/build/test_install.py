@@ -1,0 +1,105 @@
+"""An installed Mneme, and a lab that builds on it: the sample lab's memory and task are built, run, swept and tabled; a plug-in that
+does not fit is refused with its cause. MNEME_BUILD: the build folder to install from."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+import unittest
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("MNEME_BUILD", SOURCE / "build/release")).resolve()
+
+
+class InstalledMneme(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        temporary = tempfile.TemporaryDirectory(prefix="mneme-install-")
+        cls.addClassCleanup(temporary.cleanup)
+        cls.folder = pathlib.Path(temporary.name)
+        cls.prefix = cls.folder / "prefix"
+        cls.command("cmake", "--install", BUILD, "--prefix", cls.prefix)
+        cls.program = cls.prefix / "bin/mneme"
+        cls.lab = cls.folder / "lab"
+        shutil.copytree(SOURCE / "tests/sample_lab", cls.lab)
+        cls.command("cmake", "-S", cls.lab, "-B", cls.lab / "build", f"-DCMAKE_PREFIX_PATH={cls.prefix}", "-DCMAKE_BUILD_TYPE=Release")
+        cls.command("cmake", "--build", cls.lab / "build", "--parallel", "2")
+        cls.plugin = cls.lab / "build/lab.so"
+
+    @classmethod
+    def command(cls, *words):
+        result = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+        if result.returncode:
+            raise AssertionError(f"{words}: exit {result.returncode}\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}")
+        return result.stdout
+
+    def mneme(self, *words, expect=0, **environment):
+        variables = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", **environment}
+        result = subprocess.run([str(self.program), *map(str, words)], cwd=self.work, env=variables, capture_output=True, text=True, timeout=120)
+        self.assertEqual(result.returncode, expect, f"{words}: {result.stdout[-1500:]}\n{result.stderr[-1500:]}")
+        return result
+
+    def setUp(self):
+        self.work = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
+
+    def refused(self, plugin, pattern):
+        result = self.mneme("run", self.lab / "lab.ini", "--plugin", plugin, expect=2)
+        self.assertRegex(result.stderr, pattern)
+        self.assertEqual(len([line for line in result.stderr.splitlines() if line.startswith("mneme: ")]), 1, result.stderr)
+        self.assertFalse(list(self.work.iterdir()), "nothing is written")
+
+    def test_a_memory_and_a_task_from_outside_run_are_swept_and_tabled(self):
+        self.assertRegex(self.mneme("list", "--plugin", self.plugin).stdout, r"sticky +a delta rule that can hold")
+        self.assertIn("memory.sticky.keep", self.mneme("options", "memory.sticky", "--plugin", self.plugin).stdout)
+        self.mneme("sweep", self.lab / "sweep.ini", "--plugin", self.plugin, "--quiet")
+        table = self.mneme("table", self.lab / "sweep.ini", "--rows", "memory.sticky.keep", "--columns", "length", MNEME_PLUGINS=str(self.plugin)).stdout
+        self.assertRegex(table, r"0\.5.*\n?.*0\.9|0\.9")
+        run = next((self.work / "results/runs").glob("lab-*/config.ini")).parent
+        self.assertIn(f"plugins = {self.plugin}", (run / "config.ini").read_text())
+        shown = self.mneme("inspect", run).stdout
+        self.assertRegex(shown, r"lab\.so:[0-9a-f]{8}")
+        self.assertEqual(len(list((self.work / "results/runs").glob("lab-*/run.h5"))), 4)
+        # the stored config names the plug-in, so nothing else has to
+        self.assertRegex(self.mneme("eval", run, "eval.lengths=48").stdout, r"(?m)^ +48 ")
+        accuracy = [float(x) for x in re.findall(r"24 +64 +([0-9.]+) %", shown)]
+        self.assertGreater(max(accuracy, default=0), 12.5, "above chance")
+
+    def test_a_stored_config_whose_plug_in_is_gone_says_so(self):
+        moved = self.work / "gone.so"
+        shutil.copy(self.plugin, moved)
+        self.mneme("run", self.lab / "lab.ini", "train.steps=2", "train.warmup=1", f"run.plugins={moved}", "--quiet")
+        moved.unlink()
+        run = next((self.work / "results/runs").iterdir())
+        self.assertRegex(self.mneme("eval", run, expect=2).stderr, r"run\.plugins = .*gone\.so: plug-in .*: there is no such file")
+
+    def test_without_the_plug_in_its_kinds_are_unknown(self):
+        self.assertRegex(self.mneme("run", self.lab / "lab.ini", expect=2).stderr, r"memory\.kind = sticky: unknown choice")
+
+    def test_what_is_no_plug_in_is_refused(self):
+        text = self.folder / "text.so"
+        text.write_text("words")
+        self.refused(self.folder / "absent.so", r"absent\.so: there is no such file")
+        self.refused(text, r"text\.so: is no shared library")
+        self.refused(self.prefix / "lib/libmneme.so", r"is a shared library, but no plug-in")
+
+    def test_a_plug_in_of_another_version_is_refused_before_its_code_runs(self):
+        other = self.folder / "other.so"
+        data = self.plugin.read_bytes()
+        other.write_bytes(re.sub(rb"MNEME-PLUGIN-BUILT-FOR\{Mneme \d", b"MNEME-PLUGIN-BUILT-FOR{Mneme 9", data))
+        self.refused(other, r"was built for Mneme 9.*, this is Mneme \d.*build it again")
+
+    def test_a_plug_in_that_throws_or_takes_a_name_is_refused(self):
+        self.refused(self.lab / "build/throws.so", r"failed while it was registered: the lab's licence has run out")
+        self.refused(self.lab / "build/clash.so", r"two plug-ins are called 'linear': rename one")
+
+    def test_a_rebuild_takes_seconds(self):
+        (self.lab / "sticky.cpp").touch()
+        start = time.monotonic()
+        self.command("cmake", "--build", self.lab / "build", "--target", "lab")
+        self.assertLess(time.monotonic() - start, 60, "20 s on an idle machine")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -43,7 +43,7 @@ std::string bytes_of(const std::string& path) {
 // What the file says it was built for; found in its bytes, so that none of its code has run.
 void check_tag(const std::string& path, const std::string& bytes) {
   if (bytes.compare(0, 4, "\x7f" "ELF") != 0) refuse(path, "is no shared library; name the .so that mneme_add_plugin builds");
-  const size_t mark = bytes.find(MNEME_PLUGIN_MARK "Mneme ");  // the program's own files hold the mark alone
+  const size_t mark = bytes.find(std::string(MNEME_PLUGIN_MARK) + "Mneme ");  // put together here, so that our own library does not hold it
   if (mark == std::string::npos) refuse(path, "is a shared library, but no plug-in; build it with mneme_add_plugin of this Mneme's CMake package");
   const size_t begin = mark + std::string(MNEME_PLUGIN_MARK).size(), end = bytes.find('}', begin);
   const std::string tag = end == std::string::npos || end - begin > 500 ? "" : bytes.substr(begin, end - begin);

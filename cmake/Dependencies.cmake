@@ -14,6 +14,7 @@ else()
 endif()
 find_package(Boost 1.74 REQUIRED COMPONENTS program_options)
 find_package(HDF5 REQUIRED COMPONENTS C HL)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(Threads REQUIRED)
@@ -28,7 +29,7 @@ target_include_directories(hdf5 SYSTEM INTERFACE ${HDF5_INCLUDE_DIRS})
 target_link_libraries(hdf5 INTERFACE ${HDF5_C_HL_LIBRARIES} ${HDF5_C_LIBRARIES})
 target_compile_definitions(hdf5 INTERFACE H5_USE_110_API)
 
-# Optional: the program's allocator (src/core/allocator.h); not under sanitizers, which bring their own.
+# Optional: the program's allocator (src/base/allocator.h); not under sanitizers, which bring their own.
 find_library(JEMALLOC_LIBRARY jemalloc)
 
 # Optional: what bench measures the machine's peak with, beside the BLAS.

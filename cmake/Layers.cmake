@@ -104,6 +104,13 @@ function(mneme_torch_pch target)
   endforeach()
 endfunction()
 
+# Several sources in one compilation: LibTorch's headers cost seconds in each. Sources of a folder therefore share their unnamed namespaces,
+# and what stands in these needs a name of its own. -DMNEME_UNITY=OFF compiles every source alone, for who works on a few.
+option(MNEME_UNITY "Compile several sources together" ON)
+function(mneme_unity target)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${MNEME_UNITY} UNITY_BUILD_BATCH_SIZE 6)
+endfunction()
+
 # mneme_layer(NAME folder… [TORCH] USES target…): a static library of the folders' sources, without their subfolders.
 function(mneme_layer name)
   cmake_parse_arguments(ARG "TORCH" "" "USES" ${ARGN})
@@ -112,11 +119,8 @@ function(mneme_layer name)
     file(GLOB found CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cpp)
     list(APPEND sources ${found})
   endforeach()
-  if(NOT sources)
-    add_library(mneme_${name} INTERFACE)
-    return()
-  endif()
   add_library(mneme_${name} STATIC ${sources})
+  mneme_unity(mneme_${name})
   target_include_directories(mneme_${name} PUBLIC ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated/include)
   target_link_libraries(mneme_${name} PUBLIC ${ARG_USES})
   mneme_target(mneme_${name})
@@ -124,6 +128,14 @@ function(mneme_layer name)
     target_link_libraries(mneme_${name} PUBLIC mneme_torch)
     mneme_torch_pch(mneme_${name})
   endif()
+  set_property(GLOBAL APPEND PROPERTY MNEME_LAYERS mneme_${name})
+  # What tests/unit/base/test_layers.cpp holds the sources to: "name torch|plain; folders; layers used".
+  set(uses ${ARG_USES})
+  list(FILTER uses INCLUDE REGEX "^mneme_")
+  list(JOIN ARG_UNPARSED_ARGUMENTS " " folders)
+  list(JOIN uses " " uses)
+  string(REPLACE "mneme_" "" uses "${uses}")
+  set_property(GLOBAL APPEND_STRING PROPERTY MNEME_LAYER_GRAPH "${name} $<IF:$<BOOL:${ARG_TORCH}>,torch,plain> | ${folders} | ${uses}\n")
 endfunction()
 
 # mneme_engine(NAME lanes flags…): src/kernels/engine compiled for one instruction set, an object file of the kernels. Which processor

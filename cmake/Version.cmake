@@ -1,7 +1,7 @@
 # Writes the code version (release, commit, uncommitted changes) into a header, only when it changed.
 # The last commit that touched what can change a result: a commit of prose keeps results comparable and resumable. With uncommitted
 # changes, or without git, a digest of these files stands behind it: other code never passes for the same.
-set(code include src memory experiments/main experiments/*.cpp experiments/*.h CMakeLists.txt cmake)  # a sweep chooses learning rates
+set(code include src memory CMakeLists.txt cmake)
 execute_process(COMMAND git -C ${SOURCE} log -1 --abbrev=12 --format=%h -- ${code} OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE failed)
 if(failed)
   set(commit "unknown")
@@ -10,12 +10,11 @@ execute_process(COMMAND git -C ${SOURCE} status --porcelain -- ${code} OUTPUT_VA
 set(dirty 0)
 if(changes OR failed)
   set(dirty 1)
-  file(GLOB_RECURSE files RELATIVE ${SOURCE} ${SOURCE}/include/* ${SOURCE}/src/* ${SOURCE}/memory/* ${SOURCE}/cmake/* ${SOURCE}/experiments/main/*)
-  file(GLOB programs RELATIVE ${SOURCE} ${SOURCE}/experiments/[a-z]*.cpp ${SOURCE}/experiments/[a-z]*.h ${SOURCE}/CMakeLists.txt)
+  file(GLOB_RECURSE files RELATIVE ${SOURCE} ${SOURCE}/include/* ${SOURCE}/src/* ${SOURCE}/memory/* ${SOURCE}/cmake/*)
   set(digests)
   list(FILTER files INCLUDE REGEX "(\\.(cpp|h|cmake)|CMakeLists\\.txt)$")
   list(FILTER files EXCLUDE REGEX "(^|/)\\.")  # locks of editors
-  foreach(file ${files} ${programs})
+  foreach(file ${files} CMakeLists.txt)
     file(SHA256 ${SOURCE}/${file} digest)
     string(APPEND digests "${file} ${digest}\n")
   endforeach()

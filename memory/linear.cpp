@@ -24,7 +24,7 @@ struct LinearOptions : Options {
   }
 };
 
-void check(const MemoryOptions& o, Problems& problems) {
+void check_linear(const MemoryOptions& o, Problems& problems) {
   if (o.gradient == "exact_last" || o.gradient == "sweeps") problems.add("memory.gradient", "memory.kind = linear takes auto | exact | refresh");
   memory::check_network_rule(o, true, false, problems);
 }
@@ -61,7 +61,7 @@ class LinearMemory : public memory::NetworkMemory {
 void register_memory_linear(MemoryRegistry& registry) {
   registry.add({"linear", "one matrix per head: M(k) = k W, exact or refresh gradients, optional slow features",
                 [](const MemoryContext& context) { return std::make_shared<LinearMemory>(context); },
-                [] { return std::make_shared<LinearOptions>(); }, check});
+                [] { return std::make_shared<LinearOptions>(); }, check_linear});
 }
 
 }  // namespace mneme

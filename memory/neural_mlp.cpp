@@ -40,7 +40,7 @@ struct MlpOptions : Options {
 // A norm behind the last matrix, or a loss that is not quadratic, leaves nothing to solve.
 bool refresh_by_default(const MlpOptions& own, const MemoryOptions& o) { return own.form == "residual+norm" || o.inner_loss == "huber"; }
 
-void check(const MemoryOptions& o, Problems& problems) {
+void check_mlp(const MemoryOptions& o, Problems& problems) {
   const MlpOptions& own = own_options<MlpOptions>(o.own);
   if (o.gradient == "exact")
     problems.add("memory.gradient", "memory.kind = neural_mlp takes auto | refresh | exact_last | sweeps; gradient = refresh with refresh = 1 is exact");
@@ -94,7 +94,7 @@ class MlpMemory : public memory::NetworkMemory {
 void register_memory_neural_mlp(MemoryRegistry& registry) {
   registry.add({"neural_mlp", "an MLP of one to four layers per head, by default with residual: M(k) = k + unit(gelu(k W1)) W2",
                 [](const MemoryContext& context) { return std::make_shared<MlpMemory>(context); },
-                [] { return std::make_shared<MlpOptions>(); }, check, {"sweeps"}});
+                [] { return std::make_shared<MlpOptions>(); }, check_mlp, {"sweeps"}});
 }
 
 }  // namespace mneme

@@ -10,11 +10,11 @@ for arg in "$@"; do
   case $arg in
     -h | --help) sed -n '2,5p' "$0"; exit 0 ;;
     -*) ;;
-    *=*) printf 'quickstart: it runs experiments/reproduce/quickstart/short.ini as it is; for %s use mneme sweep, table and report yourself (README.md, Use)\n' "$arg" >&2; exit 2 ;;
+    *=*) printf 'quickstart: it runs experiments/quickstart/short.ini as it is; for %s use mneme sweep, table and report yourself (README.md, Use)\n' "$arg" >&2; exit 2 ;;
   esac
 done
 
-sweep=experiments/reproduce/quickstart/short.ini
+sweep=experiments/quickstart/short.ini
 out=results/quickstart
 
 say "1/4 dependencies and build"

@@ -40,7 +40,7 @@ fi
 [ -z "$libtorch" ] || venv=no
 
 # 2. Debian packages
-packages=(g++ cmake ninja-build ccache libboost-program-options-dev libhdf5-dev libfmt-dev libjemalloc-dev catch2 nlohmann-json3-dev python3-venv)
+packages=(g++ cmake ninja-build ccache libboost-program-options-dev libhdf5-dev libssl-dev libfmt-dev libjemalloc-dev catch2 nlohmann-json3-dev python3-venv)
 if [ ${#targets[@]} = 0 ] && [ "$deps_only" = no ] && [ "$(uname -m)" = x86_64 ]; then
   packages+=(qemu-user binutils)  # the tests run as older processors, and look at what the linker sees
 fi

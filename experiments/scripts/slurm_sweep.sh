@@ -3,7 +3,7 @@
 # Finished runs are skipped and interrupted ones resumed, so submitting again is resuming.
 #
 #   experiments/scripts/slurm_sweep.sh FILE [key=value ...] [-- arguments of sbatch]
-#   e.g. experiments/scripts/slurm_sweep.sh experiments/reproduce/quickstart/long.ini -- --cpus-per-task=2 --time=2:00:00
+#   e.g. experiments/scripts/slurm_sweep.sh experiments/quickstart/long.ini -- --cpus-per-task=2 --time=2:00:00
 #
 # MNEME  the program (build/release/mneme)
 set -euo pipefail

@@ -1,6 +1,6 @@
 // What a user can do wrong, as exceptions. Each message is one clear statement that names the cause and the fix
 // (key, value, allowed range, file and line, nearest name); the program prints it and exits with `exit_code()`.
-// Mistakes of ours are assertions (MNEME_ASSERT in src/core/assert.h), never these.
+// Mistakes of ours are assertions (MNEME_ASSERT in src/base/assert.h), never these.
 #pragma once
 
 #include <stdexcept>

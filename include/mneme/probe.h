@@ -1,5 +1,5 @@
 // Measurements inside a model: what its parts report while rows go through a pass that has a Probe (ForwardContext::probe), by
-// name ("layer0/memory/theta_mean"). At each evaluation they become the series /probe/<name> of run.h5 (src/train/measure.h).
+// name ("layer0/memory/theta_mean"). At each evaluation they become the series /probe/<name> of run.h5 (src/eval/measure.h).
 #pragma once
 
 #include <map>

@@ -4,7 +4,7 @@
 #include <set>
 
 #include "config/config.h"
-#include "core/text.h"
+#include "base/text.h"
 
 namespace mneme {
 namespace {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "config/settings.h"
-#include "core/outputs.h"
+#include "base/outputs.h"
 #include "mneme/model_options.h"
 #include "mneme/task.h"
 

@@ -8,7 +8,7 @@
 #include <tuple>
 #include <vector>
 
-#include "core/sha256.h"
+#include "io/sha256.h"
 #include "mneme/errors.h"
 
 namespace mneme {

@@ -6,8 +6,8 @@
 #include "config/digest.h"
 #include "config/plugins.h"
 #include "config/sections.h"
-#include "core/sha256.h"
-#include "core/text.h"
+#include "io/sha256.h"
+#include "base/text.h"
 
 namespace mneme {
 namespace {

@@ -9,8 +9,8 @@
 #include "config/digest.h"
 #include "config/plugins.h"
 #include "config/sections.h"
-#include "core/checkpoint_path.h"
-#include "core/text.h"
+#include "base/checkpoint_path.h"
+#include "base/text.h"
 #include "mneme/errors.h"
 
 namespace mneme {
@@ -189,6 +189,11 @@ class Resolver {
     if (memory.head_width == 0 && model.width % memory.heads != 0)
       problem("memory.heads", "does not divide model.width = " + std::to_string(model.width) +
                                   "; choose a divisor, or set memory.head_width");
+    if (memory.cache > 0 && memory.inner_loss == "dot")
+      problem("memory.cache", "keeps the pairs of the largest error, and memory.inner_loss = dot has none; set memory.inner_loss = l2, or leave it out");
+    if (memory.step_cap > 0 && memory.group > 1)
+      problem("memory.step_cap", "bounds a token's step by its own forgetting, which with memory.group > 1 only the group's last token knows; "
+                                 "set memory.group = 1, or leave it out");
   }
 
   const Settings& settings_;

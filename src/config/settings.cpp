@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "config/settings_reader.h"
-#include "core/text.h"
+#include "base/text.h"
 #include "mneme/errors.h"
 
 namespace mneme {

@@ -6,8 +6,8 @@
 
 #include "config/resolve.h"
 #include "config/sweep_file.h"
-#include "core/assert.h"
-#include "core/text.h"
+#include "base/assert.h"
+#include "base/text.h"
 #include "mneme/errors.h"
 
 namespace mneme {

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "config/fields.h"
-#include "core/text.h"
+#include "base/text.h"
 #include "mneme/errors.h"
 
 namespace mneme {

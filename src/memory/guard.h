@@ -8,7 +8,7 @@
 // c of the loss's gradient c e; θ after the clip; of a group, η of its last token. The load counts steps as wanted, not as shortened:
 // no token waits for another's, and once a direction is full it stays so until the next refresh point. Masked tokens and those of an
 // unfinished group write nothing and count nothing. Causal; distinct keys do not feel it. Own; where it starts to act is mapped in
-// experiments/reproduce/stability/.
+// experiments/stability/.
 #pragma once
 
 #include <ATen/core/Tensor.h>

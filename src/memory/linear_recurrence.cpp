@@ -70,7 +70,7 @@ Decayed decayed(Tensors rows, Tensors columns, const at::Tensor& decay) {
 }
 
 // One or more tiles of equal size, flattened to [M,C,·], M = N · count.
-struct Tiles {
+struct RecurrenceTiles {
   at::Tensor q, k, u, log_decay, e, d;
 };
 
@@ -82,7 +82,7 @@ struct System {
   at::Tensor L_k, L_d, R_k, R_d;  // [M,C,C]; d undefined: as k
 };
 
-System make_system(const Tiles& x, bool read_before) {
+System make_system(const RecurrenceTiles& x, bool read_before) {
   const int64_t C = x.q.size(1);
   const bool erases = x.e.defined(), apart = x.d.defined();
   System s;
@@ -124,7 +124,7 @@ System make_system(const Tiles& x, bool read_before) {
 }
 
 // `count` tiles of `size` = 2^n tokens.
-at::Tensor run_tiles(const Tiles& x, at::Tensor& state, int64_t count, bool read_before) {
+at::Tensor run_tiles(const RecurrenceTiles& x, at::Tensor& state, int64_t count, bool read_before) {
   const int64_t N = state.size(0), K = state.size(1), V = state.size(2), M = N * count, size = x.q.size(1);
   const bool erases = x.e.defined(), apart = x.d.defined();
   const System s = make_system(x, read_before);
@@ -166,7 +166,7 @@ at::Tensor run_tiles(const Tiles& x, at::Tensor& state, int64_t count, bool read
 at::Tensor linear_recurrence_chunked(const LinearRecurrence& call, at::Tensor& state) {
   const int64_t N = call.query.size(0), steps = call.query.size(1);
   if (N * steps == 0) return at::empty_like(call.write_value);
-  // Tiles are powers of two; what is left over is filled up with tokens that do nothing.
+  // RecurrenceTiles are powers of two; what is left over is filled up with tokens that do nothing.
   auto whole_power = [](int64_t n) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(n))); };
   const int64_t size = whole_power(std::clamp<int64_t>(call.tile, 1, steps)), count = steps / size, rest = steps - count * size;
   auto run = [&](int64_t first, int64_t tokens, int64_t tiles, int64_t each) {
@@ -177,7 +177,7 @@ at::Tensor linear_recurrence_chunked(const LinearRecurrence& call, at::Tensor& s
       return t.reshape({N * tiles, each, x.size(2)});
     };
     const at::Tensor along = call.erase.defined() ? call.along : at::Tensor();
-    const Tiles x{part(call.query), part(call.write_key), part(call.write_value), part(call.log_decay), part(call.erase), part(along)};
+    const RecurrenceTiles x{part(call.query), part(call.write_key), part(call.write_value), part(call.log_decay), part(call.erase), part(along)};
     return run_tiles(x, state, tiles, call.read_before).narrow(1, 0, tokens);
   };
   if (count == 0) return run(0, rest, 1, size);

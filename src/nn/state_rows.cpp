@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <set>
 
-#include "core/assert.h"
+#include "base/assert.h"
 #include "mneme/state.h"
 
 namespace mneme {
 namespace {
 
-constexpr const char* kClock = "clock";
+constexpr const char* kClockName = "clock";
 
 std::string extent_of(const std::string& name) { return name + "#"; }
 
@@ -51,10 +51,10 @@ void State::select(State& into, const std::string& name, const at::Tensor& index
 State State::rows(const at::Tensor& index) const {
   State result;
   for (const auto& [name, tensor] : tensors_)
-    if (tensor.defined() && name != kClock && name.back() != '#') select(result, name, index);
+    if (tensor.defined() && name != kClockName && name.back() != '#') select(result, name, index);
   for (const auto& [name, child] : children_) result.children_[name] = child.rows(index);
   result.position = position;
-  if (has(kClock)) result.set_clock(tensors_.at(kClock).index_select(0, index.cpu()));
+  if (has(kClockName)) result.set_clock(tensors_.at(kClockName).index_select(0, index.cpu()));
   return result;
 }
 
@@ -95,7 +95,7 @@ State State::join(const std::vector<State>& parts, const std::vector<int64_t>& c
   std::vector<at::Tensor> clocks;
   for (size_t i = 0; i < parts.size(); ++i) {
     for (const auto& [name, tensor] : parts[i].tensors_)
-      if (tensor.defined() && name != kClock && name.back() != '#') names.insert(name);
+      if (tensor.defined() && name != kClockName && name.back() != '#') names.insert(name);
     for (const auto& [name, child] : parts[i].children_) children.insert(name);
     clocks.push_back(parts[i].clock(counts[i]));
   }

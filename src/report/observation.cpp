@@ -5,7 +5,7 @@
 #include <optional>
 #include <set>
 
-#include "core/text.h"
+#include "base/text.h"
 
 namespace mneme {
 

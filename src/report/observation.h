@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "core/setting_text.h"
+#include "base/setting_text.h"
 #include "results/run_record.h"
 
 namespace mneme {

@@ -7,8 +7,8 @@
 #include <map>
 #include <set>
 
-#include "core/provenance.h"
-#include "core/text.h"
+#include "base/provenance.h"
+#include "base/text.h"
 #include "mneme/errors.h"
 #include "report/figures.h"
 #include "report/observation.h"

@@ -5,7 +5,7 @@
 #include <numeric>
 #include <set>
 
-#include "core/text.h"
+#include "base/text.h"
 #include "mneme/errors.h"
 #include "report/observation.h"
 #include "report/table_costs.h"

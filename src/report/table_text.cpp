@@ -1,7 +1,7 @@
 // A table as Markdown, LaTeX and CSV.
 #include <fmt/format.h>
 
-#include "core/text.h"
+#include "base/text.h"
 #include "mneme/errors.h"
 #include "report/table_grid.h"
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/files.h"
+#include "base/files.h"
 #include "results/run_record.h"
 
 namespace mneme {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/hdf5.h"
+#include "io/hdf5.h"
 #include "mneme/errors.h"
 #include "results/run_record.h"
 

@@ -1,7 +1,7 @@
 // The HDF5 layout of a run below a group: the root of run.h5 (and, in table files of schema 1, /runs/<run id>).
 #pragma once
 
-#include "core/hdf5.h"
+#include "io/hdf5.h"
 #include "results/run_record.h"
 
 namespace mneme {

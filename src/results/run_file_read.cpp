@@ -4,7 +4,7 @@
 #include <set>
 #include <type_traits>
 
-#include "core/text.h"
+#include "base/text.h"
 #include "mneme/errors.h"
 #include "results/run_fields.h"
 #include "results/run_file.h"

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "core/files.h"
-#include "core/provenance.h"
+#include "base/files.h"
+#include "base/provenance.h"
 #include "mneme/errors.h"
 #include "results/metrics_stream.h"
 #include "results/run_record.h"

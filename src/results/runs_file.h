@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "core/hdf5.h"
+#include "io/hdf5.h"
 #include "results/run_record.h"
 
 namespace mneme {

@@ -4,7 +4,7 @@
 #include <map>
 #include <type_traits>
 
-#include "core/files.h"
+#include "base/files.h"
 #include "results/run_fields.h"
 
 namespace mneme {

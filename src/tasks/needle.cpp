@@ -19,7 +19,7 @@
 namespace mneme {
 namespace {
 
-constexpr int64_t kBytes = 256;
+constexpr int64_t kNeedleVocab = 256;
 constexpr size_t kKeysOfMultiKey = 4;  // RULER's multi-key 1
 constexpr int64_t kShortestStream = 512;
 // RULER's repeated filler.
@@ -72,7 +72,7 @@ class Needle : public LengthTask, public StreamingTask {
   Needle(const TaskContext& context, const NeedleOptions& options)
       : Needle(context, options, NeedleSentence(options.format)) {}
 
-  int64_t vocab() const override { return kBytes; }
+  int64_t vocab() const override { return kNeedleVocab; }
   Metric metric() const override { return Metric::exact_match; }
   double chance() const override { return std::pow(10.0, -static_cast<double>(layout_.digits)); }
   std::vector<std::string> row_axes() const override {

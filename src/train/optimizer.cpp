@@ -10,7 +10,7 @@
 
 #include <cmath>
 
-#include "core/assert.h"
+#include "base/assert.h"
 #include "mneme/errors.h"
 
 namespace mneme {

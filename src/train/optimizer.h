@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "config/config.h"
-#include "train/safetensors.h"
+#include "eval/safetensors.h"
 
 namespace mneme {
 

@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <cstring>
 
-#include "core/provenance.h"
+#include "base/provenance.h"
 #include "kernels/dispatch.h"
 #include "mneme/errors.h"
-#include "train/runtime.h"
+#include "eval/runtime.h"
 
 namespace mneme {
 

@@ -11,7 +11,7 @@
 #include "config/config.h"
 #include "mneme/model.h"
 #include "results/run_store.h"
-#include "train/checkpoint.h"
+#include "eval/checkpoint.h"
 
 namespace mneme {
 

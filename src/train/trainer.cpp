@@ -8,16 +8,16 @@
 #include <cmath>
 #include <filesystem>
 
-#include "core/provenance.h"
+#include "base/provenance.h"
 #include "mneme/errors.h"
-#include "train/checkpoint.h"
-#include "train/evaluate.h"
-#include "train/interrupt.h"
-#include "train/make_model.h"
-#include "train/make_task.h"
-#include "train/measure.h"
+#include "eval/checkpoint.h"
+#include "eval/evaluate.h"
+#include "base/interrupt.h"
+#include "eval/make_model.h"
+#include "eval/make_task.h"
+#include "eval/measure.h"
 #include "train/run_info.h"
-#include "train/runtime.h"
+#include "eval/runtime.h"
 #include "train/training_step.h"
 
 namespace mneme {
@@ -96,7 +96,7 @@ void Trainer::start() {
     if (const std::string unread = unread_lengths(config_, *task_); !unread.empty()) log_.info("note: " + unread);
     return;
   }
-  TrainerState saved = checkpoints_.load(config_, *model_, optimizer_);
+  TrainerState saved = checkpoints_.load(config_, *model_, [&](const TensorFile& file, const std::string& source) { optimizer_.load(file, source); });
   if (saved.code_version != state_.code_version)
     throw StoreError(
         fmt::format("{} was begun by code version {}, this is {}: delete the folder to train again, or finish it "
@@ -144,7 +144,7 @@ void Trainer::log_row(const StepResult& result) {
 
 void Trainer::checkpoint() {
   save_generator(step_.dropout(), state_.generators);
-  checkpoints_.save(config_, *model_, optimizer_, state_);
+  checkpoints_.save(config_, *model_, optimizer_.state(), state_);
 }
 
 void Trainer::evaluate_if_due() {

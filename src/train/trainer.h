@@ -5,7 +5,7 @@
 #include <string>
 
 #include "config/config.h"
-#include "core/log.h"
+#include "base/log.h"
 #include "results/run_store.h"
 
 namespace mneme {

@@ -8,8 +8,8 @@
 
 #include "mneme/errors.h"
 #include "mneme/random.h"
-#include "train/loss.h"
-#include "train/measure.h"
+#include "eval/loss.h"
+#include "eval/measure.h"
 #include "train/schedule.h"
 
 namespace mneme {

@@ -7,7 +7,7 @@
 #include "config/config.h"
 #include "mneme/model.h"
 #include "mneme/task.h"
-#include "train/batch.h"
+#include "eval/batch.h"
 #include "train/optimizer.h"
 
 namespace mneme {

@@ -158,7 +158,7 @@ class SameMessage(DyingTest):
         self.copy_quickstart()
         (self.folder / "build/release").mkdir(parents=True)
         (self.folder / "build/release/mneme").symlink_to(PROGRAM)
-        self.write_sweep("experiments/reproduce/quickstart/short.ini")
+        self.write_sweep("experiments/quickstart/short.ini")
         result = self.quickstart("--jobs", "1")
         self.assertEqual(result.returncode, FAILED, result)
         self.assertNotIn("4/4", result.stderr, "nothing to tabulate")

@@ -3,9 +3,9 @@
 
 #include "mneme/random.h"
 #include "tests/support/test.h"
-#include "tests/unit/train/train_fixture.h"
-#include "train/checkpoint.h"
-#include "train/evaluate.h"
+#include "tests/support/train_fixture.h"
+#include "eval/checkpoint.h"
+#include "eval/evaluate.h"
 #include "train/training_step.h"
 
 using namespace mneme;

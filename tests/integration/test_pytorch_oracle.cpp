@@ -6,7 +6,7 @@
 
 #include "mneme/model.h"
 #include "tests/support/temporary_folder.h"
-#include "train/loss.h"
+#include "eval/loss.h"
 #include "train/optimizer.h"
 
 using namespace mneme;

@@ -12,7 +12,7 @@
 #include "mneme/errors.h"
 #include "results/run_record.h"
 #include "tests/support/test.h"
-#include "tests/unit/train/train_fixture.h"
+#include "tests/support/train_fixture.h"
 #include "train/trainer.h"
 
 using namespace mneme;

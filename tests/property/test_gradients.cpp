@@ -1,7 +1,7 @@
 // Outer gradients of every registered block and memory against finite differences: every parameter, and everything that floats in a
 // state carried into the call.
 #include "tests/property/model_runs.h"
-#include "train/state_file.h"
+#include "eval/state_file.h"
 
 using namespace mneme;
 using namespace mneme::test;

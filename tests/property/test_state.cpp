@@ -2,11 +2,11 @@
 // from call to call.
 #include <set>
 
-#include "core/provenance.h"
+#include "base/provenance.h"
 #include "tests/property/model_runs.h"
 #include "tests/support/memory_options.h"
 #include "tests/support/temporary_folder.h"
-#include "train/state_file.h"
+#include "eval/state_file.h"
 
 using namespace mneme;
 using namespace mneme::test;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "config/fields.h"
+#include "tests/support/tensors.h"
 
 namespace mneme::test {
 
@@ -55,6 +56,24 @@ int64_t segment_of(const ModelOptions& model) {
     for (const Field& field : fields_of(*model.own, ""))
       if (field.key == "segment") return std::stoll(field.text());
   return 64;
+}
+
+MemoryInput part(const MemoryInput& input, int64_t first, int64_t count) {
+  auto cut = [&](const at::Tensor& x) { return x.narrow(2, first, count); };
+  MemoryInput tokens{cut(input.query), cut(input.key), cut(input.value)};
+  for (const auto& [name, x] : input.gates) tokens.gates[name] = cut(x);
+  if (input.step.defined()) tokens.step = input.step.narrow(1, first, count);
+  return tokens;
+}
+
+void require_same_state(const State& a, const State& b, double tolerance) {
+  const auto x = a.flatten(), y = b.flatten();
+  REQUIRE(x.size() == y.size());
+  for (size_t i = 0; i < x.size(); ++i) {
+    INFO(x[i].first);
+    REQUIRE(x[i].first == y[i].first);
+    REQUIRE(relative_error(x[i].second.to(at::kDouble), y[i].second.to(at::kDouble)) <= tolerance);  // flags too
+  }
 }
 
 }  // namespace mneme::test

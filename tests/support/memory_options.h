@@ -31,4 +31,10 @@ struct AnyMemory : private MemoryOptions {
 void set_segment(ModelOptions& model, int64_t segment);
 int64_t segment_of(const ModelOptions& model);
 
+/// The tokens first … first + count − 1 of an input.
+MemoryInput part(const MemoryInput& input, int64_t first, int64_t count);
+
+/// The same tensors by name, as near as `tolerance` (relative).
+void require_same_state(const State& a, const State& b, double tolerance);
+
 }  // namespace mneme::test

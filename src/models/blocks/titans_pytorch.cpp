@@ -40,7 +40,7 @@ struct TitansPytorchOptions : Options {
 MemoryOptions fixed_memory(MemoryOptions o) {
   o.kind = "neural_mlp", o.inner_loss = "l2_mean", o.gradient = "refresh", o.gradient_at = "previous", o.retention_target = "zero";
   o.read = "after", o.momentum_damping = false, o.clip = 0, o.guard = false, o.expand_v = 1;
-  o.keys_per_token = 1, o.gate_pooling = "mean", o.gate_per_head = true, o.gate_scale = 1, o.write_penalty = 0;
+  o.keys_per_token = 1, o.gate_pooling = "mean", o.gate_per_head = true, o.gate_scale = 1, o.write_penalty = 0, o.step_cap = 0, o.cache = 0;
   return o;
 }
 
@@ -59,7 +59,7 @@ MemoryOptions fixed_memory(const BlockContext& context) {
 }
 
 /// What was chosen, but is fixed to something else, or what the block does not have.
-void check_options(const ModelOptions& model, const MemoryOptions& memory, Problems& problems) {
+void check_titans_pytorch(const ModelOptions& model, const MemoryOptions& memory, Problems& problems) {
   MemoryOptions given = memory, fixed = fixed_memory(memory), usual;
   const std::vector<Field> of_given = fields_of(given, "memory."), of_fixed = fields_of(fixed, "memory."), of_usual = fields_of(usual, "memory.");
   for (size_t i = 0; i < of_given.size(); ++i)  // a default is nobody's choice
@@ -180,7 +180,7 @@ void register_block_titans_pytorch(BlockRegistry& registry) {
                 .make = [](const BlockContext& context) { return std::make_shared<TitansPytorchBlock>(context); },
                 .attends = false,
                 .options = [] { return std::make_shared<TitansPytorchOptions>(); },
-                .check = check_options});
+                .check = check_titans_pytorch});
 }
 
 }  // namespace mneme

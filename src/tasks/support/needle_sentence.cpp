@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-#include "core/assert.h"
+#include "base/assert.h"
 
 namespace mneme {
 namespace {

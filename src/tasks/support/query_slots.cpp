@@ -3,7 +3,7 @@
 #include <bit>
 #include <cmath>
 
-#include "core/assert.h"
+#include "base/assert.h"
 
 namespace mneme {
 namespace {

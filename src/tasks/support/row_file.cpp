@@ -9,7 +9,7 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
-#include "core/hdf5.h"
+#include "io/hdf5.h"
 #include "mneme/errors.h"
 
 namespace mneme {

@@ -2,7 +2,7 @@
 
 #include <bit>
 
-#include "core/assert.h"
+#include "base/assert.h"
 #include "mneme/random.h"
 
 namespace mneme {

@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "core/assert.h"
+#include "base/assert.h"
 #include "mneme/errors.h"
 
 namespace mneme {

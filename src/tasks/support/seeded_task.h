@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/setting_text.h"
+#include "base/setting_text.h"
 #include "mneme/task.h"
 
 namespace mneme {

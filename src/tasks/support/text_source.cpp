@@ -5,8 +5,8 @@
 
 #include <fmt/format.h>
 
-#include "core/files.h"
-#include "core/text.h"
+#include "base/files.h"
+#include "base/text.h"
 #include "mneme/errors.h"
 
 namespace fs = std::filesystem;

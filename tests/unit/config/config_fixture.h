@@ -37,7 +37,7 @@ std::vector<std::string> config_problems(const std::string& ini, const std::vect
 
 }  // namespace mneme::test
 
-#include "core/text.h"
+#include "base/text.h"
 #include "mneme/errors.h"
 
 template <class Action>

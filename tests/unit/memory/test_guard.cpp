@@ -10,9 +10,9 @@ using memory::MlpWeights;
 
 namespace {
 
-using Kernel = at::Tensor (*)(const memory::MlpCall&, MlpWeights&);
+using KernelFunction = at::Tensor (*)(const memory::MlpCall&, MlpWeights&);
 
-int64_t firings(Kernel f, const std::vector<at::Tensor>& x, const NetworkCase& c) {
+int64_t firings(KernelFunction f, const std::vector<at::Tensor>& x, const NetworkCase& c) {
   MlpWeights w = network_state(x, c);
   f(network_call(x, c), w);
   return w.firings.item<int64_t>();
@@ -60,7 +60,7 @@ TEST_CASE("guard: counts the steps that were taken and shortened, in both forms,
     REQUIRE(oracle.firings < oracle.steps);
     REQUIRE(firings(memory::mlp_chunked, x, c) == oracle.firings);
     REQUIRE(firings(memory::mlp_reference, x, c) == oracle.firings);
-    for (const Kernel f : {&memory::mlp_chunked, &memory::mlp_reference}) {
+    for (const KernelFunction f : {&memory::mlp_chunked, &memory::mlp_reference}) {
       MlpWeights w = network_state(x, c);
       int64_t sum = 0, first = 0;
       for (int64_t next : {c.group, 5 * c.group, T}) {
@@ -79,7 +79,7 @@ TEST_CASE("guard: no step, no firing: masked tokens, θ = 0, keys of zeros", "[m
   c.net.depth = 1, c.net.form = Form::plain, c.guard = true;
   auto x = network_inputs(c, 1, 16, 6, 6);
   x[1] = x[1].narrow(1, 0, 1).repeat({1, 16, 1}), x[3].fill_(.3), x[5].fill_(.5);  // .6 of .4: every token is shortened
-  for (const Kernel f : {&memory::mlp_chunked, &memory::mlp_reference}) {
+  for (const KernelFunction f : {&memory::mlp_chunked, &memory::mlp_reference}) {
     auto y = x;
     REQUIRE(firings(f, y, c) == 16);
     y[3] = x[3].clone(), y[3].narrow(1, 3, 4).zero_();
@@ -107,7 +107,7 @@ TEST_CASE("guard: tokens of an unfinished group have written nothing yet", "[mem
   NetworkCase c;
   c.guard = true, c.group = 4;
   const auto x = network_inputs(c, 2, 11, 6, 8);
-  for (const Kernel f : {&memory::mlp_chunked, &memory::mlp_reference}) {
+  for (const KernelFunction f : {&memory::mlp_chunked, &memory::mlp_reference}) {
     MlpWeights whole = network_state(x, c), finished = whole;
     f(network_call(x, c), whole), f(network_call(x, c, 0, 8), finished);
     for (size_t l = 0; l < whole.load.size(); ++l) REQUIRE(relative_error(whole.load[l], finished.load[l]) < kExact);

@@ -53,16 +53,6 @@ Result run(AnyMemory options, const std::string& kernel, double theta = .45, at:
   return r;
 }
 
-void require_same_state(const State& a, const State& b, double tolerance) {
-  const auto x = a.flatten(), y = b.flatten();
-  REQUIRE(x.size() == y.size());
-  for (size_t i = 0; i < x.size(); ++i) {
-    INFO(x[i].first);
-    REQUIRE(x[i].first == y[i].first);
-    REQUIRE(relative_error(x[i].second.to(at::kDouble), y[i].second.to(at::kDouble)) <= tolerance);  // flags too
-  }
-}
-
 /// Tokens first … first + steps − 1 of `all`. A layer knows a group's α and η at the group's last token only: elsewhere stands what it
 /// knew by then, which differs from call to call. Here that is noise.
 MemoryInput part(const MemoryInput& all, int64_t first, int64_t steps, int64_t group) {

@@ -1,6 +1,7 @@
 // The memories with a linear state, driven as a layer drives them, gates by hand: against numbers of public token loops
 // (tests/golden/delta_family.json), worked examples of three tokens, each other, and what every memory must hold.
 #include "tests/golden/golden.h"
+#include "tests/support/memory_options.h"
 
 #include <cmath>
 #include <map>
@@ -146,14 +147,6 @@ MemoryInput random_input(const Memory& memory, int64_t T, int64_t K = kK, int64_
     in.gates[gate.name] = any ? normal(x.sizes()) : (decays ? -.3 : gate.scale) * x;
   }
   return in;
-}
-
-MemoryInput part(const MemoryInput& in, int64_t first, int64_t count) {
-  auto cut = [&](const at::Tensor& x) { return x.narrow(2, first, count); };
-  MemoryInput out{cut(in.query), cut(in.key), cut(in.value)};
-  for (const auto& [name, x] : in.gates) out.gates[name] = cut(x);
-  if (in.step.defined()) out.step = in.step.narrow(1, first, count);
-  return out;
 }
 
 // A state that some tokens went into.

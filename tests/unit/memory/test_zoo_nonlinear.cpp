@@ -1,6 +1,7 @@
 // Memories that are not linear in their state — moneta, yaad, memora, elastic, omega, atlas — through their registry: worked numbers, their
 // step against autograd of the loss as written here, what they are equal to in special cases, cuts, masks, reads, outer gradients, streams.
 // Inputs and numbers of the worked examples: three tokens of width 2.
+#include "tests/support/memory_options.h"
 #include "tests/support/tensors.h"
 
 #include "mneme/memory.h"
@@ -13,10 +14,10 @@ using namespace mneme::test;
 
 namespace {
 
-using Own = std::vector<std::pair<std::string, std::string>>;
+using OwnOptions = std::vector<std::pair<std::string, std::string>>;
 struct Kind {
   std::string kind;
-  Own own = {};
+  OwnOptions own = {};
   std::string read = "after";
   bool forgetting = true, momentum = true;
   std::string name() const {
@@ -86,24 +87,6 @@ State used_state(Memory& memory, int64_t B, int64_t H, int64_t K, int64_t V) {
   State state;
   memory.forward(random_input(memory, B, H, 5, K, V), state);
   return state;
-}
-
-MemoryInput part(const MemoryInput& in, int64_t first, int64_t count) {
-  auto cut = [&](const at::Tensor& x) { return x.narrow(2, first, count); };
-  MemoryInput p{cut(in.query), cut(in.key), cut(in.value)};
-  for (const auto& [name, x] : in.gates) p.gates[name] = cut(x);
-  if (in.step.defined()) p.step = in.step.narrow(1, first, count);
-  return p;
-}
-
-void require_same_state(const State& a, const State& b, double tolerance) {
-  const auto x = a.flatten(), y = b.flatten();
-  REQUIRE(x.size() == y.size());
-  for (size_t i = 0; i < x.size(); ++i) {
-    INFO(x[i].first);
-    REQUIRE(x[i].first == y[i].first);
-    REQUIRE(relative_error(x[i].second, y[i].second) <= tolerance);
-  }
 }
 
 // ---- worked numbers ----------------------------------------------------------------------------------------------------------------
@@ -252,8 +235,8 @@ struct Oracle {
 
 TEST_CASE("zoo: the worked numbers", "[memory][zoo]") {
   const at::Tensor start = numbers(kStart, {2, 2}), zero = at::zeros({2, 2}, at::kDouble);
-  const Own p34{{"p", "3"}, {"q", "4"}, {"error_limit", "0"}};
-  auto with = [](Own own, const std::string& name, const std::string& text) {
+  const OwnOptions p34{{"p", "3"}, {"q", "4"}, {"error_limit", "0"}};
+  auto with = [](OwnOptions own, const std::string& name, const std::string& text) {
     own.push_back({name, text});
     return own;
   };

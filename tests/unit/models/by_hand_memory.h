@@ -43,6 +43,15 @@ class Memory {
     return o_.read == "before" ? before : read(query);
   }
 
+  /// The inner loss of a step to come, at the weights its gradient is taken at.
+  at::Tensor inner_loss(const at::Tensor& key, const at::Tensor& value, const std::vector<at::Tensor>& alpha) const {
+    const std::vector<at::Tensor> w = point(alpha);
+    const at::Tensor z = mapped(key);
+    at::Tensor rows = z;
+    for (int64_t l = 0; l < depth_; ++l) rows = at::matmul(l ? hidden(rows) : rows, w[l]);
+    return loss(output(z, rows, gain_of(w)), value);
+  }
+
   at::Tensor read(const at::Tensor& query) const { return read(query, weights_); }
   at::Tensor read(const at::Tensor& query, const std::vector<at::Tensor>& weights) const {
     const at::Tensor z = mapped(query);
@@ -95,13 +104,17 @@ class Memory {
   }
 
   // Features at the refresh point; the last matrix there too, or the step's own with exact gradients.
-  Surprise surprise(const Step& s, const std::vector<at::Tensor>& alpha) const {
-    std::vector<at::Tensor> w = point_, pre;
+  std::vector<at::Tensor> point(const std::vector<at::Tensor>& alpha) const {
+    std::vector<at::Tensor> w = point_;
     const size_t last = depth_ - 1;
-    if (!stale_) {
-      w[last] = weights_[last];
-      if (o_.gradient_at == "decayed") w[last] = kept(alpha[last], last);
-    }
+    if (!stale_) w[last] = o_.gradient_at == "decayed" ? kept(alpha[last], last) : weights_[last];
+    return w;
+  }
+
+  Surprise surprise(const Step& s, const std::vector<at::Tensor>& alpha) const {
+    const std::vector<at::Tensor> w = point(alpha);
+    const size_t last = depth_ - 1;
+    std::vector<at::Tensor> pre;
     Surprise u;
     at::Tensor rows = s.key;
     for (int64_t l = 0; l < depth_; ++l) {

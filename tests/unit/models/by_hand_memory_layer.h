@@ -1,8 +1,10 @@
 // The layer around a memory for one row, written out token by token: projections, convolution, norms, gates, persistent tokens.
 //
 //   q, k, v = SiLU(conv(W_qkv x));  [s, a, e] = gate_scale · W_g [x_t, x_{t−1}] + bias;  θ = theta_max σ(s), α = σ(a), η = σ(e)
-//   y = W_o (RMSNorm_head(read) ⊙ SiLU(W_z x))
+//   y = W_o (RMSNorm_head(read + cache) ⊙ SiLU(W_z x))
 #pragma once
+
+#include <algorithm>
 
 #include "tests/unit/models/by_hand_memory.h"
 #include "tests/support/memory_options.h"
@@ -21,6 +23,7 @@ class MemoryLayer {
     if (o.kind == "linear" && o.gradient != "refresh") per_step.refresh = int64_t{1} << 40;  // its exact gradients need no refresh point
     fast_ = o.kind == "linear" ? 1 : o.depth + o.fast_gain;
     for (int64_t h = 0; h < H_; ++h) heads_.emplace_back(per_step, under(p, "memory"), h);
+    pairs_.resize(H_);
     previous_ = at::zeros({model.width}, p.at("qkv").options());
     if (model.persistent_tokens > 0)
       for (const at::Tensor& token : p.at("persistent").unbind()) this->token(token, true);
@@ -37,7 +40,11 @@ class MemoryLayer {
       at::Tensor read;
       for (int64_t j = 0; j < n_ && writes_; ++j) {
         const at::Tensor key = normed(part(qkv, H_ + j * H_ + h, D_), "key_gain", h), value = part(qkv, H_ + (n_ + j) * H_ + h, D_);
-        const at::Tensor y = heads_[h].step(query, key, value, gates_of(j, h), active);
+        const Gates gates = gates_of(j, h);
+        const at::Tensor loss = o_.cache > 0 ? heads_[h].inner_loss(key, value, gates.alpha) : at::Tensor(), before = recalled(query, h);
+        at::Tensor y = heads_[h].step(query, key, value, gates, active);
+        if (o_.cache > 0 && active) pairs_[h].push_back({rms(key), value, (at::stack(gates.theta).mean() * loss.sqrt()).item<double>()});
+        if (o_.cache > 0) y = y + (o_.read == "before" ? before : recalled(query, h));
         if (j == 0 || o_.read == "after") read = y;  // before the token's first step, or after its last
       }
       reads.push_back(writes_ ? read : heads_[h].read(query));
@@ -90,6 +97,21 @@ class MemoryLayer {
     if (!group_.empty()) slow_ = sum / total;
   }
 
+  static at::Tensor rms(const at::Tensor& x) { return x / (x.square().mean() + 1e-6).sqrt(); }
+
+  // What the exact cache says: of all pairs so far those of largest priority, of equal ones the older.
+  at::Tensor recalled(const at::Tensor& query, int64_t h) const {
+    std::vector<Pair> best = pairs_[h];
+    if (o_.cache == 0 || best.empty()) return at::zeros({D_}, query.options());
+    std::stable_sort(best.begin(), best.end(), [](const Pair& a, const Pair& b) { return a.priority > b.priority; });
+    at::Tensor sum = at::zeros({D_}, query.options()), total = at::zeros({}, query.options());
+    for (size_t i = 0; i < best.size() && int64_t(i) < o_.cache; ++i) {
+      const at::Tensor weight = ((p_.at("cache.scale")[h] * rms(query) * best[i].key).sum() / std::sqrt(double(D_))).exp();
+      sum = sum + weight * best[i].value, total = total + weight;
+    }
+    return logistic(p_.at("cache.gate")[h]) * sum / total;
+  }
+
   Gates gates_of(int64_t j, int64_t h) const {
     const int64_t each = write_.size(0), G = o_.gate_per_matrix ? fast_ : 1;
     Gates g;
@@ -98,10 +120,19 @@ class MemoryLayer {
       const at::Tensor zero = at::zeros({}, write_.options());
       g.theta.push_back(o_.theta_max * write_[i]);
       g.alpha.push_back(o_.forgetting ? logistic(slow_[i] + o_.alpha_bias) : zero);
+      if (o_.step_cap > 0) {
+        const at::Tensor most = g.alpha.back() / o_.step_cap;
+        g.theta.back() = most * (1 - (-g.theta.back() / most).exp());
+      }
       g.eta.push_back(o_.momentum ? logistic(slow_[(o_.forgetting ? each : 0) + i] + o_.eta_bias) : zero);
     }
     return g;
   }
+
+  struct Pair {
+    at::Tensor key, value;
+    double priority;
+  };
 
   const AnyMemory o_;
   const Parameters p_;
@@ -109,6 +140,7 @@ class MemoryLayer {
   int64_t H_, D_, n_, fast_, tokens_ = 0;
   Convolution conv_;
   std::vector<Memory> heads_;
+  std::vector<std::vector<Pair>> pairs_;  // all that a head's memory was asked to write
   at::Tensor previous_, write_, slow_;
   std::vector<std::pair<at::Tensor, at::Tensor>> group_;
   std::vector<at::Tensor> written_;

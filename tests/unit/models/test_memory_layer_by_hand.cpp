@@ -49,6 +49,14 @@ const std::vector<Choice>& choices() {
       {"norm", [](ModelOptions&, AnyMemory& o) { o.form = "residual+norm", o.theta_max = 0.1; }},
       {"norm, fast gain, groups", [](ModelOptions&, AnyMemory& o) { o.form = "residual+norm", o.fast_gain = true, o.group = 2, o.theta_max = 0.1; }},
       {"slow features", [](ModelOptions&, AnyMemory& o) { o.features = 2; }},
+      {"a cache of 3, persistent", [](ModelOptions& m, AnyMemory& o) { o.cache = 3, m.persistent_tokens = 3; }},
+      {"a cache of 4, masked, rms", [](ModelOptions&, AnyMemory& o) { o.cache = 4, o.qk_norm = "rms", o.head_width = 3; }, true},
+      {"a cache of 2, two keys, read before", [](ModelOptions&, AnyMemory& o) { o.cache = 2, o.keys_per_token = 2, o.read = "before"; }, true},
+      {"a cache of 3, groups of 2, stale, Huber",
+       [](ModelOptions&, AnyMemory& o) { o.cache = 3, o.group = 2, o.gradient = "refresh", o.inner_loss = "huber", o.huber_delta = 0.4; }, true},
+      {"a cache larger than the row", [](ModelOptions&, AnyMemory& o) { o.cache = 100; }},
+      {"capped steps", [](ModelOptions&, AnyMemory& o) { o.step_cap = 0.8; }},
+      {"capped steps, shared gates, a cache", [](ModelOptions&, AnyMemory& o) { o.step_cap = 2, o.gate_per_matrix = false, o.cache = 3; }, true},
   };
   return all;
 }

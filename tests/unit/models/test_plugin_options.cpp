@@ -4,7 +4,7 @@
 #include <set>
 
 #include "config/resolve.h"
-#include "core/text.h"
+#include "base/text.h"
 #include "mneme/model.h"
 
 using namespace mneme;

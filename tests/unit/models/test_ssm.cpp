@@ -3,7 +3,7 @@
 #include <set>
 
 #include "config/resolve.h"
-#include "core/text.h"
+#include "base/text.h"
 #include "mneme/model.h"
 #include "tests/unit/models/same_by_name.h"
 

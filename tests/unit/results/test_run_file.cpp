@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "core/files.h"
-#include "core/hdf5.h"
+#include "base/files.h"
+#include "io/hdf5.h"
 #include "mneme/errors.h"
 #include "results/run_file.h"
 #include "results/run_record.h"

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "core/files.h"
+#include "base/files.h"
 #include "mneme/errors.h"
 #include "results/run_record.h"
 #include "results/run_store.h"

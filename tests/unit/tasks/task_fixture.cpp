@@ -2,7 +2,7 @@
 
 #include <fstream>
 
-#include "core/text.h"
+#include "base/text.h"
 #include "mneme/errors.h"
 
 namespace mneme::test {

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <set>
 
-#include "core/hdf5.h"
+#include "io/hdf5.h"
 #include "tasks/support/row_order.h"
 #include "tests/support/test.h"
 #include "tests/unit/tasks/task_fixture.h"

@@ -1,5 +1,5 @@
 // Rows that must be the same on every platform and in every later version: published numbers depend on them.
-#include "core/text.h"
+#include "base/text.h"
 #include "tests/support/test.h"
 #include "tests/unit/tasks/task_fixture.h"
 

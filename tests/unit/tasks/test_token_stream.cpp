@@ -22,7 +22,7 @@ struct Streamed {
   std::map<int64_t, int64_t> asked;                              // by distance
 };
 
-MadeTask needle(const TemporaryFolder& folder, const std::string& more = "") {
+MadeTask needle_task(const TemporaryFolder& folder, const std::string& more = "") {
   write_file(folder / "book.txt", prose(400, 1));
   const std::string book = "_text = " + folder / "book.txt";
   return make_task("task.kind = needle; task.length = 256; task.needle.validation_share = 0.5; task.needle.train" + book +
@@ -74,7 +74,7 @@ Streamed read(TokenStream& stream, size_t tokens, bool impossible = false) {
 
 TEST_CASE("stream of needles: prose goes on from its beginning, each needle is asked for once, at its distance", "[tasks][stream]") {
   TemporaryFolder folder;
-  const MadeTask made = needle(folder);
+  const MadeTask made = needle_task(folder);
   const Streamed found = read(*make_stream(*made.task, kNear), 60000);
   std::string book = prose(400, 1), endless;
   while (endless.size() < found.prose.size()) endless += book;
@@ -85,7 +85,7 @@ TEST_CASE("stream of needles: prose goes on from its beginning, each needle is a
 
 TEST_CASE("stream of needles: a seed is a stream; distances and spacing have defaults", "[tasks][stream]") {
   TemporaryFolder folder;
-  const MadeTask made = needle(folder);
+  const MadeTask made = needle_task(folder);
   CHECK(read(*make_stream(*made.task, kNear), 5000).all == read(*make_stream(*made.task, kNear), 5000).all);
   CHECK(read(*make_stream(*made.task, kNear), 5000).all != read(*make_stream(*made.task, {4, kNear.distances, 150}), 5000).all);
   const Streamed usual = read(*make_stream(*made.task, {1, {}, 0}), 200000);
@@ -96,19 +96,19 @@ TEST_CASE("stream of needles: a seed is a stream; distances and spacing have def
 
 TEST_CASE("stream of needles: as many wait as a row has; repeated prose; answers nobody was told", "[tasks][stream]") {
   TemporaryFolder folder;
-  const MadeTask four = needle(folder, "; task.needle.variant = multi_key");
+  const MadeTask four = needle_task(folder, "; task.needle.variant = multi_key");
   const Streamed crowded = read(*make_stream(*four.task, {1, {1000}, 1}), 20000);
   CHECK(crowded.hidden.size() <= 4);
   CHECK(crowded.asked.at(1000) > 4 * 20000 / 1200 - 8);
   const MadeTask repeated = make_task("task.kind = needle; task.needle.variant = repeated");
   CHECK_THAT(read(*make_stream(*repeated.task, kNear), 3000).prose, Contains("The sky is blue."));
-  const MadeTask impossible = needle(folder, "; task.control = impossible");
+  const MadeTask impossible = needle_task(folder, "; task.control = impossible");
   read(*make_stream(*impossible.task, kNear), 5000, true);
 }
 
 TEST_CASE("rows of a stream of needles: prose of one place, each needle asked for, a question in every row", "[tasks][stream]") {
   TemporaryFolder folder;
-  const MadeTask made = needle(folder, "; task.needle.variant = stream; task.length = 600");
+  const MadeTask made = needle_task(folder, "; task.needle.variant = stream; task.length = 600");
   std::map<int64_t, int64_t> questions;
   for (uint64_t index = 0; index < 200; ++index) {
     const Sample row = made->sample(Split::train, 1, index, {600});

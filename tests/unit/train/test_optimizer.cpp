@@ -8,7 +8,7 @@
 
 #include "mneme/errors.h"
 #include "tests/support/test.h"
-#include "tests/unit/train/train_fixture.h"
+#include "tests/support/train_fixture.h"
 #include "train/optimizer.h"
 
 using namespace mneme;

@@ -1,6 +1,6 @@
 // Every config that comes with Mneme is good (data files need not be there).
 #include "tests/support/test.h"
-#include "tests/unit/train/train_fixture.h"
+#include "tests/support/train_fixture.h"
 
 #include <filesystem>
 #include <fstream>

@@ -2,8 +2,8 @@
 
 #include "mneme/errors.h"
 #include "tests/support/test.h"
-#include "tests/unit/train/train_fixture.h"
-#include "train/checkpoint.h"
+#include "tests/support/train_fixture.h"
+#include "eval/checkpoint.h"
 #include "train/training_step.h"
 
 using namespace mneme;

@@ -1,0 +1,39 @@
+#include "base/checkpoint_path.h"
+
+#include <filesystem>
+
+#include "base/files.h"
+#include "base/text.h"
+#include "mneme/errors.h"
+
+namespace mneme {
+
+namespace fs = std::filesystem;
+
+std::string pointed_to(const std::string& folder, const char* pointer) {
+  const std::string file = folder + "/" + pointer;
+  if (!fs::exists(file)) return "";
+  const std::string name = trim(read_file(file));
+  if (name.empty())
+    throw CheckpointError(file + " is empty, so it is damaged: write the name of a step folder beside it there, or delete it (without `latest`, training begins anew)");
+  return name;
+}
+
+std::string find_checkpoint(const std::string& path) {
+  if (fs::exists(path + "/trainer.json")) return path;
+  for (const std::string& folder : {path + "/checkpoint", path}) {
+    const std::string name = pointed_to(folder, "latest");
+    if (!name.empty()) return folder + "/" + name;
+  }
+  throw CheckpointError("there is no checkpoint at " + path +
+                        ": give a run folder, its checkpoint folder or a step folder in it (it holds trainer.json)");
+}
+
+std::string weights_file(const std::string& path) {
+  const bool file = path.ends_with(".safetensors");
+  const std::string weights = file ? path : find_checkpoint(path) + "/" + kModelFile;
+  if (fs::is_regular_file(weights)) return weights;
+  throw CheckpointError("there are no weights at " + weights + ": give a run folder, a checkpoint or a .safetensors file");
+}
+
+}  // namespace mneme

@@ -1,0 +1,22 @@
+// The runs that `table` and `report` are about, from what a person names.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/outputs.h"
+#include "cli/command_line.h"
+#include "results/run_record.h"
+
+namespace mneme {
+
+/// Names on the command line: run folders, folders of them, run.h5 and table files, or sweep files (*.ini); without
+/// any, results/runs. A sweep file stands for its runs proper, with the command line's overrides; those not there yet
+/// come as records of status "missing", so that no table leaves them out silently. StoreError where there is no run at
+/// all.
+std::vector<RunRecord> named_runs(const CommandLine& line);
+
+/// The files among those names, which no output may replace.
+std::vector<NamedPath> named_files(const CommandLine& line);
+
+}  // namespace mneme

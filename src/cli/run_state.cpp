@@ -1,0 +1,70 @@
+#include "cli/run_state.h"
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/files.h"
+#include "io/hdf5.h"
+#include "mneme/errors.h"
+
+namespace mneme {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The end of metrics.jsonl that is read: more than the lines of one evaluation.
+constexpr std::streamoff kTailBytes = 1 << 16;
+
+void read_line(const nlohmann::json& line, RunProgress& progress, std::string& evaluation) {
+  const std::string type = line.value("type", "");
+  const int64_t step = line.value("step", int64_t{0});
+  progress.step = std::max(progress.step, step);
+  if (type != "eval" || !line.contains("accuracy") || !line["accuracy"].is_number()) return;
+  const std::string of = line.value("split", "") + std::to_string(step);
+  if (of != evaluation) progress.settings = 0, progress.accuracy = 0;
+  evaluation = of;
+  ++progress.settings;
+  progress.accuracy += (line["accuracy"].get<double>() - progress.accuracy) / static_cast<double>(progress.settings);
+}
+
+}  // namespace
+
+RunState read_run_state(const std::string& folder) {
+  const std::string path = folder + "/run.h5";
+  if (!fs::exists(path)) return {};
+  try {
+    const h5::File file = h5::File::open(path);
+    return {file.text("status"), file.has_attribute("error") ? file.text("error") : "", file.text("code_version")};
+  } catch (const DataError&) {
+    return {};
+  }
+}
+
+bool run_folder_in_use(const std::string& folder) {
+  if (!fs::exists(folder + "/lock")) return false;
+  try {
+    FolderLock lock(folder);
+    return false;
+  } catch (const StoreError&) {
+    return true;
+  }
+}
+
+RunProgress read_run_progress(const std::string& folder) {
+  RunProgress progress;
+  std::ifstream file(folder + "/metrics.jsonl");
+  if (!file) return progress;
+  file.seekg(0, std::ios::end);
+  const std::streamoff size = file.tellg();
+  file.seekg(std::max<std::streamoff>(0, size - kTailBytes));
+  std::string line, evaluation;
+  if (size > kTailBytes) std::getline(file, line);  // the rest of a line
+  while (std::getline(file, line)) {
+    const auto json = nlohmann::json::parse(line, nullptr, false);
+    if (json.is_object()) read_line(json, progress, evaluation);
+  }
+  return progress;
+}
+
+}  // namespace mneme

@@ -1,0 +1,298 @@
+#include "eval/checkpoint.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "base/files.h"
+#include "base/provenance.h"
+#include "io/sha256.h"
+#include "base/text.h"
+#include "mneme/errors.h"
+#include "eval/eval_overrides.h"
+#include "eval/make_model.h"
+#include "eval/runtime.h"
+
+namespace mneme {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr int kSchema = 1;
+constexpr const char* kConfigFile = "config.ini";
+constexpr const char* kOptimizerFile = "optimizer.safetensors";
+constexpr const char* kStatePrefix = "step-";
+
+std::string step_name(int64_t step) { return kStatePrefix + std::to_string(step); }
+
+/// Steps of the whole checkpoints in the folder, newest first.
+std::vector<int64_t> saved_steps(const std::string& folder) {
+  std::vector<int64_t> steps;
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(kStatePrefix) || !entry.is_directory()) continue;
+    const std::string digits = name.substr(std::string(kStatePrefix).size());
+    if (!digits.empty() && digits.find_first_not_of("0123456789") == std::string::npos && digits.size() < 19)
+      steps.push_back(std::stoll(digits));
+  }
+  std::sort(steps.rbegin(), steps.rend());
+  return steps;
+}
+
+std::string hex(const std::vector<uint8_t>& bytes) {
+  std::string text;
+  text.reserve(2 * bytes.size());
+  for (uint8_t byte : bytes) fmt::format_to(std::back_inserter(text), "{:02x}", byte);
+  return text;
+}
+
+std::vector<uint8_t> from_hex(const std::string& text, const std::string& source) {
+  std::vector<uint8_t> bytes(text.size() / 2);
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    const auto [end, error] = std::from_chars(text.data() + 2 * i, text.data() + 2 * i + 2, bytes[i], 16);
+    if (error != std::errc() || end != text.data() + 2 * i + 2)
+      throw CheckpointError(source + " is damaged: a generator state is not hexadecimal; take an earlier checkpoint");
+  }
+  return bytes;
+}
+
+/// trainer.json, with its schema checked.
+Json read_trainer_json(const std::string& folder) {
+  const std::string path = folder + "/trainer.json";
+  try {
+    Json json = Json::parse(read_file(path));
+    if (json.at("schema").get<int>() != kSchema)
+      throw CheckpointError(
+          fmt::format("{} has schema {}; this program reads {}", path, json.at("schema").get<int>(), kSchema));
+    return json;
+  } catch (const Json::exception& error) {
+    throw CheckpointError(path + " is damaged (" + error.what() + "); take an earlier checkpoint");
+  } catch (const DataError& error) {
+    throw CheckpointError(std::string(error.what()) + "; a checkpoint needs it");
+  }
+}
+
+TensorFile read_checked(const std::string& folder, const char* name, const Json& trainer) {
+  TensorFile file = read_safetensors(folder + "/" + name);
+  if (file.sha256 != trainer.at("files").at(name).get<std::string>())
+    throw CheckpointError(
+        folder + "/" + name + " is not the file that was saved (its SHA-256 differs from trainer.json); " +
+        "take an earlier checkpoint, or start from these weights by --init-from with the file itself");
+  return file;
+}
+
+/// The bytes of config.ini. Checkpoints of versions before its digest was stored are taken as they are.
+std::string read_config(const std::string& folder, const Json& trainer) {
+  const std::string path = folder + "/" + kConfigFile;
+  if (!fs::exists(path)) throw CheckpointError(path + " is missing; a checkpoint needs it: put it back, or take an earlier checkpoint");
+  const std::string text = read_file(path);
+  const Json& files = trainer.at("files");
+  if (files.contains(kConfigFile) && sha256_hex(text) != files.at(kConfigFile).get<std::string>())
+    throw CheckpointError(path + " is not the file that was saved (its SHA-256 differs from trainer.json), and with other options " +
+                          "the weights are another model; put it back, or take an earlier checkpoint");
+  return text;
+}
+
+/// Turns what JSON says of a missing or mistyped field into a message about the file.
+template <class F>
+auto reading(const std::string& folder, F&& read) {
+  try {
+    return read();
+  } catch (const Json::exception& error) {
+    throw CheckpointError(folder + "/trainer.json is damaged (" + error.what() + "); take an earlier checkpoint");
+  }
+}
+
+}  // namespace
+
+NamedTensors named_tensors(const SequenceModel& model) {
+  NamedTensors tensors;
+  for (const auto& parameter : model.named_parameters()) tensors.emplace_back(parameter.key(), parameter.value());
+  std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  return tensors;
+}
+
+CheckpointFolder::CheckpointFolder(std::string folder, int64_t keep)
+    : folder_(std::move(folder)), keep_(std::max<int64_t>(1, keep)) {}
+
+bool CheckpointFolder::empty() const { return pointed_to(folder_, "latest").empty(); }
+
+void CheckpointFolder::save(const Config& config, SequenceModel& model, const NamedTensors& optimizer, const TrainerState& state) {
+  make_folders(folder_);
+  const std::string name = step_name(state.step), unfinished = folder_ + "/unfinished-" + name;
+  if (pointed_to(folder_, "latest") == name) return;  // the run resumed here and did not move
+  fs::remove_all(unfinished);
+  make_folders(unfinished);
+  try {
+    Json files;
+    files[kModelFile] = write_safetensors(unfinished + "/" + kModelFile, named_tensors(model),
+                                          {{"format", "pt"}, {"config_hash", state.config_hash}});
+    files[kOptimizerFile] = write_safetensors(unfinished + "/" + kOptimizerFile, optimizer);
+    const std::string ini = canonical_ini(config);
+    files[kConfigFile] = sha256_hex(ini);
+    Json generators = Json::object();
+    for (const auto& [stream, bytes] : state.generators) generators[stream] = hex(bytes);
+    const Json json = {{"schema", kSchema},
+                       {"step", state.step},
+                       {"tokens", state.tokens},
+                       {"wall_seconds", state.wall_seconds},
+                       {"loss_sum", state.loss_sum},
+                       {"loss_steps", state.loss_steps},
+                       {"generators", generators},
+                       {"config_hash", state.config_hash},
+                       {"code_version", state.code_version},
+                       {"saved_utc", utc_now()},
+                       {"vocab", model.shape().vocab},
+                       {"max_length", model.shape().max_length},
+                       {"parameters", model.parameter_count()},
+                       {"files", files}};
+    atomic_write(unfinished + "/" + kConfigFile, ini);
+    atomic_write(unfinished + "/trainer.json", json.dump(1) + "\n");
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(unfinished, ignored);
+    throw;
+  }
+  // A folder of this name is left from a process that died right here, before `latest` pointed to it.
+  fs::remove_all(folder_ + "/" + name);
+  fs::rename(unfinished, folder_ + "/" + name);
+  atomic_write(folder_ + "/latest", name + "\n");
+  remove_old();
+}
+
+void CheckpointFolder::mark_best(int64_t step) {
+  atomic_write(folder_ + "/best", step_name(step) + "\n");
+  remove_old();
+}
+
+void CheckpointFolder::remove_old() const {
+  const std::string latest = pointed_to(folder_, "latest"), best = pointed_to(folder_, "best");
+  int64_t kept = 0;
+  for (int64_t step : saved_steps(folder_)) {
+    const std::string name = step_name(step);
+    if (name == best || name == latest) {
+      kept += name == latest;
+    } else if (kept++ >= keep_) {
+      std::error_code ignored;
+      fs::remove_all(folder_ + "/" + name, ignored);
+    }
+  }
+}
+
+TrainerState CheckpointFolder::load(const Config& config, SequenceModel& model,
+                                    const std::function<void(const TensorFile&, const std::string&)>& optimizer) const {
+  const std::string name = pointed_to(folder_, "latest"), folder = folder_ + "/" + name;
+  try {
+    const Json json = read_trainer_json(folder);
+    return reading(folder, [&] {
+      TrainerState state;
+      state.config_hash = json.at("config_hash").get<std::string>();
+      if (state.config_hash != config_hash(config))
+        throw CheckpointError(
+            fmt::format("{} was made from another config (hash {}, this one has {}): choose another "
+                        "run.name, or start from its weights by --init-from",
+                        folder, state.config_hash, config_hash(config)));
+      read_config(folder, json);
+      const TensorFile weights = read_checked(folder, kModelFile, json),
+                       moments = read_checked(folder, kOptimizerFile, json);
+      state.step = json.at("step").get<int64_t>();
+      state.tokens = json.at("tokens").get<int64_t>();
+      state.wall_seconds = json.at("wall_seconds").get<double>();
+      state.loss_sum = json.at("loss_sum").get<double>();
+      state.loss_steps = json.at("loss_steps").get<int64_t>();
+      state.code_version = json.at("code_version").get<std::string>();
+      for (const auto& [stream, text] : json.at("generators").items())
+        state.generators[stream] = from_hex(text.get<std::string>(), folder + "/trainer.json");
+      assign_tensors(named_tensors(model), weights.tensors, folder + "/" + kModelFile);
+      optimizer(moments, folder + "/" + kOptimizerFile);
+      return state;
+    });
+  } catch (const CheckpointError& error) {
+    for (int64_t step : saved_steps(folder_))
+      if (step_name(step) != name)
+        throw CheckpointError(fmt::format("{}\n  to go on from step {}: echo {} > {}/latest", error.what(), step,
+                                          step_name(step), folder_));
+    throw CheckpointError(
+        fmt::format("{}\n  there is no earlier checkpoint: delete {} to train again", error.what(), folder_));
+  }
+}
+
+Config checkpoint_config(const std::string& path, const std::vector<std::string>& overrides) {
+  const std::string folder = find_checkpoint(path), file = folder + "/" + kConfigFile;
+  const Json json = read_trainer_json(folder);
+  Settings settings = Settings::from_text(reading(folder, [&] { return read_config(folder, json); }), file, folder);
+  check_eval_overrides(overrides);
+  for (const std::string& assignment : overrides) settings.override_with(assignment);
+  return resolve(settings, DataFiles::may_be_missing);
+}
+
+namespace {
+
+/// What trainer.json, which has no digest, says of the shape must be what the weights are: `rows` of a tensor.
+int64_t checked_size(const std::string& folder, const char* key, int64_t value, std::optional<int64_t> rows) {
+  if (value >= 1 && value == rows.value_or(value)) return value;
+  const std::string fact = rows ? fmt::format("the weights have {}", *rows) : "it must be at least 1";
+  throw CheckpointError(fmt::format("{}/trainer.json is damaged: {} = {}, but {}; take an earlier checkpoint", folder, key, value, fact));
+}
+
+SequenceModel::Shape saved_shape(const std::string& folder, const Json& trainer, const TensorFile& weights) {
+  const auto rows = [&](const char* name) -> std::optional<int64_t> {
+    const at::Tensor* tensor = weights.find(name);
+    return tensor && tensor->dim() > 0 ? std::optional(tensor->size(0)) : std::nullopt;
+  };
+  if (!rows("embedding")) throw CheckpointError(folder + "/" + kModelFile + " has no tensor 'embedding': these are no weights of mneme");
+  return {checked_size(folder, "vocab", trainer.at("vocab").get<int64_t>(), rows("embedding")),
+          checked_size(folder, "max_length", trainer.at("max_length").get<int64_t>(), rows("positions"))};
+}
+
+Config on_this_machine(Config config) {
+  if (device_is_here(config.runtime)) return config;
+  fmt::print(stderr, "mneme: this model was trained on {}, which is not here: read on the cpu\n", config.runtime.device);
+  config.runtime.device = "cpu";
+  return config;
+}
+
+}  // namespace
+
+LoadedModel load_model(const std::string& path, const Config& config) {
+  LoadedModel loaded{config, nullptr, 0, find_checkpoint(path)};
+  const Json json = read_trainer_json(loaded.folder);
+  reading(loaded.folder, [&] {
+    loaded.step = json.at("step").get<int64_t>();
+    const TensorFile weights = read_checked(loaded.folder, kModelFile, json);
+    loaded.model = make_model(on_this_machine(loaded.config), saved_shape(loaded.folder, json, weights));
+    assign_tensors(named_tensors(*loaded.model), weights.tensors, loaded.folder + "/" + kModelFile);
+  });
+  return loaded;
+}
+
+LoadedModel load_model(const std::string& path, const std::vector<std::string>& overrides) {
+  return load_model(path, checkpoint_config(path, overrides));
+}
+
+void init_from(SequenceModel& model, const std::string& path, const std::string& sha256) {
+  const std::string file = weights_file(path);
+  TensorFile weights;
+  if (file == path) {
+    weights = read_safetensors(file);
+  } else {
+    const std::string folder = find_checkpoint(path);
+    const Json json = read_trainer_json(folder);
+    weights = reading(folder, [&] { return read_checked(folder, kModelFile, json); });
+  }
+  if (!sha256.empty() && weights.sha256 != sha256)
+    throw CheckpointError(fmt::format("the weights at {} have changed (SHA-256 {}…, but train.init_sha256 = {}…): give those this run was "
+                                      "to start from, or start another run by --init-from {}",
+                                      path, weights.sha256.substr(0, 12), sha256.substr(0, 12), path));
+  assign_tensors(named_tensors(model), weights.tensors, file);
+}
+
+}  // namespace mneme

@@ -1,0 +1,184 @@
+#include "eval/evaluate.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "base/provenance.h"
+#include "mneme/errors.h"
+#include "eval/batch.h"
+#include "eval/evaluation_mode.h"
+#include "eval/loss.h"
+
+namespace mneme {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Tokens of all rows of a batch together, whatever the segment: bounds what is held beside the model's state.
+constexpr int64_t kTokensHeld = int64_t{1} << 22;
+
+/// 0, 256, 1k, 4k, … up to and including the first edge ≥ length.
+std::vector<int64_t> position_edges(int64_t length) {
+  std::vector<int64_t> edges{0, 256};
+  while (edges.back() < length) edges.push_back(edges.back() * 4);
+  return edges;
+}
+
+size_t bin_of(const std::vector<int64_t>& edges, int64_t position) {
+  return static_cast<size_t>(std::upper_bound(edges.begin(), edges.end(), position) - edges.begin()) - 1;
+}
+
+void add_position(EvalSums& sums, double loss, bool correct) {
+  ++sums.scored;
+  sums.correct += correct;
+  sums.loss += loss;
+}
+
+void add_row(EvalSums& into, const EvalSums& row) {
+  ++into.rows;
+  into.scored += row.scored;
+  into.correct += row.correct;
+  into.exact += row.correct == row.scored;
+  into.loss += row.loss;
+}
+
+/// Sums of one batch of rows, by row and by position bin.
+class BatchSums {
+ public:
+  BatchSums(int64_t rows, const std::vector<int64_t>* edges) : rows_(static_cast<size_t>(rows)), edges_(edges) {
+    if (edges_) bins_.resize(edges_->size() - 1);
+  }
+
+  /// `steps`: tokens in the segment that was scored; `first`: position of its first token.
+  void add(const PositionScores& scores, const Scored& scored, int64_t first, int64_t steps) {
+    const double* loss = scores.loss.const_data_ptr<double>();
+    const bool* correct = scores.correct.const_data_ptr<bool>();
+    const at::Tensor index = scored.index.defined() ? scored.index.cpu() : at::Tensor();
+    for (int64_t i = 0; i < scored.count; ++i) {
+      const int64_t flat = index.defined() ? index.const_data_ptr<int64_t>()[i] : i;
+      add_position(rows_[static_cast<size_t>(flat / steps)], loss[i], correct[i]);
+      if (edges_) add_position(bins_[bin_of(*edges_, first + flat % steps)], loss[i], correct[i]);
+    }
+  }
+
+  const std::vector<EvalSums>& rows() const { return rows_; }
+  const std::vector<EvalSums>& bins() const { return bins_; }
+
+ private:
+  std::vector<EvalSums> rows_, bins_;
+  const std::vector<int64_t>* edges_;
+};
+
+void read_segment(SequenceModel& model, const Batch& batch, int64_t first, int64_t steps, State& state, BatchSums& sums) {
+  const at::Device device = model.parameters().front().device();
+  ForwardContext context;
+  const at::Tensor tokens = batch.tokens.narrow(1, first, steps).contiguous().to(device);
+  const at::Tensor hidden = model.hidden(tokens, state, context);
+  const Scored scored = scored_positions(batch.targets.narrow(1, first, steps).to(device));
+  if (scored.count > 0) sums.add(score_positions(model, hidden, scored), scored, first, steps);
+}
+
+/// Reads a batch segment by segment. Returns the state's bytes per row after the last token.
+double read_batch(SequenceModel& model, const Batch& batch, int64_t segment, BatchSums& sums) {
+  State state;
+  for (int64_t first = 0; first < batch.length(); first += segment) {
+    read_segment(model, batch, first, std::min(segment, batch.length() - first), state, sums);
+    // The state was made while the segment's activations filled the heap. Left where it is, it cuts what they have freed into
+    // pieces, and the next segment needs fresh memory: some 7 % more in long rows than in short ones.
+    state = state.clone();
+  }
+  return static_cast<double>(state.bytes_per_row());
+}
+
+void take_over(EvalSetting& into, const BatchSums& sums, const Batch& batch) {
+  for (size_t row = 0; row < sums.rows().size(); ++row) {
+    add_row(into.sums, sums.rows()[row]);
+    if (!batch.slices[row].empty()) add_row(into.slices[batch.slices[row]], sums.rows()[row]);
+  }
+  into.positions.resize(sums.bins().size());
+  for (size_t bin = 0; bin < sums.bins().size(); ++bin) {
+    into.positions[bin].rows += batch.rows();
+    into.positions[bin].scored += sums.bins()[bin].scored;
+    into.positions[bin].correct += sums.bins()[bin].correct;
+    into.positions[bin].loss += sums.bins()[bin].loss;
+  }
+}
+
+EvalSetting evaluate_setting(SequenceModel& model, const Task& task, const Config& config,
+                             const EvalRequest& request, const Setting& setting, const std::vector<int64_t>& edges) {
+  const EvalOptions& eval = config.eval;
+  EvalSetting result;
+  result.setting = setting;
+  result.length = task.length(setting);
+  const int64_t rows = eval_rows(task, eval, request.split, setting);
+  const int64_t segment = std::min(eval.segment, result.length);
+  const int64_t at_once = std::max<int64_t>(1, std::min(rows_at_once(config, result.length), kTokensHeld / result.length));
+  for (int64_t first = 0; first < rows; first += at_once) {
+    const Batch batch = make_batch(task, request.split, static_cast<uint64_t>(eval.seed), static_cast<uint64_t>(first),
+                                   std::min(at_once, rows - first), setting);
+    BatchSums sums(batch.rows(), task.by_position() ? &edges : nullptr);
+    const Clock::time_point begin = Clock::now();
+    result.state_bytes = read_batch(model, batch, segment, sums);
+    result.seconds += std::chrono::duration<double>(Clock::now() - begin).count();
+    take_over(result, sums, batch);
+    if (request.progress) request.progress(setting, first + batch.rows(), rows);
+  }
+  result.tokens_per_s = static_cast<double>(rows * result.length) / result.seconds;
+  result.rss_mib = rss_mib();
+  return result;
+}
+
+}  // namespace
+
+int64_t eval_rows(const Task& task, const EvalOptions& eval, Split split, const Setting& setting) {
+  constexpr int64_t kFewest = 16;  // rows of the longest settings, where eval.tokens would leave fewer
+  int64_t rows = eval.samples;
+  if (eval.tokens > 0) rows = std::min(rows, std::max(kFewest, eval.tokens / task.length(setting)));
+  if (const uint64_t there = task.rows(split); there > 0) rows = std::min(rows, static_cast<int64_t>(there));
+  return rows;
+}
+
+Evaluation evaluate(SequenceModel& model, const Task& task, const Config& config, const EvalRequest& request) {
+  at::NoGradGuard no_grad;
+  const EvaluationMode evaluation(model);
+  Evaluation result;
+  result.task = config.task.kind;
+  result.split = to_string(request.split);
+  result.metric = to_string(task.metric());
+  result.chance = task.chance();
+  result.step = request.step;
+  result.axes = task.axes();
+  result.row_axes = task.row_axes();
+  const std::vector<Setting> settings = request.split == Split::test ? task.test_settings() : task.train_settings();
+  int64_t longest = 1;
+  for (const Setting& setting : settings) longest = std::max(longest, task.length(setting));
+  if (task.by_position()) result.position_edges = position_edges(longest);
+  for (const Setting& setting : settings)
+    result.settings.push_back(evaluate_setting(model, task, config, request, setting, result.position_edges));
+  return result;
+}
+
+double metric_value(const std::string& metric, const EvalSums& sums) {
+  const auto share = [](auto part, int64_t whole) {
+    return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : std::nan("");
+  };
+  if (metric == "accuracy") return share(sums.correct, sums.scored);
+  if (metric == "exact_match") return share(sums.exact, sums.rows);
+  return share(sums.loss, sums.scored);
+}
+
+double headline(const Evaluation& evaluation) {
+  double sum = 0;
+  for (const EvalSetting& setting : evaluation.settings) sum += metric_value(evaluation.metric, setting.sums);
+  return sum / static_cast<double>(evaluation.settings.size());
+}
+
+bool better(const Evaluation& evaluation, const Evaluation& than) {
+  return evaluation.metric == "loss" ? headline(evaluation) < headline(than) : headline(evaluation) > headline(than);
+}
+
+}  // namespace mneme

@@ -1,0 +1,26 @@
+// SHA-256 (OpenSSL's), for config hashes and digests of data files.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+struct evp_md_ctx_st;
+
+namespace mneme {
+
+class Sha256 {
+ public:
+  Sha256();
+  Sha256& add(std::string_view bytes);
+  /// 64 hex digits. Ends the digest: nothing can be added afterwards.
+  std::string hex();
+
+ private:
+  std::unique_ptr<evp_md_ctx_st, void (*)(evp_md_ctx_st*)> context_;
+};
+
+/// 64 hex digits of `bytes`.
+std::string sha256_hex(std::string_view bytes);
+
+}  // namespace mneme

@@ -1,0 +1,28 @@
+#include "base/signal_text.h"
+
+#include <csignal>
+#include <string>
+
+#include "tests/support/test.h"
+
+using namespace mneme;
+
+TEST_CASE("a signal is told by name and meaning, and only what is no fault resumes", "[core][signal]") {
+  for (const int signal : {SIGILL, SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGTRAP, SIGSYS}) {
+    const std::string text = killed_text(signal, "runs/a/output.txt");
+    CAPTURE(text);
+    CHECK(signal_kind(signal) == SignalKind::fault);
+    CHECK(text.rfind("killed by SIG", 0) == 0);
+    CHECK(text.find("resumes") == std::string::npos);
+    CHECK(text.find("runs/a/output.txt") != std::string::npos);
+  }
+  for (const int signal : {SIGKILL, SIGTERM, SIGINT, SIGHUP, SIGXCPU, SIGUSR1, SIGRTMIN}) {
+    const std::string text = killed_text(signal, "runs/a/output.txt");
+    CAPTURE(text);
+    CHECK(signal_kind(signal) == (signal == SIGKILL ? SignalKind::killed : SignalKind::stop));
+    CHECK(text.find("the same command resumes it") != std::string::npos);
+  }
+  CHECK(killed_text(SIGILL, "").find("MNEME_ISA=generic") != std::string::npos);
+  CHECK(signal_name(SIGXCPU) == "SIGXCPU");
+  CHECK(signal_name(SIGRTMAX) == "signal " + std::to_string(SIGRTMAX));
+}

@@ -1,0 +1,127 @@
+#include "tests/support/test.h"
+
+#include <c10/core/Allocator.h>
+
+#include <algorithm>
+
+#include "tests/support/train_fixture.h"
+#include "eval/batch.h"
+#include "eval/evaluate.h"
+
+using namespace mneme;
+using namespace mneme::test;
+
+namespace {
+
+Evaluation evaluated(const std::string& name, const std::vector<std::string>& overrides, Split split = Split::test) {
+  const World world(tiny_config(arm(name) + overrides));
+  return evaluate(*world.model, *world.task, world.config, {split, 7, {}});
+}
+
+/// Bytes of all tensors made while it is installed, and the most they ever were together.
+struct TensorBytes : c10::MemoryReportingInfoBase {
+  void reportMemoryUsage(void*, int64_t size, size_t, size_t, c10::Device) override {
+    now += size;
+    peak = std::max(peak, now);
+  }
+  bool memoryProfilingEnabled() const override { return true; }
+  int64_t now = 0, peak = 0;
+};
+
+}  // namespace
+
+TEST_CASE("reading rows in segments, few at a time, measures what one call measures", "[train]") {
+  const std::string name = GENERATE("full", "window", "lmm", "mag", "mag_mlp", "mag_off");
+  CAPTURE(name);
+  const std::vector<std::string> wide{"runtime.dtype=float64"};
+  const Evaluation whole = evaluated(name, wide + std::vector<std::string>{"eval.segment=4096"});
+  const Evaluation cut = evaluated(name, wide + std::vector<std::string>{"eval.segment=5", "eval.batch_tokens=15"});
+  REQUIRE(whole.settings.size() == 2);
+  for (size_t i = 0; i < 2; ++i) {
+    const EvalSums &a = whole.settings[i].sums, &b = cut.settings[i].sums;
+    CHECK(a.rows == 16);
+    CHECK(a.scored == (i == 0 ? 64 : 128));  // 4 and 8 pairs a row
+    CHECK((a.rows == b.rows && a.scored == b.scored && a.correct == b.correct && a.exact == b.exact));
+    CHECK(b.loss == Approx(a.loss).epsilon(1e-9));
+  }
+}
+
+TEST_CASE("validation has new rows of the training settings", "[train]") {
+  const Evaluation validation = evaluated("full", {}, Split::validation), test = evaluated("full", {});
+  CHECK(validation.split == "validation");
+  CHECK(validation.step == 7);
+  REQUIRE(validation.settings.size() == 1);
+  CHECK(validation.settings[0].setting == Setting{32, 4});
+  CHECK(validation.settings[0].sums.loss != test.settings[0].sums.loss);
+}
+
+TEST_CASE("state bytes: full attention grows with the row, a window and a memory do not", "[train]") {
+  const auto bytes = [](const std::string& name) {
+    const Evaluation evaluation = evaluated(name, {});
+    return std::pair(evaluation.settings[0].state_bytes, evaluation.settings[1].state_bytes);
+  };
+  const auto [full_32, full_64] = bytes("full");
+  CHECK(full_64 - full_32 == 2 * 32 * 2 * 16 * 4);  // layers · tokens · (key, value) · width · fp32
+  const auto [mag_32, mag_64] = bytes("mag");
+  CHECK(mag_32 > 0);
+  CHECK(mag_32 == mag_64);
+}
+
+TEST_CASE("evaluating sixteen times longer rows takes no more memory than their tokens", "[train]") {
+  const std::string name = GENERATE("window", "lmm", "mag", "mag_mlp");
+  CAPTURE(name);
+  constexpr int64_t kSegment = 64, kRows = 4, kTokenBytes = 2 * 8;  // token and target, int64
+  const auto peak = [&](int64_t length) {
+    const std::string setting = std::to_string(length) + "x8";
+    const World world(tiny_config(arm(name) + std::vector<std::string>{"task.mqar.test=" + setting, "eval.samples=4",
+                                                                       "eval.segment=" + std::to_string(kSegment),
+                                                                       "eval.batch_tokens=" + std::to_string(kRows * kSegment)}));
+    const auto tensors = std::make_shared<TensorBytes>();
+    const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, tensors);
+    evaluate(*world.model, *world.task, world.config, {});
+    return tensors->peak - kRows * length * kTokenBytes;
+  };
+  const int64_t few = peak(4 * kSegment), many = peak(64 * kSegment);
+  CHECK(few > 0);
+  CHECK(static_cast<double>(many) <= 1.05 * static_cast<double>(few));
+}
+
+TEST_CASE("rows read side by side: as many segments as eval.batch_tokens holds, whole rows with full attention", "[train]") {
+  const auto at_once = [](const std::string& name) {
+    return rows_at_once(tiny_config(arm(name) + std::vector<std::string>{"eval.segment=64", "eval.batch_tokens=1024"}), 512);
+  };
+  CHECK(at_once("full") == 2);
+  CHECK(at_once("window") == 16);
+  CHECK(at_once("mag") == 16);
+  CHECK(at_once("lmm") == 16);
+  CHECK(rows_at_once(tiny_config(arm("full") + std::vector<std::string>{"eval.batch_tokens=8"}), 512) == 1);
+}
+
+TEST_CASE("rows of a setting: samples, fewer where eval.tokens says so, never under 16 for that", "[train]") {
+  Config config = tiny_config();
+  const World world(config);
+  config.eval.samples = 256;
+  config.eval.tokens = 64 * 100;
+  CHECK(eval_rows(*world.task, config.eval, Split::test, {32, 4}) == 200);
+  CHECK(eval_rows(*world.task, config.eval, Split::test, {64, 8}) == 100);
+  config.eval.tokens = 64;
+  CHECK(eval_rows(*world.task, config.eval, Split::test, {64, 8}) == 16);
+  config.eval.samples = 4;
+  CHECK(eval_rows(*world.task, config.eval, Split::test, {64, 8}) == 4);
+}
+
+TEST_CASE("loss by position: the bins hold every scored token once", "[train]") {
+  TemporaryFolder folder;
+  std::string text;
+  for (int i = 0; i < 4000; ++i) text += "word " + std::to_string(i * i % 997) + ", ";
+  overwrite(folder.path() + "/book.txt", text);
+  const World world(tiny_config(
+      {"task.kind=lm", "task.length=300", "task.lm.train_text=" + folder.path() + "/book.txt", "eval.samples=5"}));
+  const Evaluation evaluation = evaluate(*world.model, *world.task, world.config, {});
+  CHECK(evaluation.position_edges == std::vector<int64_t>{0, 256, 1024});
+  const EvalSetting& setting = evaluation.settings.at(0);
+  REQUIRE(setting.positions.size() == 2);
+  CHECK(setting.positions[0].scored == 5 * 256);
+  CHECK(setting.positions[0].scored + setting.positions[1].scored == setting.sums.scored);
+  CHECK(setting.positions[0].loss + setting.positions[1].loss == Approx(setting.sums.loss));
+}

@@ -20,13 +20,13 @@ namespace {
 constexpr double kHighest = 4;
 constexpr int64_t kWidth = 32, kTokens = 2048;
 
-struct Setting {
+struct Regime {
   int64_t refresh;
   double eta, alpha;
   bool repeated;
 };
 
-double spectral_radius(const Setting& s, double theta) {
+double spectral_radius(const Regime& s, double theta) {
   std::array<std::array<double, 2>, 2> map{};  // columns: images of (1,0) and (0,1)
   for (int column = 0; column < 2; ++column) {
     double w = column == 0, m = column == 1;
@@ -43,7 +43,7 @@ double spectral_radius(const Setting& s, double theta) {
 }
 
 // Writes zeros under the keys and looks whether what was there shrinks.
-bool shrinks(const Setting& s, double theta, bool guard) {
+bool shrinks(const Regime& s, double theta, bool guard) {
   const auto wide = at::TensorOptions().dtype(at::kDouble);
   auto generator = at::make_generator<at::CPUGeneratorImpl>(7);
   at::Tensor key = at::empty({1, s.repeated ? 1 : kTokens, kWidth}, wide).normal_(0, 1, generator);
@@ -88,7 +88,7 @@ BenchResult bench_stability(const BenchOptions& options) {
     for (const int64_t refresh : {1, 4, 16, 64})
       for (const double eta : {0.0, 0.5, 0.9})
         for (const double alpha : {0.0, 0.05}) {
-          const Setting s{refresh, eta, alpha, repeated};
+          const Regime s{refresh, eta, alpha, repeated};
           if (options.progress) options.progress(fmt::format("{} keys, refresh {}, eta {}, alpha {}", repeated ? "repeated" : "random", refresh, eta, alpha));
           const double theory = repeated ? largest([&](double theta) { return spectral_radius(s, theta) < 1; }) : std::nan("");
           const double measured = largest([&](double theta) { return shrinks(s, theta, false); });

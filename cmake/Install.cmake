@@ -19,8 +19,47 @@ if(NOT TARGET mneme::mneme)
   target_compile_features(mneme::mneme INTERFACE cxx_std_20)
 endif()
 set(MNEME_PROGRAM \${MNEME_PREFIX}/@CMAKE_INSTALL_BINDIR@/mneme)
+set(MNEME_CONFORMANCE \${MNEME_PREFIX}/@CMAKE_INSTALL_BINDIR@/mneme_conformance)
 include(\${CMAKE_CURRENT_LIST_DIR}/MnemePlugin.cmake)
 ")
+
+# What `mneme new` writes is compiled in: src/cli/templates.h.
+file(GLOB templates CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/cmake/templates/*)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${templates})
+set(entries)
+foreach(file ${templates})
+  get_filename_component(name ${file} NAME)
+  file(READ ${file} text)
+  string(APPEND entries "      {\"${name}\", R\"mneme(${text})mneme\"},\n")
+endforeach()
+set(text "// Written by cmake/Install.cmake from the files of cmake/templates/.
+#include \"cli/templates.h\"
+
+#include <map>
+
+#include \"base/assert.h\"
+
+namespace mneme {
+
+const std::string& template_text(const std::string& file) {
+  static const std::map<std::string, std::string> all{
+${entries}  };
+  MNEME_ASSERT(all.count(file) == 1);
+  return all.at(file);
+}
+
+}  // namespace mneme
+")
+set(old)
+if(EXISTS ${CMAKE_BINARY_DIR}/generated/templates.cpp)
+  file(READ ${CMAKE_BINARY_DIR}/generated/templates.cpp old)
+endif()
+if(NOT "${old}" STREQUAL "${text}")
+  file(WRITE ${CMAKE_BINARY_DIR}/generated/templates.cpp "${text}")
+endif()
+target_sources(mneme_cli PRIVATE ${CMAKE_BINARY_DIR}/generated/templates.cpp)
+set_source_files_properties(${CMAKE_BINARY_DIR}/generated/templates.cpp PROPERTIES SKIP_PRECOMPILE_HEADERS ON SKIP_UNITY_BUILD_INCLUSION ON)
+
 get_property(layers GLOBAL PROPERTY MNEME_LAYERS)
 get_property(engines GLOBAL PROPERTY MNEME_ENGINES)
 add_library(mneme_shared SHARED)

@@ -180,7 +180,11 @@ ${calls}    return true;
 }  // namespace mneme
 ")
   target_sources(${ARG_TARGET} PRIVATE ${output})
-  mneme_reaches_torch(${CMAKE_SOURCE_DIR}/include/${ARG_HEADER} torch)
+  set(header ${CMAKE_SOURCE_DIR}/include/${ARG_HEADER})
+  if(NOT EXISTS ${header})
+    set(header ${CMAKE_SOURCE_DIR}/src/${ARG_HEADER})
+  endif()
+  mneme_reaches_torch(${header} torch)
   if(NOT torch)
     set_source_files_properties(${output} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
   endif()

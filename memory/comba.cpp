@@ -23,6 +23,7 @@ class Comba : public memory::RecurrentMemory {
   }
 
  private:
+  std::string equation() const override { return "p = s k;  S = a S;  S = S + β k (v − Sᵀ p)ᵀ;  y = Sᵀ (q − D p)"; }
   Terms terms(const MemoryInput& in, State&) const override {
     const at::Tensor &beta = in.gate("beta"), &decay = in.gate("decay"), asked = ask_.sigmoid() * in.key;
     return {.query = in.query - correction_ * asked, .write_key = in.key, .write_value = beta * in.value, .log_decay = decay,

@@ -42,6 +42,7 @@ class Eda : public memory::RecurrentMemory {
   }
 
  private:
+  std::string equation() const override { return "S = a S;  S = S − λ ê (êᵀ S);  S = S + β k (v − Sᵀ k)ᵀ"; }
   Terms terms(const MemoryInput& steps, State&) const override {
     const at::Tensor &along = steps.gate("along"), &decay = steps.gate("decay");
     return {.query = steps.query, .write_key = along, .write_value = steps.gate("write") * steps.value, .log_decay = decay,

@@ -19,6 +19,7 @@ class Gdn2 : public memory::RecurrentMemory {
   }
 
  private:
+  std::string equation() const override { return "S = diag(a) S;  S = S + k (w ⊙ v − Sᵀ (b ⊙ k))ᵀ"; }
   Terms terms(const MemoryInput& in, State&) const override {
     const at::Tensor& decay = in.gate("decay");
     return {.query = in.query, .write_key = in.key, .write_value = in.gate("write") * in.value, .log_decay = decay,

@@ -18,6 +18,7 @@ class Gla : public memory::RecurrentMemory {
   }
 
  private:
+  std::string equation() const override { return "S = diag(a) S + θ k vᵀ"; }
   Terms terms(const MemoryInput& in, State&) const override {
     return {.query = in.query, .write_key = in.key, .write_value = in.gate("theta") * in.value, .log_decay = in.gate("decay")};
   }

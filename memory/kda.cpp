@@ -16,6 +16,7 @@ class Kda : public memory::RecurrentMemory {
   }
 
  private:
+  std::string equation() const override { return "S = diag(a) S;  S = S + β k (v − Sᵀ k)ᵀ"; }
   Terms terms(const MemoryInput& in, State&) const override {
     const at::Tensor &beta = in.gate("beta"), &decay = in.gate("decay");
     return {.query = in.query, .write_key = in.key, .write_value = beta * in.value, .log_decay = decay,

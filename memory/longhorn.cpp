@@ -18,6 +18,7 @@ class Longhorn : public memory::RecurrentMemory {
   }
 
  private:
+  std::string equation() const override { return "S = diag(1 − ε k²) S + ε k vᵀ,  ε = b / (1 + b kᵀk)"; }
   Terms terms(const MemoryInput& in, State&) const override {
     const at::Tensor &b = in.gate("beta"), square = in.key.square(), step = b / (1 + b * square.sum(3, true));
     return {.query = in.query, .write_key = in.key, .write_value = step * in.value, .log_decay = at::log1p(-step * square)};

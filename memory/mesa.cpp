@@ -21,6 +21,10 @@ class Mesa : public Memory {
     ridge_ = parameter("ridge", at::full({heads_, key_width_}, std::log(std::expm1(.75)), at::kFloat), Role::memory_start);
   }
 
+  MemoryDescription describe(const CallShape& call) const override {
+    return {"G = a G + β k vᵀ;  H = a H + β k kᵀ;  y = Gᵀ (H + Λ)⁻¹ q", memory::recurrence_kernels(options_.kernel, call)};
+  }
+
   std::vector<Gate> gates() const override {
     return {{.name = "beta", .help = "weight of a token", .bias = options_.theta_bias, .writes = true},
             {.name = "decay", .help = "logarithm of what is kept", .activation = Gate::Activation::log_decay, .bias = options_.alpha_bias,
@@ -75,7 +79,7 @@ class Mesa : public Memory {
     const at::Tensor ridges = at::diag_embed(ridge()).repeat({B, 1, 1}).unsqueeze(1);  // [N,1,K,K]
     auto run = [&](memory::LinearRecurrence call, at::Tensor& state) {
       call.read_before = before, call.tile = options_.tile;
-      return options_.kernel == "reference" ? linear_recurrence_reference(call, state) : linear_recurrence_chunked(call, state);
+      return memory::linear_recurrence(call, state, options_.kernel);
     };
     auto tiles = [&](const at::Tensor& x) { return rows(x).split(options_.tile, 1); };
     const std::vector<at::Tensor> q = tiles(queries), k = tiles(in.key), u = tiles(beta * in.value), b = tiles(beta), a = tiles(decay);

@@ -29,18 +29,19 @@ class MomentumDeltaNet : public memory::LoopMemory {
   }
 
  private:
+  std::string equation() const override { return "N = m N + h k (Sᵀ p − v)ᵀ;  S = a S − b N,  p = k or a k"; }
   Tensors begin(int64_t rows, const at::TensorOptions& options) const override {
     const at::Tensor zero = at::zeros({rows, heads_, key_width_, value_width_}, options);
     return {{"weights", zero}, {"momentum", zero.clone()}};
   }
-  at::Tensor step(const Token& token, Tensors& state) const override {
+  at::Tensor step(const Tokens& token, Tensors& state) const override {  // of one token
     at::Tensor &S = state.at("weights"), &N = state.at("momentum");
-    auto gate = [&](const char* name) { return token.gates.at(name).unsqueeze(3); };
-    auto asked = [&](const at::Tensor& p) { return at::matmul(p.unsqueeze(2), S) - token.value.unsqueeze(2); };  // [B,H,1,V]
-    const at::Tensor a = gate("decay").exp(), error = asked(token.key), pushed = decayed_ ? asked(a.squeeze(3) * token.key) : error;
-    N = gate("momentum") * N + gate("theta") * token.key.unsqueeze(3) * pushed;
+    auto gate = [&](const char* name) { return token.gates.at(name); };
+    auto asked = [&](const at::Tensor& p) { return at::matmul(p, S) - token.value; };  // [B,H,1,V]
+    const at::Tensor a = gate("decay").exp(), error = asked(token.key), pushed = decayed_ ? asked(a * token.key) : error;
+    N = gate("momentum") * N + gate("theta") * token.key.transpose(2, 3) * pushed;
     S = a * S - gate("release") * N;
-    return error.square().sum(-1).squeeze(2);
+    return error.square().sum(-1);
   }
   at::Tensor read_of(const at::Tensor& queries, const Tensors& state) const override { return at::matmul(queries, state.at("weights")); }
 

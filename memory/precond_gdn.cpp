@@ -29,6 +29,7 @@ class PrecondGdn : public memory::RecurrentMemory {
   }
 
  private:
+  std::string equation() const override { return "A = a' A + β' k²;  k̃ = k ⊙ 1.5^(−r / (1 + |r|)),  r = log A − c;  S = a S;  S = S + β k̃ (v − Sᵀ k)ᵀ"; }
   Terms terms(const MemoryInput& in, State& state) const override {
     const at::Tensor &beta = in.gate("beta"), &decay = in.gate("decay");
     const at::Tensor r = (moved(in, state.tensor("preconditioner")) + 1e-6).log() - centre_;
@@ -51,7 +52,7 @@ class PrecondGdn : public memory::RecurrentMemory {
     memory::LinearRecurrence call{one, one, square.reshape({N, T, key_width_}), decay.reshape({N, T, 1})};
     call.tile = options_.tile;
     at::Tensor row = A.reshape({N, 1, key_width_});
-    const at::Tensor all = options_.kernel == "reference" ? linear_recurrence_reference(call, row) : linear_recurrence_chunked(call, row);
+    const at::Tensor all = memory::linear_recurrence(call, row, options_.kernel);
     A = row.view({B, heads_, key_width_});
     return all.view({B, heads_, T, key_width_});
   }

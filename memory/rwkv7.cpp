@@ -29,6 +29,7 @@ class Rwkv7 : public memory::RecurrentMemory {
   }
 
  private:
+  std::string equation() const override { return "S = diag(w) S − (â ⊙ k̂) (k̂ᵀ S) + k̃ vᵀ"; }
   Terms terms(const MemoryInput& in, State&) const override {
     const at::Tensor &step = in.gate("step"), removed = nn::l2_normalize(in.key * removal_);
     return {.query = in.query, .write_key = in.key * (1 + (step - 1) * mix_), .write_value = in.value, .log_decay = in.gate("decay"),

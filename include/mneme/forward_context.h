@@ -30,8 +30,8 @@ struct ForwardContext {
   at::Tensor penalty;
   /// Where to put measurements ("layer0/memory/theta_mean"); null = do not measure.
   Probe* probe = nullptr;
-  /// Where to put each token's inner loss, its surprise: "layer0" → [B,H,T·n], n = memory.keys_per_token; calls
-  /// follow one another. Null = do not measure. Not for rows of different age.
+  /// Where to put each token's surprise, its inner loss at the weights its gradient is taken at (docs/vocabulary.md): "layer0" →
+  /// [B,H,T·n], n = memory.keys_per_token; calls follow one another. Null = do not measure. Not for rows of different age.
   std::map<std::string, at::Tensor>* surprise = nullptr;
 
   /// For a pass over some tokens, or some rows (int64 [n]), of this one. No reset, no penalty yet.
@@ -39,7 +39,7 @@ struct ForwardContext {
   ForwardContext rows(const at::Tensor& index) const;
   /// Tokens that are steps of memories: mask and write; undefined = all.
   at::Tensor steps() const;
-  /// Appends a call's inner losses to those of a layer.
+  /// Appends the inner losses of a call to those of a layer.
   void add_surprise(int64_t layer, const at::Tensor& losses);
   /// Takes over the penalty of a pass over this share of the tokens.
   void add_penalty(const ForwardContext& part, double share);

@@ -8,7 +8,7 @@
 //     memory    M_t = (1 − α_t) M_{t−1} + S_t
 //     read      y_t = M_t(q_t)
 //
-// To add one: a file in memory/ that defines `register_memory_<file name>` (memory/README.md, five steps).
+// To add one: a file in memory/ that defines `register_memory_<file name>` (memory/README.md, four steps).
 #pragma once
 
 #include <ATen/core/Generator.h>
@@ -56,7 +56,8 @@ struct MemoryInput {
   at::Tensor step = {};
   /// Where to put measurements ("guard_firings"); null = do not measure.
   Probe* probe = nullptr;
-  /// Where to put each token's inner loss [B,H,T] at the weights its gradient was taken at; null = do not measure.
+  /// Where to put each token's inner loss [B,H,T] at the weights its gradient was taken at (of linear recurrences ‖Sᵀk − v‖² before the
+  /// decay); null = do not measure.
   at::Tensor* losses = nullptr;
 
   /// UsageError where the memory did not ask for a gate of that name.
@@ -67,8 +68,34 @@ struct MemoryInput {
   }
 };
 
+/// A call as far as the choice of a kernel depends on it.
+struct CallShape {
+  int64_t tokens = 1;                    ///< T
+  at::ScalarType dtype = at::kFloat;
+  bool cpu = true;                       ///< its tensors lie there
+  bool masked = false;                   ///< MemoryInput::step is given
+  bool measured = false;                 ///< MemoryInput::losses or probe is asked for
+};
+
+/// A way to compute a memory's calls; all of its ways give the same results.
+struct KernelFit {
+  std::string name, summary;  ///< "fused", "hand-written CPU kernel, fp32"
+  std::string option;         ///< the memory.kernel that asks for it
+  std::string why_not;        ///< why it does not take the call; empty: it does
+};
+
+/// What a memory says of itself.
+struct MemoryDescription {
+  std::string rule;                     ///< one line, in words or as an equation
+  std::vector<KernelFit> kernels = {};  ///< in the order they are asked: the first that takes the call runs
+};
+
 class Memory : public Module {
  public:
+  /// Its rule, and how it would compute such a call: what `mneme show memory` prints, and what decides whether memory.kernel asks for
+  /// something that can never run. A memory without it has one way, which nobody chooses.
+  virtual MemoryDescription describe(const CallShape& /*call*/) const { return {}; }
+
   /// The gates it needs, in the order of their parameters.
   virtual std::vector<Gate> gates() const { return {}; }
 

@@ -48,7 +48,7 @@ struct MemoryOptions : Options {
   bool momentum_damping = true;
   bool forgetting = true;
   std::string retention_target = "auto";  // auto, zero, init
-  double clip = 0;                      // of refresh: largest norm of a token's surprise; 0 = off
+  double clip = 0;                      // of refresh: largest norm of a token's gradient; 0 = off
   bool guard = true;                    // of refresh: bounds the steps of one interval in any direction
   // queries, keys and gates
   std::string qk_norm = "l2";           // l2, rms, none
@@ -61,6 +61,8 @@ struct MemoryOptions : Options {
   double alpha_bias = -10;
   double eta_bias = 0;
   double write_penalty = 0.1;
+  double step_cap = 0;                  // θ < (1 − a)/step_cap with what forgetting keeps, a; 0 = off
+  int64_t cache = 0;                    // pairs beside the memory, those of the largest writes; 0 = none
   // how it is computed, and controls
   std::string kernel = "auto";          // auto, reference, chunked, fused
   int64_t tile = 64;

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <map>
-#include <ranges>
 #include <string>
 
 namespace mneme {
@@ -28,7 +27,8 @@ class Probe {
 
   /// Takes over what a part reported, its names behind `prefix`.
   void add(const std::string& prefix, const Probe& part) {
-    for (Entry entry : part.entries_ | std::views::values) {
+    for (const auto& named : part.entries_) {
+      Entry entry = named.second;
       entry.quantity.name = prefix + entry.quantity.name;
       merge(entry);
     }

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "mneme/metric.h"
 #include "mneme/options.h"
 #include "mneme/random.h"
 #include "mneme/registry.h"
@@ -30,21 +31,13 @@ struct Sample {
   std::vector<int64_t> slice;
 };
 
-/// What is measured, and which way is better.
-enum class Metric {
-  accuracy,     ///< share of scored positions that are right
-  exact_match,  ///< share of rows whose scored positions are all right
-  loss,         ///< mean negative log likelihood of the scored positions, nats
-};
-
-const char* to_string(Metric metric);
-
 class Task {
  public:
   virtual ~Task() = default;
 
   /// Number of different tokens; tokens and targets lie in [0, vocab).
   virtual int64_t vocab() const = 0;
+  /// What results are judged by.
   virtual Metric metric() const { return Metric::accuracy; }
   /// Value of the metric reached by knowing the answer format but not the row (for loss: −log chance).
   virtual double chance() const = 0;

@@ -11,7 +11,7 @@
 #include "cli/result_text.h"
 #include "cli/status_line.h"
 #include "mneme/errors.h"
-#include "results/run_record.h"
+#include "results/run_file.h"
 #include "eval/checkpoint.h"
 #include "eval/evaluate.h"
 #include "base/interrupt.h"

@@ -13,8 +13,8 @@
 #include "cli/text_table.h"
 #include "mneme/errors.h"
 #include "report/stream_figure.h"
-#include "results/run_record.h"
-#include "results/stream_record.h"
+#include "results/run_file.h"
+#include "results/stream_file.h"
 #include "eval/checkpoint.h"
 #include "eval/runtime.h"
 

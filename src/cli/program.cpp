@@ -30,7 +30,7 @@ constexpr size_t kHelpWidth = 110;
 std::vector<Command> all_commands() {
   return {run_command(),  eval_command(), sweep_command(),   table_command(),  report_command(),  predict_command(),
           generate_command(), stream_command(), show_command(), list_command(), options_command(), config_command(),
-          inspect_command(), doctor_command(), bench_command()};
+          inspect_command(), doctor_command(), bench_command(), new_command()};
 }
 
 std::string program_help(const std::vector<Command>& commands) {

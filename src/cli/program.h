@@ -39,6 +39,7 @@ Command config_command();
 Command inspect_command();
 Command doctor_command();
 Command bench_command();
+Command new_command();
 
 /// Registers the plug-ins of the checkout, runs the subcommand, turns exceptions into messages. Returns the exit
 /// status.

@@ -11,22 +11,14 @@
 namespace mneme {
 namespace {
 
-std::string value_text(const std::string& metric, double value) {
-  return metric == "loss" ? fmt::format("{:.4f}", value) : fmt::format("{:.1f} %", 100 * value);
-}
-
-std::string percent(double share) { return fmt::format("{:.1f} %", 100 * share); }
-
 std::string whole(double value) { return with_separators(static_cast<int64_t>(value)); }
 
-const std::vector<std::string> kAnswers{"questions", "exact match", "accuracy", "loss"};
+/// Of questions, in the order of their columns.
+std::vector<Metric> answer_metrics() { return {Metric::exact_match, Metric::accuracy, Metric::loss}; }
 
 void add_answers(std::vector<std::string>& row, const EvalSums& sums) {
   row.push_back(with_separators(sums.rows));
-  if (sums.rows == 0)
-    row.insert(row.end(), {"-", "-", "-"});
-  else
-    row.insert(row.end(), {percent(exact_match(sums)), percent(accuracy(sums)), fmt::format("{:.4f}", mean_loss(sums))});
+  for (const Metric& metric : answer_metrics()) row.push_back(sums.rows == 0 ? "-" : metric.text(metric.value(sums)));
 }
 
 }  // namespace
@@ -36,41 +28,32 @@ std::string evaluation_text(const Evaluation& evaluation) {
   // Where the setting does not say how long a row is, that is a column of its own.
   const bool length_column = std::count(heading.begin(), heading.end(), "length") == 0;
   if (length_column) heading.push_back("tokens");
-  for (const char* column : {"rows", "accuracy", "exact match", "loss", "tokens/s", "state bytes", "MiB"})
-    heading.push_back(column);
+  heading.push_back("rows");
+  for (const Metric& metric : Metric::all()) heading.push_back(metric.words());
+  heading.insert(heading.end(), {"tokens/s", "state bytes", "MiB"});
   std::vector<std::vector<std::string>> rows{heading};
   for (const EvalSetting& entry : evaluation.settings) {
     std::vector<std::string> row;
     for (int64_t number : entry.setting) row.push_back(std::to_string(number));
     if (length_column) row.push_back(std::to_string(entry.length));
     row.push_back(std::to_string(entry.sums.rows));
-    row.push_back(value_text("accuracy", accuracy(entry.sums)));
-    row.push_back(value_text("exact_match", exact_match(entry.sums)));
-    row.push_back(value_text("loss", mean_loss(entry.sums)));
+    for (const Metric& metric : Metric::all()) row.push_back(metric.text(metric.value(entry.sums)));
     row.push_back(with_separators(static_cast<int64_t>(entry.tokens_per_s)));
     row.push_back(with_separators(static_cast<int64_t>(entry.state_bytes)));
     row.push_back(fmt::format("{:.0f}", entry.rss_mib));
     rows.push_back(row);
   }
   return fmt::format("{} · {} split · step {} · metric {} · chance {}\n{}", evaluation.task, evaluation.split,
-                     evaluation.step, evaluation.metric, value_text(evaluation.metric, evaluation.chance),
-                     text_table(rows));
-}
-
-double mean_over_settings(const Evaluation& evaluation, const std::string& metric) {
-  double sum = 0;
-  for (const EvalSetting& entry : evaluation.settings) sum += metric_value(entry.sums, metric);
-  return sum / static_cast<double>(evaluation.settings.size());
-}
-
-std::string metric_text(const Evaluation& evaluation) {
-  return evaluation.metric + " " + value_text(evaluation.metric, mean_over_settings(evaluation, evaluation.metric));
+                     evaluation.step, evaluation.metric.name(), evaluation.metric.text(evaluation.chance), text_table(rows));
 }
 
 std::string stream_text(const StreamRecord& record) {
   std::vector<std::vector<std::string>> along{{"tokens", "tokens/s", "per processor s", "MiB", "state bytes"}};
   std::vector<std::vector<std::string>> by{{join(record.axes, " x ")}};
-  for (auto* table : {&along, &by}) table->front().insert(table->front().end(), kAnswers.begin(), kAnswers.end());
+  for (auto* table : {&along, &by}) {
+    table->front().push_back("questions");
+    for (const Metric& metric : answer_metrics()) table->front().push_back(metric.words());
+  }
   const auto add = [&](const std::string& name, const StreamBin& bin) {
     along.push_back({name, whole(bin.tokens_per_s()), whole(bin.tokens_per_processor_s()), fmt::format("{:.1f}", bin.rss_mib),
                      with_separators(bin.state_bytes)});
@@ -83,9 +66,8 @@ std::string stream_text(const StreamRecord& record) {
     by.push_back({setting_text(values)});
     add_answers(by.back(), sums);
   }
-  return fmt::format("{} · step {} · metric {} · chance {}\n{}\n{}", record.task, record.step, record.metric,
-                     record.metric == "loss" ? fmt::format("{:.4f}", record.chance) : percent(record.chance), text_table(along),
-                     text_table(by));
+  return fmt::format("{} · step {} · metric {} · chance {}\n{}\n{}", record.task, record.step, record.metric.name(),
+                     record.metric.text(record.chance), text_table(along), text_table(by));
 }
 
 }  // namespace mneme

@@ -9,6 +9,7 @@
 #include "cli/config_source.h"
 #include "cli/sweep_plan.h"
 #include "mneme/errors.h"
+#include "results/run_file.h"
 
 namespace mneme {
 namespace {

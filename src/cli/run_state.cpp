@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "io/hdf5.h"
 #include "mneme/errors.h"
+#include "mneme/metric.h"
 
 namespace mneme {
 namespace {
@@ -20,12 +21,13 @@ void read_line(const nlohmann::json& line, RunProgress& progress, std::string& e
   const std::string type = line.value("type", "");
   const int64_t step = line.value("step", int64_t{0});
   progress.step = std::max(progress.step, step);
-  if (type != "eval" || !line.contains("accuracy") || !line["accuracy"].is_number()) return;
+  const char* name = Metric::accuracy.name();
+  if (type != "eval" || !line.contains(name) || !line[name].is_number()) return;
   const std::string of = line.value("split", "") + std::to_string(step);
   if (of != evaluation) progress.settings = 0, progress.accuracy = 0;
   evaluation = of;
   ++progress.settings;
-  progress.accuracy += (line["accuracy"].get<double>() - progress.accuracy) / static_cast<double>(progress.settings);
+  progress.accuracy += (line[name].get<double>() - progress.accuracy) / static_cast<double>(progress.settings);
 }
 
 }  // namespace

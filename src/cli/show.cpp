@@ -1,4 +1,4 @@
-// mneme show: rows of a task as a person reads them, answers marked.
+// mneme show: rows of a task as a person reads them, answers marked; or the memory of a config (show_memory.h).
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "cli/config_source.h"
 #include "cli/program.h"
+#include "cli/show_memory.h"
 #include "cli/text_table.h"
 #include "mneme/errors.h"
 #include "eval/make_task.h"
@@ -132,6 +133,7 @@ std::string describe_row(const Task& task, const Setting& setting, const Sample&
 }
 
 int show(const CommandLine& line) {
+  if (!line.names().empty() && line.names()[0] == "memory") return show_memory(line);
   const Config config = resolve(settings_of(line.only_name("TASK or CONFIG"), line.overrides()));
   const Split split = parse_split(line.text_or("split", "train"));
   const std::unique_ptr<Task> task = make_task(config);
@@ -146,7 +148,7 @@ int show(const CommandLine& line) {
   const uint64_t seed = static_cast<uint64_t>(split == Split::test ? config.eval.seed : config.run.seed);
   const Marks marks(::isatty(STDOUT_FILENO) == 1);
   fmt::print("task {} · {} split · {} · chance {} · {} different tokens\n", config.task.kind, to_string(split),
-             to_string(task->metric()), format_number(task->chance()), task->vocab());
+             task->metric().name(), format_number(task->chance()), task->vocab());
   for (uint64_t i = 0; i < rows; ++i) {
     const Setting& setting = settings.at(i % settings.size());
     const Sample sample = task->sample(split, seed, first + i, setting);
@@ -162,11 +164,12 @@ Command show_command() {
   namespace po = boost::program_options;
   Command command;
   command.name = "show";
-  command.summary = "print sample rows of a task as a person reads them";
-  command.usage = "TASK|CONFIG [key=value ...]";
+  command.summary = "print sample rows of a task, or what a memory is, as a person reads them";
+  command.usage = "TASK|CONFIG [key=value ...]  or  memory CONFIG [key=value ...]";
   command.details =
       "Prints rows exactly as a model gets them, the settings in turn. Answers are marked: bold on a terminal, "
-      "[in brackets] otherwise; [→x] is an answer that is asked for but not in the row.";
+      "[in brackets] otherwise; [→x] is an answer that is asked for but not in the row. With `memory`: rule, state, gates and "
+      "parameters of the config's memory, and which kernel runs in training, evaluation and decoding, and why not the others.";
   command.example = "mneme show mqar task.mqar.train=64x4 --rows 2";
   command.options.add_options()("rows,n", po::value<std::string>()->value_name("N"), "rows to print (3)")(
       "first", po::value<std::string>()->value_name("I"), "index of the first row (0)")(

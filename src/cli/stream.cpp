@@ -15,7 +15,7 @@
 #include "cli/text_table.h"
 #include "mneme/errors.h"
 #include "report/stream_figure.h"
-#include "results/run_record.h"
+#include "results/stream_file.h"
 #include "base/interrupt.h"
 #include "eval/make_task.h"
 #include "train/run_info.h"
@@ -44,8 +44,6 @@ Config stream_config(const CommandLine& line, const std::string& path) {
   return checkpoint_config(path, overrides);
 }
 
-std::string whole(double value) { return with_separators(static_cast<int64_t>(value)); }
-
 StreamRecord read(const CommandLine& line, const LoadedModel& loaded, const Task& task) {
   StreamOptions options;
   options.seed = static_cast<uint64_t>(loaded.config.eval.seed);
@@ -57,11 +55,11 @@ StreamRecord read(const CommandLine& line, const LoadedModel& loaded, const Task
   request.segment = loaded.config.eval.segment;
   request.progress = [&](const StreamRecord&, const StreamBin& bin) {
     status.show(fmt::format("token {} of {}, {} tokens/s, {:.0f} MiB", with_separators(bin.end), with_separators(request.tokens),
-                            whole(bin.tokens_per_s()), bin.rss_mib));
+                            with_separators(static_cast<int64_t>(bin.tokens_per_s())), bin.rss_mib));
   };
   StreamRecord record = read_stream(loaded, *make_stream(task, options), request);
   record.task = loaded.config.task.kind;
-  record.metric = to_string(task.metric());
+  record.metric = task.metric();
   record.chance = task.chance();
   return record;
 }

@@ -5,19 +5,18 @@
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <tuple>
 
 #include "base/files.h"
 #include "base/text.h"
 #include "cli/config_source.h"
-#include "cli/result_text.h"
 #include "cli/run_state.h"
 #include "mneme/errors.h"
+#include "results/run_file.h"
 
 namespace mneme {
 namespace {
 
-LrTrial read_trial(const SweepRun& run, std::string& metric) {
+LrTrial read_trial(const SweepRun& run, std::optional<Metric>& metric) {
   const std::string folder = run_folder(run.config);
   LrTrial trial{run.config.train.lr, run.id, read_run_state(folder).status, std::nan(""), std::nan("")};
   if (trial.status != "done") return trial;
@@ -29,14 +28,16 @@ LrTrial read_trial(const SweepRun& run, std::string& metric) {
                     "remove the folder and launch the sweep again",
                     folder));
   metric = evaluation->metric;
-  trial.value = mean_over_settings(*evaluation, metric);
-  trial.loss = mean_over_settings(*evaluation, "loss");
+  trial.value = evaluation->value();
+  trial.loss = evaluation->mean(Metric::loss);
   return trial;
 }
 
-/// Smaller is better in every part.
-std::tuple<double, double, double> order(const LrTrial& trial, const std::string& metric) {
-  return {metric == "loss" ? trial.value : -trial.value, trial.loss, trial.lr};
+/// By the metric, then the loss, then the lower rate.
+bool better(const LrTrial& trial, const LrTrial& than, const Metric& metric) {
+  if (trial.value != than.value) return metric.better(trial.value, than.value);
+  if (trial.loss != than.loss) return Metric::loss.better(trial.loss, than.loss);
+  return trial.lr < than.lr;
 }
 
 void choose(LrChoice& choice) {
@@ -44,7 +45,7 @@ void choose(LrChoice& choice) {
   for (const LrTrial& trial : choice.trials) {
     if (trial.status == "" || trial.status == "running") choice.pending = true;
     if (trial.status != "done" || !std::isfinite(trial.value)) continue;
-    if (!best || order(trial, choice.metric) < order(*best, choice.metric)) best = &trial;
+    if (!best || better(trial, *best, *choice.metric)) best = &trial;
   }
   if (best && !choice.pending) choice.chosen = best->lr;
 }
@@ -76,7 +77,7 @@ std::string describe_choice(const std::vector<LrChoice>& choices) {
     text += fmt::format("  {}:", labels_text(choice.labels));
     for (const LrTrial& trial : choice.trials) {
       text += fmt::format("  {} {}{}", trial.lr == choice.chosen ? "*" : "", format_number(trial.lr), " → ");
-      text += trial.status == "done" ? fmt::format("{} {:.4f}, loss {:.4f}", choice.metric, trial.value, trial.loss)
+      text += trial.status == "done" ? fmt::format("{} {:.4f}, loss {:.4f}", choice.metric->name(), trial.value, trial.loss)
                                      : (trial.status.empty() ? "not run" : trial.status);
     }
     text += "\n";
@@ -89,7 +90,7 @@ std::string store_choice(const Sweep& sweep, const std::vector<LrChoice>& choice
       {"sweep", sweep.name}, {"split", "validation"}, {"combinations", nlohmann::json::array()}};
   for (const LrChoice& choice : choices) {
     nlohmann::ordered_json entry{{"labels", nlohmann::ordered_json::object()},
-                                 {"metric", choice.metric},
+                                 {"metric", choice.metric ? choice.metric->name() : ""},
                                  {"chosen", choice.chosen > 0 ? nlohmann::ordered_json(choice.chosen) : nullptr},
                                  {"trials", nlohmann::json::array()}};
     for (const auto& [axis, value] : choice.labels) entry["labels"][axis] = value;

@@ -1,10 +1,12 @@
 // The inner learning-rate axis of a sweep: which value each combination gets, from its tuning runs.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "config/sweep.h"
+#include "mneme/metric.h"
 
 namespace mneme {
 
@@ -17,13 +19,13 @@ struct LrTrial {
 
 struct LrChoice {
   Labels labels;
-  std::string metric;
+  std::optional<Metric> metric;  // none: no trial has finished
   std::vector<LrTrial> trials;
   bool pending = false;  // some trials are still to be run
   double chosen = 0;     // 0 = pending, or no trial has finished
 };
 
-/// From the results of the tuning runs: best metric on the validation split (lowest loss, highest accuracy), ties by
+/// From the results of the tuning runs: best value of the metric on the validation split, ties by
 /// the lower validation loss, then by the lower rate. A diverged or failed trial is never chosen.
 std::vector<LrChoice> choose_lr(const Sweep& sweep);
 

@@ -13,10 +13,10 @@
 #include "base/signal_text.h"
 #include "base/text.h"
 #include "cli/job_pool.h"
-#include "cli/result_text.h"
 #include "cli/run_state.h"
 #include "cli/status_line.h"
 #include "mneme/errors.h"
+#include "results/run_file.h"
 
 namespace mneme {
 namespace {
@@ -225,7 +225,7 @@ class SweepRunner {
     try {
       const RunRecord record = read_run(slots_[i].folder);
       const Evaluation* evaluation = record.last_evaluation(runs_[i].config.task.kind, "test");
-      return evaluation ? ": test " + metric_text(*evaluation) : "";
+      return evaluation ? ": test " + evaluation->text() : "";
     } catch (const Error& error) {
       return std::string(": ") + error.what();
     }
@@ -239,7 +239,7 @@ class SweepRunner {
       const RunProgress progress = read_run_progress(slot.folder);
       steps_done += std::max<int64_t>(0, progress.step - slot.first_step);
       text += fmt::format(" · {} {}/{}", slot.name, progress.step, slot.steps);
-      if (progress.settings > 0) text += fmt::format(" {:.1f} %", 100 * progress.accuracy);
+      if (progress.settings > 0) text += " " + Metric::accuracy.text(progress.accuracy);
     }
     return fmt::format("{}[{}/{}]{}{}", phase_, settled_, runs_.size(), time_left(steps_done), text);
   }

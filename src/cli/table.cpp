@@ -91,6 +91,7 @@ Command table_command() {
   const auto list = [](const char* name) {
     return po::value<std::vector<std::string>>()->value_name(name)->composing();
   };
+  const std::string metrics = join(Metric::names(), ", ") + " or metric: the one the task is judged by (metric)";
   Command command;
   command.name = "table";
   command.summary = "a comparison table out of run files, mean ± sd over seeds";
@@ -104,7 +105,7 @@ Command table_command() {
       "--where task.kind=needle --output results/quickstart/needle";
   command.options.add_options()("rows", list("KEY,..."), "what is compared (arm)")("columns", list("KEY,..."),
                                                                                    "columns (setting)")(
-      "metric", list("NAME,..."), "accuracy, exact_match, loss or metric: the one the task is judged by (metric)")(
+      "metric", list("NAME,..."), metrics.c_str())(
       "where", list("KEY=VALUE"), "only these runs; a|b are alternatives; may be repeated")(
       "split", text("NAME"), "test or validation (test)")("format", text("NAME"), "md, tex or csv (md)")(
       "output,o", text("NAME"), "write NAME.<format> and NAME.h5")("title", text("TEXT"), "heading")(

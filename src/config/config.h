@@ -82,6 +82,8 @@ struct KnownPlugin {
   std::function<std::shared_ptr<Options>()> options = {};  ///< section model.<name> or memory.<name>; empty = none
   /// Rules between its options and those of sections model and memory; empty = none.
   std::function<void(const ModelOptions&, const MemoryOptions&, Problems&)> check = {};
+  /// Of a block: memory.kernel = … that none of its memories can ever run; empty = nothing is known against it.
+  std::function<void(const ModelOptions&, const MemoryOptions&, const RuntimeOptions&, Problems&)> check_kernel = {};
   bool has_memory = true;                                  ///< of a block
   std::vector<std::string> at_test_time = {};              ///< own options that change no parameter: an evaluation may set them
 };

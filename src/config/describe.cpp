@@ -54,11 +54,11 @@ void MemoryOptions::describe(OptionVisitor& v) {
   v.option("refresh", refresh, {1, 65536}, "tokens between refresh points, where stale gradients are taken anew");
   v.option("group", group, {1, 65536}, "tokens that form one step of the recurrence; reads see completed groups");
   v.option("read", read, {"after", "before"}, "a token reads after or before its own write");
-  v.option("momentum", momentum, "past surprise carries on (η)");
+  v.option("momentum", momentum, "past gradients carry on (η)");
   v.option("momentum_damping", momentum_damping, "θ → (1−η) θ: how much is written does not depend on η");
   v.option("forgetting", forgetting, "weights decay towards the retention target (α)");
   v.option("retention_target", retention_target, {"auto", "zero", "init"}, "what forgetting decays to; auto: as the kind has it (zero for a matrix, init for an MLP)");
-  v.option("clip", clip, {0, 1e9}, "of refresh: largest norm of a token's surprise over a head's layers; 0 = off");
+  v.option("clip", clip, {0, 1e9}, "of refresh: largest norm of a token's gradient over a head's layers; 0 = off");
   v.option("guard", guard, "of refresh: bounds what one refresh interval writes in any one direction");
   v.option("qk_norm", qk_norm, {"l2", "rms", "none"}, "of queries and keys per head: unit length, √width with a learned gain, none");
   v.option("keys_per_token", keys_per_token, {1, 16}, "key-value pairs a token writes, one step after the other");
@@ -68,8 +68,10 @@ void MemoryOptions::describe(OptionVisitor& v) {
   v.option("gate_scale", gate_scale, {0, 1000}, "factor on the gates' linear layer");
   v.option("theta_bias", theta_bias, {-100, 100}, "logit of θ at the start: how much is written");
   v.option("alpha_bias", alpha_bias, {-100, 100}, "logit of α at the start: how fast is forgotten");
-  v.option("eta_bias", eta_bias, {-100, 100}, "logit of η at the start: how long surprise lasts");
+  v.option("eta_bias", eta_bias, {-100, 100}, "logit of η at the start: how long past gradients last");
   v.option("write_penalty", write_penalty, {0, 1000}, "× mean(θ)/θ_max per layer in the training loss: write little");
+  v.option("step_cap", step_cap, {0, 1e6}, "r > 0: no step is longer than (1 − a)/r, where a is what the token's forgetting keeps; 0 = off");
+  v.option("cache", cache, {0, kMaxLength}, "key-value pairs kept exactly beside the memory: those of the largest writes, read by softmax; 0 = none");
   v.option("kernel", kernel, {"auto", "reference", "chunked", "fused"}, "token loop, tiles of matrix products, hand-written CPU kernel; auto: the fastest that fits");
   v.option("tile", tile, {1, 4096}, "tokens of a tile of the chunked kernel; never changes results");
   v.option("off", off, "ablation: θ = α = 0; same parameters, no state");

@@ -179,6 +179,8 @@ class Resolver {
       Problems problems;
       if (block && block->check) block->check(config.model, config.memory, problems);
       if (memory && memory->check && (!block || block->has_memory)) memory->check(config.model, config.memory, problems);
+      const bool possible = result_.problems.empty() && problems.empty();  // else there is no such model
+      if (possible && block && block->has_memory && block->check_kernel) block->check_kernel(config.model, config.memory, config.runtime, problems);
       for (const auto& [key, message] : problems.list()) problem(key, message);
     }
     if (good("train") && good("eval") && config.train.stop_accuracy > 0 && config.eval.every == 0)

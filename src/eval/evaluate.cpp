@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 
 #include "base/provenance.h"
 #include "mneme/errors.h"
@@ -32,20 +31,6 @@ size_t bin_of(const std::vector<int64_t>& edges, int64_t position) {
   return static_cast<size_t>(std::upper_bound(edges.begin(), edges.end(), position) - edges.begin()) - 1;
 }
 
-void add_position(EvalSums& sums, double loss, bool correct) {
-  ++sums.scored;
-  sums.correct += correct;
-  sums.loss += loss;
-}
-
-void add_row(EvalSums& into, const EvalSums& row) {
-  ++into.rows;
-  into.scored += row.scored;
-  into.correct += row.correct;
-  into.exact += row.correct == row.scored;
-  into.loss += row.loss;
-}
-
 /// Sums of one batch of rows, by row and by position bin.
 class BatchSums {
  public:
@@ -60,8 +45,8 @@ class BatchSums {
     const at::Tensor index = scored.index.defined() ? scored.index.cpu() : at::Tensor();
     for (int64_t i = 0; i < scored.count; ++i) {
       const int64_t flat = index.defined() ? index.const_data_ptr<int64_t>()[i] : i;
-      add_position(rows_[static_cast<size_t>(flat / steps)], loss[i], correct[i]);
-      if (edges_) add_position(bins_[bin_of(*edges_, first + flat % steps)], loss[i], correct[i]);
+      rows_[static_cast<size_t>(flat / steps)].add_position(loss[i], correct[i]);
+      if (edges_) bins_[bin_of(*edges_, first + flat % steps)].add_position(loss[i], correct[i]);
     }
   }
 
@@ -96,15 +81,14 @@ double read_batch(SequenceModel& model, const Batch& batch, int64_t segment, Bat
 
 void take_over(EvalSetting& into, const BatchSums& sums, const Batch& batch) {
   for (size_t row = 0; row < sums.rows().size(); ++row) {
-    add_row(into.sums, sums.rows()[row]);
-    if (!batch.slices[row].empty()) add_row(into.slices[batch.slices[row]], sums.rows()[row]);
+    const EvalSums counts = sums.rows()[row].as_row();
+    into.sums += counts;
+    if (!batch.slices[row].empty()) into.slices[batch.slices[row]] += counts;
   }
   into.positions.resize(sums.bins().size());
   for (size_t bin = 0; bin < sums.bins().size(); ++bin) {
+    into.positions[bin] += sums.bins()[bin];
     into.positions[bin].rows += batch.rows();
-    into.positions[bin].scored += sums.bins()[bin].scored;
-    into.positions[bin].correct += sums.bins()[bin].correct;
-    into.positions[bin].loss += sums.bins()[bin].loss;
   }
 }
 
@@ -148,7 +132,7 @@ Evaluation evaluate(SequenceModel& model, const Task& task, const Config& config
   Evaluation result;
   result.task = config.task.kind;
   result.split = to_string(request.split);
-  result.metric = to_string(task.metric());
+  result.metric = task.metric();
   result.chance = task.chance();
   result.step = request.step;
   result.axes = task.axes();
@@ -160,25 +144,6 @@ Evaluation evaluate(SequenceModel& model, const Task& task, const Config& config
   for (const Setting& setting : settings)
     result.settings.push_back(evaluate_setting(model, task, config, request, setting, result.position_edges));
   return result;
-}
-
-double metric_value(const std::string& metric, const EvalSums& sums) {
-  const auto share = [](auto part, int64_t whole) {
-    return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : std::nan("");
-  };
-  if (metric == "accuracy") return share(sums.correct, sums.scored);
-  if (metric == "exact_match") return share(sums.exact, sums.rows);
-  return share(sums.loss, sums.scored);
-}
-
-double headline(const Evaluation& evaluation) {
-  double sum = 0;
-  for (const EvalSetting& setting : evaluation.settings) sum += metric_value(evaluation.metric, setting.sums);
-  return sum / static_cast<double>(evaluation.settings.size());
-}
-
-bool better(const Evaluation& evaluation, const Evaluation& than) {
-  return evaluation.metric == "loss" ? headline(evaluation) < headline(than) : headline(evaluation) > headline(than);
 }
 
 }  // namespace mneme

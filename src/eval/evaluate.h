@@ -7,7 +7,7 @@
 #include "config/config.h"
 #include "mneme/model.h"
 #include "mneme/task.h"
-#include "results/run_store.h"
+#include "results/run_record.h"
 
 namespace mneme {
 
@@ -24,14 +24,5 @@ Evaluation evaluate(SequenceModel& model, const Task& task, const Config& config
 
 /// Rows measured per setting: eval.samples, fewer for long rows where eval.tokens says so, at most what the task has.
 int64_t eval_rows(const Task& task, const EvalOptions& eval, Split split, const Setting& setting);
-
-/// Mean over the evaluation's settings of the task's own metric; for `loss`, in nats.
-double headline(const Evaluation& evaluation);
-
-/// Whether a headline is better than another one.
-bool better(const Evaluation& evaluation, const Evaluation& than);
-
-/// The metric of one entry.
-double metric_value(const std::string& metric, const EvalSums& sums);
 
 }  // namespace mneme

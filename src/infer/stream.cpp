@@ -44,14 +44,11 @@ class Questions {
 
   void score(double loss, bool correct, StreamBin& bin) {
     Open& question = open_.front();
-    ++question.sums.scored;
-    question.sums.correct += correct;
-    question.sums.loss += loss;
+    question.sums.add_position(loss, correct);
     if (question.sums.scored < question.positions) return;
-    question.sums.rows = 1;
-    question.sums.exact = question.sums.correct == question.sums.scored;
-    bin.questions += question.sums;
-    bin.slices[question.slice] += question.sums;
+    const EvalSums counts = question.sums.as_row();
+    bin.questions += counts;
+    bin.slices[question.slice] += counts;
     open_.pop_front();
   }
 

@@ -12,7 +12,9 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
 
-enum Input { kQuery, kKey, kValue, kPrefixKey, kPrefixValue, kInputs };
+struct In {
+  enum { query, key, value, prefix_key, prefix_value, count };
+};
 
 Rows rows_of(const at::Tensor& x, int64_t n) { return x.defined() ? task_rows(x, n) : Rows{}; }
 
@@ -22,13 +24,13 @@ RowsOut out_rows(const at::Tensor& x, int64_t n) {
 }
 
 AttentionShape shape_of(const tensor_list& x, int64_t window, double scale) {
-  const int64_t keys = x[kKey].size(2), prefix = x[kPrefixKey].defined() ? x[kPrefixKey].size(2) : 0;
-  return {x[kQuery].size(2), keys, prefix, x[kQuery].size(3), window > 0 && window < keys ? window : keys, float(scale)};
+  const int64_t keys = x[In::key].size(2), prefix = x[In::prefix_key].defined() ? x[In::prefix_key].size(2) : 0;
+  return {x[In::query].size(2), keys, prefix, x[In::query].size(3), window > 0 && window < keys ? window : keys, float(scale)};
 }
 
 AttentionTask task_of(const tensor_list& x, const at::Tensor& out, const at::Tensor& log_sums, int64_t n) {
-  return {rows_of(x[kQuery], n),       rows_of(x[kKey], n),         rows_of(x[kValue], n),           rows_of(x[kPrefixKey], n),
-          rows_of(x[kPrefixValue], n), out_rows(out, n), log_sums.mutable_data_ptr<float>() + n * log_sums.size(1)};
+  return {rows_of(x[In::query], n),       rows_of(x[In::key], n),         rows_of(x[In::value], n),           rows_of(x[In::prefix_key], n),
+          rows_of(x[In::prefix_value], n), out_rows(out, n), log_sums.mutable_data_ptr<float>() + n * log_sums.size(1)};
 }
 
 /// Inputs with contiguous columns whose width is a multiple of kPad.
@@ -36,9 +38,9 @@ struct Attention : torch::autograd::Function<Attention> {
   static at::Tensor forward(AutogradContext* ctx, int64_t window, double scale, bool prefix, at::TensorList inputs) {
     const tensor_list x = Present::restore(inputs, {true, true, true, prefix, prefix});
     const AttentionShape s = shape_of(x, window, scale);
-    const int64_t B = x[kQuery].size(0), H = x[kQuery].size(1), tiles = s.tiles();
-    const at::Tensor out = at::empty({B, s.queries, H, s.width}, x[kQuery].options()).transpose(1, 2);
-    const at::Tensor log_sums = at::empty({B * H, s.queries}, x[kQuery].options());
+    const int64_t B = x[In::query].size(0), H = x[In::query].size(1), tiles = s.tiles();
+    const at::Tensor out = at::empty({B, s.queries, H, s.width}, x[In::query].options()).transpose(1, 2);
+    const at::Tensor log_sums = at::empty({B * H, s.queries}, x[In::query].options());
     for_each_task(B * H * tiles, engine().attention_scratch(s), [&](int64_t i, float* scratch) {
       engine().attention(s, task_of(x, out, log_sums, i / tiles), i % tiles, scratch);
     });
@@ -55,14 +57,14 @@ struct Attention : torch::autograd::Function<Attention> {
     const at::Tensor out = saved[saved.size() - 2], log_sums = saved.back(), out_bar = with_contiguous_columns(given[0]);
     const tensor_list x = Present::restore(at::TensorList(saved).slice(0, saved.size() - 2), {true, true, true, prefix, prefix});
     const AttentionShape s = shape_of(x, ctx->saved_data["window"].toInt(), ctx->saved_data["scale"].toDouble());
-    tensor_list bar(kInputs);
-    for (size_t i = 0; i < kInputs; ++i)
-      if (x[i].defined()) bar[i] = i == kQuery ? at::empty(x[i].sizes(), x[i].options()) : at::zeros(x[i].sizes(), x[i].options());
+    tensor_list bar(In::count);
+    for (size_t i = 0; i < In::count; ++i)
+      if (x[i].defined()) bar[i] = i == In::query ? at::empty(x[i].sizes(), x[i].options()) : at::zeros(x[i].sizes(), x[i].options());
     for_each_task(log_sums.size(0), engine().attention_gradient_scratch(s), [&](int64_t n, float* scratch) {
       const AttentionTask call = task_of(x, out, log_sums, n);
       engine().attention_gradient(s,
-                               {&call, task_rows(out_bar, n), out_rows(bar[kQuery], n), out_rows(bar[kKey], n), out_rows(bar[kValue], n),
-                                out_rows(bar[kPrefixKey], n), out_rows(bar[kPrefixValue], n)},
+                               {&call, task_rows(out_bar, n), out_rows(bar[In::query], n), out_rows(bar[In::key], n), out_rows(bar[In::value], n),
+                                out_rows(bar[In::prefix_key], n), out_rows(bar[In::prefix_value], n)},
                                scratch);
     });
     tensor_list result(3);  // of window, scale, prefix

@@ -43,7 +43,7 @@ void lower_error_rows(const Network& net, const at::Tensor& back, const std::vec
   }
 }
 
-at::Tensor squared_surprise(const InnerGradient& g) {
+at::Tensor squared_gradient(const InnerGradient& g) {
   at::Tensor sum;
   for (size_t l = 0; l < g.deltas.size(); ++l) {
     at::Tensor square = (g.deltas[l] * g.deltas[l]).sum(-1);

@@ -27,6 +27,6 @@ void error_rows(const Network& net, const at::Tensor& key, const at::Tensor& val
 void lower_error_rows(const Network& net, const at::Tensor& back, const std::vector<at::Tensor>& weights, InnerGradient& g);
 
 /// ‖u‖² [N,C] of each token over all fast weights.
-at::Tensor squared_surprise(const InnerGradient& g);
+at::Tensor squared_gradient(const InnerGradient& g);
 
 }  // namespace mneme::memory

@@ -6,6 +6,7 @@
 
 #include "memory/clock_phases.h"
 #include "memory/projections.h"
+#include "memory/step_cap.h"
 #include "nn/init.h"
 #include "nn/row_norm.h"
 #include "nn/short_conv.h"
@@ -28,6 +29,13 @@ MemoryLayer::MemoryLayer(const BlockContext& context)
   qkv_ = register_parameter("qkv", qkv_weight(C, keys, pairs_ * keys, pairs_ * inner, model_.conv_width > 0 && model_.conv_init == "shift", g));
   if (model_.conv_width > 0) taps_ = parameter("conv", qkv_taps(model_, keys, pairs_ * keys, pairs_ * inner, g), Role::convolution);
   gates_ = register_module("gates", std::make_shared<MemoryGates>(context, memory_->gates(), head_width_, value_width_));
+  if (options_.step_cap > 0) {
+    Problems problems;
+    check_step_cap(options_, memory_->gates(), problems);
+    if (!problems.empty()) throw ConfigError(problems.list()[0].key + " " + problems.list()[0].message);
+  }
+  if (options_.cache > 0)
+    cache_ = register_module("cache", std::make_shared<SurpriseCache>(options_.cache, options_.read == "before", heads_, head_width_, value_width_));
   if (options_.qk_norm == "rms") {
     query_gain_ = register_parameter("query_gain", at::ones({heads_, 1, head_width_}, at::kFloat));
     key_gain_ = register_parameter("key_gain", at::ones({heads_, 1, head_width_}, at::kFloat));
@@ -52,8 +60,10 @@ void MemoryLayer::begin(State& state, int64_t rows) {
   if (begun) return;
   if (persistent_.defined())  // where nothing is written, what remains of them is the convolution's tail
     run(persistent_.unsqueeze(0).expand({rows, -1, -1}), state, nullptr);
-  else if (writes())
+  else if (writes()) {
     memory_->start(state.child("memory"), rows);
+    if (cache_) cache_->start(state.child("cache"), rows);
+  }
 }
 
 void MemoryLayer::reset(State& state, const at::Tensor& rows) {
@@ -79,8 +89,17 @@ at::Tensor MemoryLayer::queries(const at::Tensor& x, at::Tensor& tail) const {
   return normalized(q.unflatten(2, at::IntArrayRef({heads_, head_width_})), query_gain_);
 }
 
+State MemoryLayer::readable(State& state) const {
+  if (!state.has_child("memory")) return {};
+  if (!cache_) return memory_->readable(state.child("memory"));
+  State both;
+  both.child("weights") = memory_->readable(state.child("memory")), both.child("cache") = state.child("cache");
+  return both;
+}
+
 at::Tensor MemoryLayer::retrieve(const at::Tensor& queries, const at::Tensor& x, State& readable) {
-  return output(memory_->read(queries, readable), x);
+  if (!cache_ || !readable.has_child("weights")) return output(memory_->read(queries, readable), x);
+  return output(memory_->read(queries, readable.child("weights")) + cache_->read(queries, readable.child("cache")), x);
 }
 
 at::Tensor MemoryLayer::output(const at::Tensor& reads, const at::Tensor& x) const {
@@ -114,10 +133,13 @@ at::Tensor MemoryLayer::run(const at::Tensor& x, State& state, ForwardContext* c
                       gates_->forward(x, step, state.child("gates"), context)};
     input.step = step.defined() && pairs_ > 1 ? step.repeat_interleave(pairs_, 1) : step;
     if (context && context->probe) input.probe = &measured;
+    if (options_.step_cap > 0) cap_steps(memory_->gates(), options_.step_cap, input);
     at::Tensor losses;
-    if (context && context->surprise) input.losses = &losses;
+    const bool surprise = context && context->surprise;
+    if (surprise || cache_) input.losses = &losses;
     reads = memory_->forward(input, state.child("memory"));
-    if (input.losses) context->add_surprise(layer_, losses);
+    if (surprise) context->add_surprise(layer_, losses);
+    if (cache_) reads = reads + cached(input, losses, state.child("cache"));
     if (pairs_ > 1) reads = reads.slice(2, options_.read == "before" ? 0 : pairs_ - 1, c10::nullopt, pairs_);
     if (input.probe) {
       measure_gates(memory_->gates(), input, measured);
@@ -126,6 +148,13 @@ at::Tensor MemoryLayer::run(const at::Tensor& x, State& state, ForwardContext* c
     }
   }
   return output(reads, x);
+}
+
+at::Tensor MemoryLayer::cached(const MemoryInput& input, const at::Tensor& losses, State& state) const {
+  if (!losses.defined())
+    throw UsageError("memory.cache needs each token's inner loss, and memory.kind = " + options_.kind + " does not fill MemoryInput::losses");
+  if (input.probe) input.probe->mean({"cache_share", "1", "gate of the cache's read, mean over heads"}, cache_->share().mean().item<double>(), 1);
+  return cache_->forward(input, SurpriseCache::priority_of(memory_->gates(), input, losses), state);
 }
 
 // [B,T,H,D] → [B,H,T,D]

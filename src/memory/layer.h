@@ -7,11 +7,14 @@
 // memory.keys_per_token = n: a token has n keys and values and is n steps of the memory; its query reads after the last (before the
 // first with memory.read = before). With memory.off the memory stays at its initial weights: same parameters, nothing written, no
 // memory state; memory.frozen does so in evaluation only.
-// State per row: convolution tail, the gates' own, the memory's own.
+// memory.cache = w: the read of an exact cache of the w largest writes is added to the memory's (memory/surprise_cache.h).
+// memory.step_cap = r: the gates that write are bounded by what is forgotten (memory/step_cap.h).
+// State per row: convolution tail, the gates' own, the memory's own, the cache.
 #pragma once
 
 #include "mneme/model.h"
 #include "memory/gates.h"
+#include "memory/surprise_cache.h"
 
 namespace mneme {
 
@@ -29,7 +32,7 @@ class MemoryLayer : public Module {
   /// `readable` say to them, through the layer's output gate and projection → [B,T,C].
   at::Tensor queries(const at::Tensor& x, at::Tensor& tail) const;
   at::Tensor retrieve(const at::Tensor& queries, const at::Tensor& x, State& readable);
-  State readable(State& state) const { return state.has_child("memory") ? memory_->readable(state.child("memory")) : State(); }
+  State readable(State& state) const;
   bool writes() const;
   /// Tokens after which the state's clocks mean the same again; 0 = never.
   int64_t period() const;
@@ -37,6 +40,7 @@ class MemoryLayer : public Module {
  private:
   at::Tensor run(const at::Tensor& x, State& state, ForwardContext* context);
   at::Tensor output(const at::Tensor& reads, const at::Tensor& x) const;
+  at::Tensor cached(const MemoryInput& input, const at::Tensor& losses, State& state) const;
   at::Tensor normalized(const at::Tensor& heads, const at::Tensor& gain) const;
 
   ModelOptions model_;
@@ -44,6 +48,7 @@ class MemoryLayer : public Module {
   int64_t layer_, heads_, head_width_, value_width_, pairs_;  // pairs: keys_per_token
   std::shared_ptr<Memory> memory_;
   std::shared_ptr<MemoryGates> gates_;
+  std::shared_ptr<SurpriseCache> cache_;  // null = none
   at::Tensor qkv_;         // [(1 + n) H K + n H V, C]
   at::Tensor taps_;        // [taps, the same]
   at::Tensor query_gain_, key_gain_;  // [H,1,K] of qk_norm = rms

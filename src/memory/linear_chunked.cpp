@@ -60,33 +60,35 @@ at::Tensor run_tiles(const LinearCall& call, LinearWeights& state, int64_t first
   const int64_t N = x.rows, E = x.key.size(3), D = x.value.size(3);
   const Rows point = before_step(x.c, kept(call, first, count, size));
   auto flat = [&](const at::Tensor& t) { return t.reshape({N * count, size, t.size(3)}); };
-  auto by_tile = [&](const at::Tensor& t) { return t.reshape({N, count, t.size(1), t.size(2)}); };
+  // By tile; unbound at once, as many selections would each send a gradient of the whole back.
+  auto by_tile = [&](const at::Tensor& t) { return t.reshape({N, count, t.size(1), t.size(2)}).unbind(1); };
   const at::Tensor q = flat(x.query), k = flat(x.key), v = flat(x.value);
 
   // Right-hand sides [v | d k | m k], solved together.
   std::vector<at::Tensor> sides{v, point.d.unsqueeze(2) * k};
   if (momentum) sides.push_back(point.m.unsqueeze(2) * k);
   const at::Tensor system = point.K * at::bmm(k * -call.factor, k.transpose(1, 2));  // K before the step is strictly lower
-  const at::Tensor solved = by_tile(solve_unit_lower(system, at::cat(sides, 2)));
-  const at::Tensor U_v = solved.narrow(3, 0, D), U_state = solved.narrow(3, D, solved.size(3) - D);
+  const at::Tensor solved = solve_unit_lower(system, at::cat(sides, 2));
+  const std::vector<at::Tensor> parts = solved.split_with_sizes({D, solved.size(2) - D}, 2);
+  const std::vector<at::Tensor> U_v = by_tile(parts[0]), U_state = by_tile(parts[1]);
 
   // What a tile writes into [W; S]: rows K_C ⊙ k and L ⊙ k.
   std::vector<at::Tensor> writes{x.c.now.K.select(1, size - 1).unsqueeze(2) * k};
   if (momentum) writes.push_back(x.c.L.unsqueeze(2) * k);
-  const at::Tensor write = by_tile(at::cat(writes, 2)).transpose(2, 3);  // [N,count,E or 2E,size]
-  const at::Tensor d_end = x.c.now.d.select(1, size - 1).view({N, count, 1, 1}), m_end = x.c.now.m.select(1, size - 1).view({N, count, 1, 1}),
-                   p_end = x.c.p.view({N, count, 1, 1});
+  const std::vector<at::Tensor> write = by_tile(at::cat(writes, 2).transpose(1, 2));  // [N,E or 2E,size]
+  auto end = [&](const at::Tensor& coefficient) { return by_tile(coefficient.reshape({N * count, 1, 1})); };
+  const std::vector<at::Tensor> d_end = end(x.c.now.d.select(1, size - 1)), m_end = end(x.c.now.m.select(1, size - 1)), p_end = end(x.c.p);
 
   at::Tensor W = state.weights, S = state.momentum;
   std::vector<at::Tensor> starts, deltas;
   for (int64_t j = 0; j < count; ++j) {
     starts.push_back(momentum ? at::cat({W, S}, 1) : W);  // [N,E or 2E,D]
-    deltas.push_back(at::baddbmm(U_v.select(1, j), U_state.select(1, j), starts.back(), -call.factor, call.factor));
-    const at::Tensor written = at::bmm(write.select(1, j), deltas.back());
-    at::Tensor W_next = d_end.select(1, j) * W + written.narrow(1, 0, E);
+    deltas.push_back(at::baddbmm(U_v[j], U_state[j], starts.back(), -call.factor, call.factor));
+    const at::Tensor written = at::bmm(write[j], deltas.back());
+    at::Tensor W_next = d_end[j] * W + written.narrow(1, 0, E);
     if (momentum) {
-      W_next = W_next + m_end.select(1, j) * S;
-      S = p_end.select(1, j) * S + written.narrow(1, E, E);
+      W_next = W_next + m_end[j] * S;
+      S = p_end[j] * S + written.narrow(1, E, E);
     }
     W = W_next;
   }

@@ -72,10 +72,10 @@ class Tile {
     return network_output(net_, key_, chain, {});
   }
 
-  // Clip and guard know a token's surprise before its step is taken, since all gradients are the refresh point's.
+  // Clip and guard know a token's gradient before its step is taken, since all gradients are the refresh point's.
   void shorten_steps(const InnerGradient& g) {
     if (call_.clipped()) {
-      const at::Tensor shrink = (squared_surprise(g) + 1e-24).rsqrt().mul(call_.clip).clamp_max(1);
+      const at::Tensor shrink = (squared_gradient(g) + 1e-24).rsqrt().mul(call_.clip).clamp_max(1);
       for (at::Tensor& theta : theta_) theta = theta * shrink;
     }
     const int64_t written = size_ / call_.group * call_.group;  // tokens of an unfinished group come again

@@ -24,7 +24,7 @@ class Loop {
       if ((call_.position + t) % call_.refresh == 0) refresh();
       if (t % call_.group == 0) sums_.clear(), load_ = s_.load, firings_ = at::Tensor();
       const at::Tensor before = call_.read_before ? read(t) : at::Tensor();
-      add_surprise(t);
+      add_gradient(t);
       if ((t + 1) % call_.group == 0) write(t);
       reads.push_back(call_.read_before ? before : read(t));
     }
@@ -58,7 +58,7 @@ class Loop {
     return call_.initial.empty() ? (1 - forget) * W : (1 - forget) * W + forget * call_.initial[last()];
   }
 
-  void add_surprise(int64_t t) {
+  void add_gradient(int64_t t) {
     const at::Tensor k = token(call_.key, t), v = token(call_.value, t);
     InnerGradient g = key_features(call_.net, k, s_.refresh_point);
     if (call_.gradient == Gradient::refresh) {
@@ -69,7 +69,7 @@ class Loop {
       error_rows(call_.net, k, v, weights, gain(s_.weights), call_.fast_gain(), g);
     }
     if (call_.losses) losses_.push_back(loss_rows(call_.net, g.output, v));
-    const at::Tensor shrink = call_.clipped() ? (squared_surprise(g) + 1e-24).rsqrt().mul(call_.clip).clamp_max(1) : at::Tensor();
+    const at::Tensor shrink = call_.clipped() ? (squared_gradient(g) + 1e-24).rsqrt().mul(call_.clip).clamp_max(1) : at::Tensor();
     for (size_t l = 0; l < g.deltas.size(); ++l) {
       const bool matrix = int64_t(l) < call_.net.depth;
       at::Tensor theta = token(call_.theta[l], t);

@@ -4,11 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <mutex>
 #include <utility>
 
 #include "memory/group.h"
+#include "memory/kernel_table.h"
 #include "memory/linear_chunked.h"
 #include "memory/network_fused.h"
 #include "memory/pending.h"
@@ -67,7 +66,7 @@ void check_network_rule(const MemoryOptions& o, bool one_matrix, bool refresh_by
   auto needs_refresh = [&](const char* key, const char* why) { problems.add(key, std::string(why) + "; set memory.gradient = refresh"); };
   if (o.gradient != "refresh" && o.inner_loss == "huber" && (chosen || one_matrix))
     needs_refresh("memory.inner_loss", "leaves no linear system for exact gradients");
-  if (o.clip > 0 && !refresh) needs_refresh("memory.clip", "needs every surprise before the first step is taken");
+  if (o.clip > 0 && !refresh) needs_refresh("memory.clip", "needs every gradient before the first step is taken");
   if (o.gradient_at == "decayed" && refresh) problems.add("memory.gradient_at", "is for exact gradients; set memory.gradient_at = previous");
   if (o.group > 1 && !(one_matrix && o.gradient != "refresh") && o.refresh % o.group != 0)
     problems.add("memory.group", "does not divide memory.refresh = " + std::to_string(o.refresh) + "; choose a divisor");
@@ -89,27 +88,15 @@ at::Tensor NetworkMemory::damped(const MemoryInput& input) const {
   return input.gate("theta") * (1 - at_group_end(input.gate("eta"), 2, options_.group));
 }
 
-MlpCall NetworkMemory::call_of(const MemoryInput& input, int64_t position) const {
-  const int64_t B = input.key.size(0), H = input.key.size(1), T = input.key.size(2);
-  auto rows = [&](const at::Tensor& x) { return x.reshape({B * H, T, x.size(3)}); };
-  auto gate = [&](const at::Tensor& x, int64_t l) { return x.select(3, std::min(l, x.size(3) - 1)).reshape({B * H, T}); };
+// What every call of this memory has, without its tensors.
+MlpCall NetworkMemory::rule() const {
   MlpCall call;
   call.net = net_;
-  call.query = rows(input.query), call.key = rows(input.key), call.value = rows(input.value);
-  for (int64_t l = 0; l < fast_weights(); ++l) {
-    call.theta.push_back(step_size(input, l).reshape({B * H, T}));
-    call.alpha.push_back(options_.forgetting ? gate(input.gate("alpha"), l) : at::zeros({B * H, T}, input.key.options()));
-    if (options_.momentum) call.eta.push_back(gate(input.gate("eta"), l));
-    if (settings_.retain_initial) call.initial.push_back(per_row(initial_[l], B));
-  }
-  if (gain_.defined() && !settings_.fast_gain) call.gain = per_row(gain_, B);
-  if (input.step.defined())
-    call.step = input.step.to(call.key.scalar_type()).unsqueeze(1).expand({B, H, T}).reshape({B * H, T});
+  if (settings_.retain_initial) call.initial = initial_;
   call.gradient = gradient_;
   call.sweeps = settings_.sweeps;
   call.group = options_.group;
   call.refresh = gradient_ == Gradient::exact_last && net_.depth == 1 ? kNever * call.group : options_.refresh;
-  call.position = position;
   call.tile = options_.tile;
   call.read_before = options_.read == "before";
   call.decayed = options_.gradient_at == "decayed";
@@ -118,19 +105,33 @@ MlpCall NetworkMemory::call_of(const MemoryInput& input, int64_t position) const
   return call;
 }
 
+MlpCall NetworkMemory::call_of(const MemoryInput& input, int64_t position) const {
+  const int64_t B = input.key.size(0), H = input.key.size(1), T = input.key.size(2);
+  auto rows = [&](const at::Tensor& x) { return x.reshape({B * H, T, x.size(3)}); };
+  auto gate = [&](const at::Tensor& x, int64_t l) { return x.select(3, std::min(l, x.size(3) - 1)).reshape({B * H, T}); };
+  MlpCall call = rule();
+  call.query = rows(input.query), call.key = rows(input.key), call.value = rows(input.value);
+  for (int64_t l = 0; l < fast_weights(); ++l) {
+    call.theta.push_back(step_size(input, l).reshape({B * H, T}));
+    call.alpha.push_back(options_.forgetting ? gate(input.gate("alpha"), l) : at::zeros({B * H, T}, input.key.options()));
+    if (options_.momentum) call.eta.push_back(gate(input.gate("eta"), l));
+    if (settings_.retain_initial) call.initial[l] = per_row(initial_[l], B);
+  }
+  if (gain_.defined() && !settings_.fast_gain) call.gain = per_row(gain_, B);
+  if (input.step.defined())
+    call.step = input.step.to(call.key.scalar_type()).unsqueeze(1).expand({B, H, T}).reshape({B * H, T});
+  call.position = position;
+  return call;
+}
+
 // Only tokens that share a gradient point can overshoot together, and a dot product has no curvature to overshoot.
 bool NetworkMemory::guarded() const {
   return options_.guard && gradient_ == Gradient::refresh && options_.refresh > 1 && net_.loss != InnerLoss::dot;
 }
 
-// One matrix, exact gradients of a squared error: solved for all tiles at once.
-bool NetworkMemory::shapes_fit_linear_kernel() const {
-  return net_.depth == 1 && net_.form == Form::plain && gradient_ == Gradient::exact_last && (net_.loss == InnerLoss::l2 || net_.loss == InnerLoss::l2_mean);
-}
-
 namespace {
 
-at::Tensor run_linear(const MlpCall& call, MlpWeights& state) {
+at::Tensor run_linear(const MlpCall& call, const MemoryInput&, MlpWeights& state) {
   LinearCall linear{call.query, call.key, call.value, call.theta[0], call.alpha[0], call.momentum() ? call.eta[0] : at::Tensor(), call.step};
   linear.tile = call.tile, linear.group = call.group, linear.read_before = call.read_before, linear.decayed = call.decayed;
   linear.factor = loss_factor(call.net, call.value.size(2));
@@ -145,22 +146,58 @@ at::Tensor run_linear(const MlpCall& call, MlpWeights& state) {
   return reads;
 }
 
-void say_once_that_fused_does_not_fit() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    std::fputs("mneme: memory.kernel = fused does not fit this memory (docs/performance.md says what it takes): chunked is used\n", stderr);
-  });
+// One matrix, exact gradients of a squared error: solved for all tiles at once.
+std::string why_not_linear(const MlpCall& rule, const CallShape& call) {
+  const Network& net = rule.net;
+  if (net.depth != 1 || net.form != Form::plain) return "it has one matrix alone";
+  if (rule.gradient != Gradient::exact_last) return "it has exact gradients";
+  if (net.loss != InnerLoss::l2 && net.loss != InnerLoss::l2_mean) return "it has squared losses";
+  return call.measured ? "losses are asked for" : "";
+}
+
+std::string why_not_reference(const MlpCall& rule, const CallShape&) {
+  return rule.gradient == Gradient::sweeps ? "it has no sweeps: what they converge to is memory.gradient = refresh, memory.refresh = 1" : "";
+}
+
+using NetworkRun = at::Tensor(const MlpCall& call, const MemoryInput& input, MlpWeights& weights);
+
+const KernelTable<MlpCall, NetworkRun>& network_kernels() {
+  static const KernelTable<MlpCall, NetworkRun> table{
+      {"fused", "hand-written CPU kernel, float32: one matrix, or two", "fused", why_not_fused,
+       [](const MlpCall& call, const MemoryInput& input, MlpWeights& w) {
+         const at::Tensor reads = run_fused(call, input, w);
+         return reads.reshape({call.key.size(0), call.key.size(1), reads.size(3)});
+       }},
+      {"linear tiles", "tiles of one matrix with exact gradients, all solved at once", "chunked", why_not_linear, run_linear},
+      {"chunked", "tiles of matrix products", "chunked", always,
+       [](const MlpCall& call, const MemoryInput&, MlpWeights& w) { return mlp_chunked(call, w); }},
+      {"reference", "the loop over tokens: the definition", "reference", why_not_reference,
+       [](const MlpCall& call, const MemoryInput&, MlpWeights& w) { return mlp_reference(call, w); }}};
+  return table;
+}
+
+std::string where_gradients_are_taken(const MlpCall& rule) {
+  const std::string interval = "refreshed every " + std::to_string(rule.refresh) + (rule.refresh == 1 ? " token" : " tokens");
+  switch (rule.gradient) {
+    case Gradient::refresh: return "gradients at weights " + interval + (rule.guarded() ? ", guarded" : "") + (rule.clipped() ? ", clipped" : "");
+    case Gradient::sweeps: return "gradients by " + std::to_string(rule.sweeps) + " sweeps, lower weights " + interval;
+    default: break;
+  }
+  const std::string point = rule.decayed ? "after their own forgetting" : "at each token's own weights";
+  return rule.net.depth == 1 ? "gradients " + point : "gradients of the last matrix " + point + ", lower weights " + interval;
 }
 
 }  // namespace
 
-at::Tensor NetworkMemory::run(const MlpCall& call, const MemoryInput& input, MlpWeights& w) const {
-  if (options_.kernel == "reference") return mlp_reference(call, w);
-  if (options_.kernel != "chunked") {
-    if (const auto reads = run_fused(call, input, w)) return reads->reshape({call.key.size(0), call.key.size(1), reads->size(3)});
-    if (options_.kernel == "fused") say_once_that_fused_does_not_fit();
-  }
-  return shapes_fit_linear_kernel() && !call.losses ? run_linear(call, w) : mlp_chunked(call, w);
+MemoryDescription NetworkMemory::describe(const CallShape& shape) const {
+  const MlpCall call = rule();
+  const std::string loss = net_.loss == InnerLoss::l2 ? "‖M(k) − v‖²" : net_.loss == InnerLoss::l2_mean ? "mean (M(k) − v)²"
+                           : net_.loss == InnerLoss::dot ? "−⟨M(k), v⟩" : "huber(‖M(k) − v‖)";
+  const std::string kept = !options_.forgetting ? "M" : settings_.retain_initial ? "M_0 + (1 − α) (M − M_0)" : "(1 − α) M";
+  const std::string theta = options_.momentum && options_.momentum_damping ? "(1 − η) θ" : "θ";
+  const std::string step = options_.momentum ? "S = η S − " + theta + " ∇" + loss + ";  M = " + kept + " + S" : "M = " + kept + " − θ ∇" + loss;
+  const std::string group = options_.group > 1 ? ", " + std::to_string(options_.group) + " tokens a step" : "";
+  return {step + ";  " + where_gradients_are_taken(call) + group, fits(network_kernels(), options_.kernel, call, shape)};
 }
 
 at::Tensor NetworkMemory::forward(const MemoryInput& input, State& state) {
@@ -176,7 +213,7 @@ at::Tensor NetworkMemory::forward(const MemoryInput& input, State& state) {
   MlpCall call = call_of(joined.input, state.position - joined.waiting);
   call.losses = input.losses || input.probe;
   MlpWeights w = held(state);
-  const at::Tensor reads = run(call, joined.input, w);
+  const at::Tensor reads = choose(network_kernels(), options_.kernel, call, shape_of(joined.input)).run(call, joined.input, w);
   hold(state, w, B);
   state.position += T;
   if (input.losses) *input.losses = w.losses.narrow(1, joined.waiting, T).view({B, H, T});

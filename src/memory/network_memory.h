@@ -30,6 +30,7 @@ void check_network_rule(const MemoryOptions& options, bool one_matrix, bool refr
 
 class NetworkMemory : public Memory {
  public:
+  MemoryDescription describe(const CallShape& call) const override;
   std::vector<Gate> gates() const override;
   at::Tensor forward(const MemoryInput& input, State& state) override;
   at::Tensor read(const at::Tensor& query, State& state) override;
@@ -48,9 +49,8 @@ class NetworkMemory : public Memory {
  private:
   int64_t fast_weights() const { return net_.depth + (settings_.fast_gain ? 1 : 0); }
   bool guarded() const;
-  bool shapes_fit_linear_kernel() const;
+  MlpCall rule() const;
   MlpCall call_of(const MemoryInput& input, int64_t position) const;
-  at::Tensor run(const MlpCall& call, const MemoryInput& input, MlpWeights& weights) const;
   MlpWeights held(State& state) const;
   void hold(State& state, const MlpWeights& weights, int64_t rows) const;
   void measure(const MlpWeights& weights, int64_t waiting, int64_t steps, Probe& probe) const;

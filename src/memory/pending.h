@@ -11,7 +11,8 @@ struct Joined {
   int64_t waiting = 0;   ///< tokens in front whose reads were given before
 };
 
-/// Puts the waiting tokens in front and keeps what will wait after this call.
-Joined join_pending(const MemoryInput& input, State& state, int64_t group);
+/// Puts the waiting tokens in front and keeps what will wait after this call. `of_tokens`: the gates that count at every token, not only at
+/// a group's last one; they wait too.
+Joined join_pending(const MemoryInput& input, State& state, int64_t group, const std::vector<std::string>& of_tokens = {"theta"});
 
 }  // namespace mneme::memory

@@ -4,7 +4,32 @@
 
 #include <cmath>
 
+#include "memory/kernel_table.h"
+#include "memory/unread_options.h"
+
 namespace mneme::memory {
+namespace {
+
+struct AnyRecurrence {};  // both kernels take all of them
+
+using RecurrenceRun = at::Tensor(const LinearRecurrence& call, at::Tensor& state);
+
+const KernelTable<AnyRecurrence, RecurrenceRun>& recurrence_table() {
+  static const KernelTable<AnyRecurrence, RecurrenceRun> table{
+      {"chunked", "tiles of matrix products", "chunked", always, linear_recurrence_chunked},
+      {"reference", "the loop over tokens: the definition", "reference", always, linear_recurrence_reference}};
+  return table;
+}
+
+}  // namespace
+
+at::Tensor linear_recurrence(const LinearRecurrence& call, at::Tensor& state, const std::string& kernel) {
+  return choose(recurrence_table(), kernel, {}, {}).run(call, state);
+}
+
+std::vector<KernelFit> recurrence_kernels(const std::string& kernel, const CallShape& call) { return fits(recurrence_table(), kernel, {}, call); }
+
+MemoryDescription RecurrentMemory::describe(const CallShape& call) const { return {equation(), recurrence_kernels(options_.kernel, call)}; }
 
 RecurrentMemory::RecurrentMemory(const MemoryContext& context)
     : options_(context.options), heads_(context.heads), key_width_(context.head_width), value_width_(context.value_width) {
@@ -39,18 +64,15 @@ at::Tensor RecurrentMemory::forward(const MemoryInput& input, State& state) {
   if (!state.has("weights")) start(state, B);
   const LinearRecurrence call = call_of(terms(input, state), input.step, B);
   const at::Tensor before = state.tensor("weights").reshape({B * heads_, key_width_, value_width_});
-  auto run = [&](const LinearRecurrence& what, at::Tensor& weights) {
-    return options_.kernel == "reference" ? linear_recurrence_reference(what, weights) : linear_recurrence_chunked(what, weights);
-  };
   at::Tensor weights = before;
-  const at::Tensor reads = run(call, weights);
+  const at::Tensor reads = linear_recurrence(call, weights, options_.kernel);
   state.tensor("weights") = weights.view({B, heads_, key_width_, value_width_});
   state.position += T;
   if (input.losses || input.probe) {  // surprise ‖S_{t−1}ᵀ k_t − v_t‖²
     LinearRecurrence asked = call;
     asked.query = input.key.reshape({B * heads_, T, key_width_}), asked.read_before = true;
     at::Tensor again = before;
-    const at::Tensor losses = (run(asked, again).view({B, heads_, T, value_width_}) - input.value).square().sum(-1);
+    const at::Tensor losses = (linear_recurrence(asked, again, options_.kernel).view({B, heads_, T, value_width_}) - input.value).square().sum(-1);
     if (input.losses) *input.losses = losses;
     if (input.probe) {
       input.probe->mean({"surprise", "1", "squared error of a token's value before its own write, mean"}, losses.mean().item<double>(), double(losses.numel()));
@@ -74,15 +96,6 @@ State RecurrentMemory::readable(const State& state) const {
   return weights;
 }
 
-void check_recurrent_rule(const MemoryOptions& o, Problems& problems) {
-  const MemoryOptions usual;
-  auto unread = [&](const char* key) { problems.add(std::string("memory.") + key, "memory.kind = " + o.kind + " does not read it; leave it out"); };
-  if (o.inner_loss != usual.inner_loss) unread("inner_loss");
-  if (o.gradient != usual.gradient) unread("gradient");
-  if (o.gradient_at != usual.gradient_at) unread("gradient_at");
-  if (o.group != usual.group) unread("group");
-  if (o.clip != usual.clip) unread("clip");
-  if (o.retention_target == "init") unread("retention_target");
-}
+void check_recurrent_rule(const MemoryOptions& options, Problems& problems) { check_unread_options(options, {"kernel", "read", "tile"}, problems); }
 
 }  // namespace mneme::memory

@@ -14,6 +14,7 @@ namespace mneme::memory {
 
 class RecurrentMemory : public Memory {
  public:
+  MemoryDescription describe(const CallShape& call) const override;
   at::Tensor forward(const MemoryInput& input, State& state) override;
   at::Tensor read(const at::Tensor& query, State& state) override;
   void start(State& state, int64_t rows) override;
@@ -32,6 +33,8 @@ class RecurrentMemory : public Memory {
   /// `state`: what the rule keeps beside the matrix, tensors [B,…] by names of its own, moved on by this call. Tokens where input.step is
   /// false are no steps of the matrix whatever the terms say; a rule with a state of its own leaves that where it was, too.
   virtual Terms terms(const MemoryInput& input, State& state) const = 0;
+  /// The rule in one line, for its description; that of the family where nothing else is said.
+  virtual std::string equation() const { return "S = diag(a) S − d (eᵀ S) + k uᵀ;  y = Sᵀ q"; }
   /// What the rule keeps beside the matrix, at the start of a sequence.
   virtual void start_own(State& /*state*/, int64_t /*rows*/) const {}
 
@@ -43,7 +46,11 @@ class RecurrentMemory : public Memory {
   at::Tensor at_start_;  // [1] a buffer: its type and device are those of the model
 };
 
-/// Options that mean nothing to such a rule, where they were set: problems that say so.
+/// The recurrence by the kernel that memory.kernel asks for, and those that there are.
+at::Tensor linear_recurrence(const LinearRecurrence& call, at::Tensor& state, const std::string& kernel);
+std::vector<KernelFit> recurrence_kernels(const std::string& kernel, const CallShape& call);
+
+/// Options that were set and that nothing reads (unread_options.h): problems that say so.
 void check_recurrent_rule(const MemoryOptions& options, Problems& problems);
 
 }  // namespace mneme::memory

@@ -42,6 +42,14 @@ std::string spaced(std::string name) {
   return name;
 }
 
+/// A plot whose y is the metric.
+PlotOptions of_metric(const Metric& metric) {
+  PlotOptions options;
+  options.percent = metric.is_share();
+  options.y_label = metric.words() + ", " + metric.shown_unit();
+  return options;
+}
+
 bool counts(const RunRecord& run) { return run.status == "done" && run.label("tuning").empty(); }
 
 /// The axis with the most different values: the one a line runs along.
@@ -97,18 +105,16 @@ std::vector<Figure> setting_figures(const std::vector<RunRecord>& runs, const st
   for (const Observation& observation : all) {
     const std::string panel = panel_of(observation, along);
     const int64_t x = observation.setting->setting.at(along);
-    panels[panel][run_key(*observation.run, rows)][static_cast<double>(x)].push_back(metric_value(observation.sums, evaluation.metric));
+    panels[panel][run_key(*observation.run, rows)][static_cast<double>(x)].push_back(evaluation.metric.value(observation.sums));
     widths[panel].insert(x);
   }
   const std::vector<std::string> arms = arms_of(runs, rows);
   std::vector<Figure> figures;
   for (auto& [panel, by_arm] : panels) {
     if (widths[panel].size() < 2) continue;
-    PlotOptions options;
-    options.percent = evaluation.metric != "loss";
+    PlotOptions options = of_metric(evaluation.metric);
     options.title = task + (panel.empty() ? "" : ", " + panel);
     options.x_label = evaluation.axes[along] == "length" ? "tokens in the row" : spaced(evaluation.axes[along]);
-    options.y_label = spaced(evaluation.metric) + (options.percent ? ", %" : ", nats");
     options.log2_x = *widths[panel].begin() > 0;
     if (options.percent) options.chance = evaluation.chance;
     figures.push_back({file_name(task + (panel.empty() ? "" : "-" + panel)), line_plot(all_series(arms, by_arm), options)});
@@ -136,15 +142,13 @@ std::vector<Figure> slice_figures(const std::vector<RunRecord>& runs, const std:
     std::map<std::string, Points> by_arm;
     size_t points = 0;
     for (const auto& [arm, values] : sums) {
-      for (const auto& [x, pooled] : values) by_arm[arm][x] = {metric_value(pooled, evaluation.metric)};
+      for (const auto& [x, pooled] : values) by_arm[arm][x] = {evaluation.metric.value(pooled)};
       points = std::max(points, values.size());
     }
     if (points < 2) continue;
-    PlotOptions options;
-    options.percent = evaluation.metric != "loss";
+    PlotOptions options = of_metric(evaluation.metric);
     options.title = task + " " + setting_text(all.front().setting->setting) + ", by " + spaced(evaluation.row_axes[axis]);
     options.x_label = spaced(evaluation.row_axes[axis]) + ", rows of all seeds";
-    options.y_label = spaced(evaluation.metric) + (options.percent ? ", %" : ", nats");
     if (options.percent) options.chance = evaluation.chance;
     figures.push_back({file_name(task + "-" + evaluation.row_axes[axis]), line_plot(all_series(arms_of(runs, rows), by_arm), options)});
   }
@@ -161,15 +165,14 @@ std::vector<Figure> position_figures(const std::vector<RunRecord>& runs, const s
       for (size_t i = 0; i < bins.size() && i + 1 < edges.size(); ++i)
         if (bins[i].scored > 0)
           by_setting[setting_text(observation.setting->setting)][run_key(run, rows)]
-                    [static_cast<double>(edges[i + 1])].push_back(mean_loss(bins[i]));
+                    [static_cast<double>(edges[i + 1])].push_back(Metric::loss.value(bins[i]));
     }
   }
   std::vector<Figure> figures;
   for (auto& [setting, by_arm] : by_setting) {
-    PlotOptions options;
+    PlotOptions options = of_metric(Metric::loss);
     options.title = task + " " + setting + ", loss by position";
     options.x_label = "position in the row, end of bin, tokens";
-    options.y_label = "loss, nats";
     options.log2_x = true;
     figures.push_back({file_name(task + "-" + setting + "-position"), line_plot(all_series(arms_of(runs, rows), by_arm), options)});
   }
@@ -183,10 +186,9 @@ std::vector<Figure> training_figures(const std::vector<RunRecord>& runs, const s
     for (const TrainRow& row : run.train)
       if (std::isfinite(row.loss)) by_arm[run_key(run, rows)][static_cast<double>(row.step)].push_back(row.loss);
   }
-  PlotOptions options;
+  PlotOptions options = of_metric(Metric::loss);
   options.title = task + ", training loss";
   options.x_label = "step";
-  options.y_label = "loss, nats";
   std::string svg = line_plot(all_series(arms_of(runs, rows), by_arm), options);
   if (svg.empty()) return {};
   return {{file_name(task + "-training"), std::move(svg)}};

@@ -131,8 +131,9 @@ class Page {
     for (const RunRecord& run : runs_)
       if (run_key(run, "task") == task)
         for (const Evaluation& evaluation : run.evaluations)
-          return evaluation.metric == "loss" ? fmt::format(" Knowing nothing: {:.3f} nats.", evaluation.chance)
-                                             : fmt::format(" Chance: {} %.", format_number(std::round(1e6 * evaluation.chance) / 1e4));
+          return evaluation.metric.is_share()
+                     ? fmt::format(" Chance: {} %.", format_number(std::round(1e6 * evaluation.chance) / 1e4))
+                     : fmt::format(" Knowing nothing: {:.3f} {}.", evaluation.chance, evaluation.metric.shown_unit());
     return "";
   }
 

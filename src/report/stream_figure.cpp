@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "report/plot.h"
-#include "results/run_record.h"
 
 namespace mneme {
 
@@ -22,13 +21,13 @@ PlotSeries over_position(const std::string& name, size_t colour, const StreamRec
 }
 
 /// Nothing where questions differ by more than one number.
-PlotSeries over_distance(const std::string& name, size_t colour, const StreamRecord& record, const std::string& metric) {
+PlotSeries over_distance(const std::string& name, size_t colour, const StreamRecord& record, const Metric& metric) {
   PlotSeries series{name, {}, {}, {}, colour};
   if (record.axes.size() > 1) return series;
   const StreamBin all = whole_stream(record);
   for (const auto& [values, sums] : all.slices) {
     series.x.push_back(static_cast<double>(values.front()));
-    series.y.push_back(metric_value(sums, metric));
+    series.y.push_back(metric.value(sums));
   }
   return series;
 }
@@ -63,19 +62,19 @@ std::string stacked(const std::vector<std::string>& panels, double width) {
 
 std::string stream_figure(const StreamRecord& record) {
   const std::string position = "position in the stream, tokens", &axis = record.axes.front();
-  PlotOptions along = panel(record.task + ": answers along the stream", position, record.metric == "loss" ? "nats" : "%");
-  along.percent = record.metric != "loss";
+  PlotOptions along = panel(record.task + ": answers along the stream", position, record.metric.shown_unit());
+  along.percent = record.metric.is_share();
   along.chance = record.chance;
   PlotOptions by = along;
   by.title = record.task + ": answers by " + axis;
   by.x_label = axis == "distance" ? "tokens from needle to question" : axis;
   // All scored positions of a question right, and the share of right ones; or one line of another metric.
-  std::vector<std::string> metrics{record.metric};
-  if (record.metric == "exact_match") metrics.push_back("accuracy");
+  std::vector<Metric> metrics{record.metric};
+  if (record.metric == Metric::exact_match) metrics.push_back(Metric::accuracy);
   std::vector<PlotSeries> answers, distances;
-  for (const std::string& metric : metrics) {
-    const std::string name = metric == "exact_match" ? "exact" : metric;
-    const auto value = [&](const StreamBin& bin) { return metric_value(bin.questions, metric); };
+  for (const Metric& metric : metrics) {
+    const std::string name = metric == Metric::exact_match ? "exact" : metric.name();
+    const auto value = [&](const StreamBin& bin) { return metric.value(bin.questions); };
     answers.push_back(over_position(name, answers.size(), record, value));
     distances.push_back(over_distance(name, distances.size(), record, metric));
   }

@@ -10,6 +10,7 @@
 #include "report/observation.h"
 #include "report/table_costs.h"
 #include "report/table_select.h"
+#include "results/run_file.h"
 
 namespace mneme {
 
@@ -55,25 +56,25 @@ class TableMaker {
   void make_columns() {
     std::vector<Keys> keys;
     std::map<Keys, std::set<std::string>> tasks;
-    std::map<Keys, std::string> own_metric;
+    std::map<Keys, Metric> own_metric;
     std::set<std::string> axes;
     for (const Observation& observation : observations_) {
       const Keys key = keys_of(observation, table_.options.columns);
       if (!tasks.count(key)) keys.push_back(key);
       tasks[key].insert(observation.run->value("task.kind"));
-      std::string& metric = own_metric[key];
-      if (!metric.empty() && metric != observation.evaluation->metric)
-        throw UsageError("column " + join(key, " ") + " mixes tasks judged by " + metric + " and by " + observation.evaluation->metric +
+      const Metric metric = observation.evaluation->metric;
+      const Metric other = own_metric.emplace(key, metric).first->second;
+      if (metric != other)
+        throw UsageError("column " + join(key, " ") + " mixes tasks judged by " + other.name() + " and by " + metric.name() +
                          ": add task to the columns, choose one by --where task=…, or name the metric");
-      metric = observation.evaluation->metric;
       axes.insert(join(observation.evaluation->axes, " x "));
     }
     if (axes.size() == 1) table_.axes = *axes.begin();
     sort_keys(keys);
     for (const Keys& key : keys)
       for (const std::string& name : table_.options.metrics) {
-        const std::string metric = name == "metric" ? own_metric[key] : name;
-        table_.columns.push_back({key, metric, metric == "loss" ? "nats" : "%"});
+        const Metric metric = name == "metric" ? own_metric.at(key) : *Metric::named(name);
+        table_.columns.push_back({key, metric.name(), metric.shown_unit(), metric});
         column_tasks_.push_back(tasks[key]);
       }
     table_.cost_columns = cost_columns(table_.options);
@@ -126,7 +127,7 @@ class TableMaker {
       for (const Observation& observation : observations_)
         if (observation.run == run && keys_of(observation, table_.options.rows) == row &&
             keys_of(observation, table_.options.columns) == column.keys)
-          values.push_back(metric_value(observation.sums, column.metric));
+          values.push_back(column.metric->value(observation.sums));
       if (run->status != "done") {
         ++cell.absent[run->status];
       } else if (values.empty()) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,7 +17,7 @@ namespace mneme {
 struct TableOptions {
   std::vector<std::string> rows{"arm"};
   std::vector<std::string> columns{"setting"};
-  /// accuracy, exact_match, loss; or "metric": the one the task is judged by.
+  /// Names of metrics; "metric" is the one the task is judged by.
   std::vector<std::string> metrics{"metric"};
   /// Key = value; several values of one key, separated by `|`, are alternatives.
   std::vector<std::pair<std::string, std::string>> where;
@@ -40,8 +41,8 @@ struct TableCell {
 
 struct TableColumn {
   std::vector<std::string> keys;     // one per TableOptions::columns
-  std::string metric;                // accuracy, exact_match or loss; or the cost's name
-  std::string unit;                  // "%", "nats" or the cost's unit
+  std::string name, unit;            // the metric's, or the cost's
+  std::optional<Metric> metric = {};  // none: a cost
 };
 
 struct TableRow {

@@ -26,9 +26,7 @@ const Cost kCosts[] = {
 int64_t steps_to_target(const RunRecord& run, double target) {
   for (const Evaluation& evaluation : run.evaluations) {
     if (evaluation.split != "validation" || evaluation.settings.empty()) continue;
-    std::vector<double> values;
-    for (const EvalSetting& entry : evaluation.settings) values.push_back(metric_value(entry.sums, evaluation.metric));
-    if (evaluation.metric == "loss" ? mean(values) <= target : mean(values) >= target) return evaluation.step;
+    if (evaluation.metric.reaches(evaluation.value(), target)) return evaluation.step;
   }
   return -1;
 }

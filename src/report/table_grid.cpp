@@ -12,11 +12,8 @@ namespace mneme {
 
 namespace {
 
-bool is_share(const TableColumn& column) { return column.unit == "%"; }
-
 std::string number_text(double value, const TableColumn& column, bool sign) {
-  if (is_share(column)) return sign ? fmt::format("{:+.1f}", 100 * value) : fmt::format("{:.1f}", 100 * value);
-  if (column.unit == "nats") return sign ? fmt::format("{:+.4f}", value) : fmt::format("{:.4f}", value);
+  if (column.metric) return sign ? column.metric->difference(value) : column.metric->number(value);
   return std::abs(value) < 100 && value != std::round(value) ? fmt::format("{:.1f}", value)
                                                              : grouped(static_cast<int64_t>(std::llround(value)));
 }
@@ -50,7 +47,7 @@ GridCell result_cell(const TableCell& cell, const TableColumn& column, bool sign
   out.text = number_text(mean(cell.values), column, sign);
   if (cell.values.size() > 1) out.text += " ± " + number_text(standard_deviation(cell.values), column, false);
   if (own_n && out.note.empty()) out.text += fmt::format(" (n={})", cell.values.size());
-  if (is_share(column) && !sign) out.share = mean(cell.values);
+  if (column.metric && column.metric->is_share() && !sign) out.share = mean(cell.values);
   return out;
 }
 
@@ -63,7 +60,7 @@ GridCell cost_cell(const TableCell& cell, const TableColumn& column) {
 
 std::string header(const TableColumn& column, bool with_metric) {
   std::string text = join(column.keys, " ");
-  if (with_metric || column.keys.empty()) text += (text.empty() ? "" : " ") + column.metric;
+  if (with_metric || column.keys.empty()) text += (text.empty() ? "" : " ") + column.name;
   if (!column.unit.empty() && (with_metric || column.keys.empty())) text += ", " + column.unit;
   return text;
 }
@@ -108,7 +105,7 @@ std::string cell_text(const TableCell& cell, const TableColumn& column) {
   if (cell.values.empty()) return "–";
   if (!column.keys.empty()) return result_cell(cell, column, false, false).text;
   const auto [low, high] = std::minmax_element(cell.values.begin(), cell.values.end());
-  const bool fixed = column.metric == "parameters" || column.metric == "state" || column.metric == "training tokens";
+  const bool fixed = column.name == "parameters" || column.name == "state" || column.name == "training tokens";
   if (fixed && *low != *high) return number_text(*low, column, false) + "–" + number_text(*high, column, false);
   return number_text(mean(cell.values), column, false);
 }
@@ -116,7 +113,7 @@ std::string cell_text(const TableCell& cell, const TableColumn& column) {
 Grid make_grid(const Table& table) {
   Grid grid;
   std::set<std::string> metrics;
-  for (const TableColumn& column : table.columns) metrics.insert(column.metric);
+  for (const TableColumn& column : table.columns) metrics.insert(column.name);
   grid.headers = table.options.rows;
   grid.key_columns = grid.headers.size();
   grid.headers.push_back("n");
@@ -128,12 +125,8 @@ Grid make_grid(const Table& table) {
 }
 
 std::string results_caption(const Table& table) {
-  std::set<std::string> metrics, units;
-  for (const TableColumn& column : table.columns) {
-    std::string name = column.metric;
-    std::replace(name.begin(), name.end(), '_', ' ');
-    metrics.insert(name + (column.unit == "%" ? " in %" : ", nats per scored position"));
-  }
+  std::set<std::string> metrics;
+  for (const TableColumn& column : table.columns) metrics.insert(column.metric->caption());
   std::string text = join({metrics.begin(), metrics.end()}, "; ") + " on the " + table.options.split +
                      " split; mean ± standard deviation over n seeds. Columns: " + join(table.options.columns, ", ");
   if (std::count(table.options.columns.begin(), table.options.columns.end(), "setting") && !table.axes.empty())

@@ -27,7 +27,8 @@ void check_names(const std::vector<RunRecord>& runs, const TableOptions& options
     if (!std::count(known.begin(), known.end(), key))
       throw UsageError("no run has a config key, label or axis '" + key + "'" + did_you_mean(key, known) +
                        " (keys as in `mneme options`, e.g. model.kind; labels are those that sweeps give)");
-  const std::vector<std::string> metrics{"metric", "accuracy", "exact_match", "loss"};
+  std::vector<std::string> metrics = Metric::names();
+  metrics.insert(metrics.begin(), "metric");
   for (const std::string& metric : options.metrics)
     if (!std::count(metrics.begin(), metrics.end(), metric))
       throw UsageError("there is no metric '" + metric + "'; there are: " + join(metrics, ", ") + did_you_mean(metric, metrics));

@@ -102,7 +102,7 @@ std::string csv(const Table& table) {
     std::vector<std::string> fields = row.keys;
     for (size_t i = 0; i < table.options.columns.size(); ++i) fields.push_back(column.keys.empty() ? "" : column.keys[i]);
     const bool any = !cell.values.empty();
-    fields.insert(fields.end(), {column.metric, column.unit == "%" ? "1" : column.unit, kind, std::to_string(cell.values.size()),
+    fields.insert(fields.end(), {column.name, column.metric && column.metric->is_share() ? "1" : column.unit, kind, std::to_string(cell.values.size()),
                                  any ? format_number(mean(cell.values)) : "",
                                  cell.values.size() > 1 ? format_number(standard_deviation(cell.values)) : ""});
     for (const char* reason : {"failed", "diverged", "running", "missing", "never"}) {

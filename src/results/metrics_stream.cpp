@@ -45,9 +45,7 @@ std::vector<std::string> metrics_lines(const Evaluation& evaluation) {
     json["tokens_per_row"] = entry.length;
     json["rows"] = entry.sums.rows;
     json["scored"] = entry.sums.scored;
-    json["accuracy"] = accuracy(entry.sums);
-    json["exact_match"] = exact_match(entry.sums);
-    json["loss"] = mean_loss(entry.sums);
+    for (const Metric& metric : Metric::all()) json[metric.name()] = metric.value(entry.sums);
     json["seconds"] = entry.seconds;
     json["tokens_per_s"] = entry.tokens_per_s;
     json["rss_mib"] = entry.rss_mib;

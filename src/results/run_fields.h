@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/text.h"
 #include "io/hdf5.h"
 #include "mneme/errors.h"
 #include "results/run_record.h"
@@ -72,18 +73,12 @@ constexpr CountField kCountFields[] = {
     {"exact", &EvalSums::exact, "sequences with all scored positions right"},
 };
 
-/// Means made of the counts.
-struct MeanField {
-  const char* name;
-  double (*value)(const EvalSums&);
-  const char* unit;
-  const char* description;
-};
-constexpr MeanField kMeanFields[] = {
-    {"accuracy", accuracy, "1", "correct / scored"},
-    {"exact_match", exact_match, "1", "exact / rows"},
-    {"loss", mean_loss, "nat", "mean negative log likelihood of the scored positions"},
-};
+/// The metric of that name. StoreError where this program has none.
+inline Metric metric_named(const std::string& name, const std::string& where) {
+  if (const std::optional<Metric> metric = Metric::named(name)) return *metric;
+  throw StoreError(where + ": is judged by the metric '" + name + "', which this program does not have (it has " +
+                   join(Metric::names(), ", ") + "); read it with the version of Mneme that wrote it");
+}
 
 /// What is measured once per setting.
 struct MeasureField {

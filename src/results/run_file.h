@@ -1,18 +1,24 @@
-// The HDF5 layout of a run below a group: the root of run.h5 (and, in table files of schema 1, /runs/<run id>).
+// Files of runs: run.h5, and files of many runs (the NAME.h5 beside a table). docs/file-formats.md describes both.
 #pragma once
 
-#include "io/hdf5.h"
+#include <string>
+#include <vector>
+
 #include "results/run_record.h"
 
 namespace mneme {
 
-void write_record(h5::Group& group, const RunRecord& run);
-void write_evaluations(h5::Group& group, const std::vector<Evaluation>& evaluations);
+/// run.h5, or the folder it is in. StoreError: missing, damaged, not a run, or of another schema.
+RunRecord read_run(const std::string& path);
 
-RunRecord read_record(const h5::Group& group);
-std::vector<Evaluation> read_evaluations(const h5::Group& group);
+/// Every run of run files, run folders, folders of run folders and files of `write_runs`. A run named twice counts once.
+/// StoreError where a path holds no run. Run folders without a run.h5 (nothing evaluated yet) are passed over.
+std::vector<RunRecord> read_runs(const std::vector<std::string>& paths);
 
-/// "depth_percent" → "by_depth_percent"; several axes are joined by "_and_".
-std::string slice_group(const std::vector<std::string>& axes);
+/// Many runs in one file, as long tables (docs/file-formats.md, section "NAME.h5 beside a table"). Written whole, then renamed.
+void write_runs(const std::string& path, const std::vector<RunRecord>& runs);
+
+/// The bytes of a run.h5.
+std::string run_file_bytes(const RunRecord& run);
 
 }  // namespace mneme

@@ -1,15 +1,72 @@
-// What one run left behind, read back from run.h5; and files of many runs (the NAME.h5 beside a table).
+// What one run leaves behind: its rows, evaluations, measurements, costs and where they came from.
 #pragma once
 
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "results/run_store.h"
+#include "mneme/metric.h"
+#include "mneme/options.h"
 
 namespace mneme {
 
-constexpr int64_t kRunSchema = 1;   // run.h5
-constexpr int64_t kRunsSchema = 2;  // a file of many runs
+struct TrainRow {
+  int64_t step = 0;         // optimizer steps done
+  int64_t tokens = 0;       // training tokens seen
+  double loss = 0;          // mean over scored positions since the last row, nats
+  double lr = 0;
+  double grad_norm = 0;     // before clipping
+  double tokens_per_s = 0;
+  double rss_mib = 0;
+};
+
+struct EvalSetting {
+  Setting setting;                                   // point of the task's table
+  int64_t length = 0;                                // tokens in a row
+  EvalSums sums;                                     // over the rows of the setting
+  std::map<std::vector<int64_t>, EvalSums> slices;   // by value of the task's row axes; empty without row axes
+  std::vector<EvalSums> positions;                   // by position bin; empty unless the task asks for it
+  double seconds = 0;
+  double tokens_per_s = 0;
+  double rss_mib = 0;                                // resident memory after this setting
+  double state_bytes = 0;                            // per sequence, after the row's last token
+};
+
+struct Evaluation {
+  std::string task;                                  // task kind
+  std::string split;                                 // "test" or "validation"
+  Metric metric = Metric::accuracy;                  // the task's own
+  double chance = 0;
+  int64_t step = 0;
+  std::vector<std::string> axes, row_axes;
+  std::vector<int64_t> position_edges;               // n+1 edges of n bins, tokens
+  std::vector<EvalSetting> settings;
+
+  /// Mean of a metric over the settings; of the task's own; that one as text, "exact_match 98.4 %".
+  double mean(const Metric& of) const;
+  double value() const { return mean(metric); }
+  std::string text() const;
+};
+
+struct RunCost {
+  int64_t parameters = 0;
+  int64_t state_bytes = 0;        // per sequence at the training length
+  int64_t training_tokens = 0;
+  double tokens_per_s = 0;        // training, median over log rows
+  double peak_mib = 0;            // highest resident memory of the process
+  double wall_seconds = 0;        // training, over all resumptions
+};
+
+/// Where the numbers came from: root attributes of run.h5.
+struct RunInfo {
+  std::string run_id, config_ini, config_hash, code_version, command_line, libtorch_version, blas, device, cpu_model;
+  std::string engine;             // instruction set of the CPU kernels (kernels/dispatch.h); empty in files of before it was recorded
+  bool code_dirty = false;
+  int64_t seed = 0;
+  int64_t threads = 0;
+  std::vector<std::pair<std::string, std::string>> values;  // flat config, stored as attributes of /config
+};
 
 /// A named quantity over training, one value per evaluation.
 struct ProbeSeries {
@@ -34,25 +91,5 @@ struct RunRecord {
   /// The last evaluation of a task on a split; nullptr where there is none.
   const Evaluation* last_evaluation(const std::string& task, const std::string& split) const;
 };
-
-/// run.h5, or the folder it is in. StoreError: missing, damaged, not a run, or of another schema.
-RunRecord read_run(const std::string& path);
-
-/// Every run of run files, run folders, folders of run folders and files of `write_runs`. A run named twice counts once.
-/// StoreError where a path holds no run. Run folders without a run.h5 (nothing evaluated yet) are passed over.
-std::vector<RunRecord> read_runs(const std::vector<std::string>& paths);
-
-/// Many runs in one file, as long tables (docs/file-formats.md, section "NAME.h5 beside a table"). Written whole, then renamed.
-void write_runs(const std::string& path, const std::vector<RunRecord>& runs);
-
-/// The bytes of a run.h5.
-std::string run_file_bytes(const RunRecord& run);
-
-/// Arithmetic of EvalSums; NaN where nothing was counted.
-double accuracy(const EvalSums& sums);
-double exact_match(const EvalSums& sums);
-double mean_loss(const EvalSums& sums);
-/// The metric's value by its name: "accuracy", "exact_match" or "loss".
-double metric_value(const EvalSums& sums, const std::string& metric);
 
 }  // namespace mneme

@@ -7,7 +7,7 @@
 #include "base/provenance.h"
 #include "mneme/errors.h"
 #include "results/metrics_stream.h"
-#include "results/run_record.h"
+#include "results/run_file.h"
 
 namespace mneme {
 

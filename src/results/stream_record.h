@@ -1,16 +1,13 @@
-// What `mneme stream` found, and its HDF5 file (docs/file-formats.md, section "stream.h5").
+// What `mneme stream` found.
 #pragma once
 
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "results/run_store.h"
+#include "results/run_record.h"
 
 namespace mneme {
-
-constexpr int64_t kStreamSchema = 1;
 
 /// A stretch of the stream. A question counts where its last scored position lies.
 struct StreamBin {
@@ -35,7 +32,8 @@ struct StreamRecord {
   std::string created_utc, finished_utc;
   std::string checkpoint;                 ///< name of the step folder
   int64_t step = 0;                       ///< optimizer steps of the checkpoint
-  std::string task, metric;
+  std::string task;
+  Metric metric = Metric::accuracy;       ///< the task's own
   double chance = 0;
   std::vector<std::string> axes;          ///< by what questions differ, e.g. {"distance"}
   std::vector<StreamBin> bins;            ///< without gaps, from position 0 on
@@ -47,10 +45,5 @@ struct StreamRecord {
 StreamBin whole_stream(const StreamRecord& record);
 /// Fewer bins for people: those that end at or before the same power of two are one.
 std::vector<StreamBin> doubling_bins(const StreamRecord& record);
-
-/// The bytes of a stream.h5.
-std::string stream_file_bytes(const StreamRecord& record);
-/// What they say; nothing where the file is another HDF5 file. DataError, StoreError: not HDF5, damaged, of a newer program.
-std::optional<StreamRecord> read_stream_file(const std::string& path);
 
 }  // namespace mneme

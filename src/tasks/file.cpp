@@ -22,14 +22,14 @@ using Paths = std::vector<std::string>;  // one path; a list because `files` opt
 struct FileOptions : Options {
   Paths train, validation, test;
   int64_t vocab = 0;
-  std::string metric = "accuracy";
+  std::string metric = Metric::accuracy.name();
 
   void describe(OptionVisitor& v) override {
     v.files("train", train, "rows to train on: one HDF5 or JSON lines file");
     v.files("validation", validation, "rows for choosing learning rates: one file; empty = the last 5 % of train");
     v.files("test", test, "rows of the tests: one file");
     v.option("vocab", vocab, {0, 1 << 24}, "different tokens; 0 = largest token or target in the files + 1");
-    v.option("metric", metric, {"accuracy", "exact_match", "loss"}, "what is reported, of the scored positions");
+    v.option("metric", metric, Metric::names(), "what is reported, of the scored positions");
   }
 
   void check(const std::string& prefix, Problems& problems) const override {
@@ -92,10 +92,7 @@ class FileTask : public Task {
   }
 
   int64_t vocab() const override { return vocab_; }
-  Metric metric() const override {
-    if (options_.metric == "loss") return Metric::loss;
-    return options_.metric == "accuracy" ? Metric::accuracy : Metric::exact_match;
-  }
+  Metric metric() const override { return *Metric::named(options_.metric); }
   double chance() const override { return chance_; }
   std::vector<Setting> train_settings() const override { return {{part(Split::train).file->length}}; }
   std::vector<Setting> test_settings() const override { return {{part(Split::test).file->length}}; }

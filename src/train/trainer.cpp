@@ -165,15 +165,13 @@ void Trainer::evaluate_split(Split split) {
   }
   store_.set_cost(run_cost(*model_, store_, state_));
   store_.write("running");
-  const double value = headline(evaluation);
-  note_ = evaluation.metric == "loss" ? fmt::format("{} loss {:.4f}", evaluation.split, value)
-                                      : fmt::format("{} {:.1f} %", evaluation.split, 100 * value);
-  log_.info(fmt::format("step {}  {} ({})", state_.step, note_, evaluation.metric));
+  note_ = evaluation.split + " " + evaluation.text();
+  log_.info(fmt::format("step {}  {}", state_.step, note_));
 }
 
 void Trainer::note_best(const Evaluation& evaluation) {
   for (const Evaluation& earlier : store_.evaluations())
-    if (earlier.split == evaluation.split && earlier.step < evaluation.step && !better(evaluation, earlier)) return;
+    if (earlier.split == evaluation.split && earlier.step < evaluation.step && !evaluation.metric.better(evaluation.value(), earlier.value())) return;
   checkpoints_.mark_best(state_.step);
 }
 
@@ -187,7 +185,7 @@ bool Trainer::finished() const {
   if (state_.step >= config_.train.steps) return true;
   if (config_.train.stop_accuracy <= 0) return false;
   const Evaluation* last = evaluation_at(Split::validation, state_.step);
-  return last && last->metric != "loss" && headline(*last) >= config_.train.stop_accuracy;
+  return last && last->metric.is_share() && last->metric.reaches(last->value(), config_.train.stop_accuracy);
 }
 
 void Trainer::finish() {

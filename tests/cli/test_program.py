@@ -5,7 +5,7 @@ import unittest
 
 from support import FAILED, SMOKE, SOURCE, USAGE, ProgramTest
 
-COMMANDS = "run eval sweep table report predict generate stream show list options config inspect doctor bench".split()
+COMMANDS = "run eval sweep table report predict generate stream show list options config inspect doctor bench new".split()
 CONFIG = SMOKE / "mqar_transformer.ini"
 
 

@@ -80,7 +80,7 @@ TEST_CASE("each arm memorises a tiny set", "[integration]") {
                                   "task.file.test=" + path, "task.file.vocab=16", "model.width=32", "train.lr=0.01",
                                   "train.steps=150", "train.schedule=constant", "train.weight_decay=0"}));
   CHECK(sums.scored == kRows * kScored);
-  CHECK(metric_value("accuracy", sums) >= 0.95);
+  CHECK(Metric::accuracy.value(sums) >= 0.95);
 }
 
 // One layer: its window of 4 and its convolution of 4 taps end within the filler.
@@ -98,7 +98,7 @@ TEST_CASE("beyond the window the memory answers, and without it the same model i
                                               "task.file.test=" + folder.path() + "/test.jsonl", "task.file.vocab=20", "train.steps=200",
                                               "train.batch=32", "train.warmup=10", "train.lr=0.01", "eval.samples=512"}));
     CHECK(sums.scored == kRows);
-    return metric_value("accuracy", sums);
+    return Metric::accuracy.value(sums);
   };
   const double chance = 1.0 / kValues, sd = std::sqrt(chance * (1 - chance) / kRows);
   CHECK(accuracy("false") >= 0.9);

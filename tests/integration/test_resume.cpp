@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "mneme/errors.h"
-#include "results/run_record.h"
+#include "results/run_file.h"
 #include "tests/support/test.h"
 #include "tests/support/train_fixture.h"
 #include "train/trainer.h"

@@ -1,10 +1,15 @@
-// Models that the property tests run over: every registered block with Titans' two memories in many settings, and every other registered
-// memory alone (LMM), beside a window (MAG), and before one, read from what is frozen for a segment (MAC).
+// Models that the property tests run over: every block with Titans' two memories in many settings, and every other memory alone (LMM),
+// beside a window (MAG), and before one, read from what is frozen for a segment (MAC). Which blocks and memories: subjects.h.
 #pragma once
 
 #include "tests/support/tensors.h"
+#include "tests/property/subjects.h"
 #include "tests/support/memory_options.h"
 
+#include <algorithm>
+
+#include "base/text.h"
+#include "config/fields.h"
 #include "mneme/errors.h"
 #include "mneme/model.h"
 
@@ -58,6 +63,7 @@ inline const std::vector<Spread>& spreads() {
       {"sweeps of groups of 4, two keys", [](ModelOptions& m, AnyMemory& o) {
          m.attention = "window", o.gradient = "sweeps", o.group = 4, o.keys_per_token = 2;
        }},
+      {"a cache of 5", [](ModelOptions& m, AnyMemory& o) { m.attention = "window", m.persistent_tokens = 2, o.cache = 5; }},
   };
   return all;
 }
@@ -70,8 +76,36 @@ inline bool possible(const Variant& v) {
   return problems.empty() && v.memory.possible();
 }
 
+/// What the settings asked for (subjects.h) say of the kinds of a variant. ConfigError: an option there is not, or a text that is no value.
+inline void apply_settings(Variant& v) {
+  for (const auto& [key, text] : subjects().settings) {
+    const std::vector<std::string> parts = split(key, '.');
+    if (parts.at(0) == "memory" && (parts.size() == 2 || parts[1] == v.memory.kind)) v.memory.set(parts, text);
+    if (parts[0] != "model" || (parts.size() == 3 && parts[1] != v.model.kind)) continue;
+    if (parts.size() == 3) set_own(v.model, parts[2], text);
+    bool known = parts.size() == 3;
+    for (Field& field : fields_of(v.model, "model.")) {
+      if (field.key != key) continue;
+      known = true;
+      if (const std::string wrong = field.parse(text); !wrong.empty()) throw ConfigError(key + " = " + text + ": " + wrong);
+    }
+    if (!known) throw ConfigError(key + ": there is no such option (mneme options model. lists them)");
+  }
+}
+
+/// Of the kind's own options each other choice: (name, text).
+inline std::vector<std::pair<std::string, std::string>> other_choices(const std::function<std::shared_ptr<Options>()>& make) {
+  std::vector<std::pair<std::string, std::string>> all;
+  const std::shared_ptr<Options> own = make ? make() : nullptr;
+  if (!own) return all;
+  for (const Field& field : fields_of(*own, ""))
+    if (field.type == "choice" || field.type == "truth value")
+      for (const std::string& text : split(field.range, '|'))
+        if (text != field.text()) all.push_back({field.key, text});
+  return all;
+}
+
 inline void add_settings(std::vector<Variant>& all, Variant v) {
-  v.memory.heads = 2, v.memory.refresh = 8, v.memory.tile = 16;
   all.push_back(v);
   v.name += "/window,persistent,product,learned";
   v.model.attention = "window", v.model.persistent_tokens = 3, v.model.combine = "product", v.model.positions = "learned";
@@ -92,58 +126,136 @@ inline void add_settings(std::vector<Variant>& all, Variant v) {
 }
 
 /// Each spread with one memory of the block, in turn, or with the next one where options do not go together.
-inline void add_spreads(std::vector<Variant>& all, const std::string& block, const std::vector<std::string>& memories, size_t turn) {
-  for (size_t i = 0; i < spreads().size(); ++i)
-    for (size_t other = 0; other < memories.size(); ++other) {
-      Variant v{block + "/" + memories[(turn + i + other) % memories.size()], small(block), {}};
-      v.memory.kind = v.name.substr(block.size() + 1);
-      v.name += "/" + spreads()[i].name;
-      v.memory.heads = 2, v.memory.refresh = 8, v.memory.tile = 16;
-      spreads()[i].apply(v.model, v.memory);
-      if (!possible(v)) continue;
-      all.push_back(v);
-      break;
-    }
+inline void add_spread(std::vector<Variant>& all, const std::string& block, const std::vector<std::string>& memories, size_t turn, const Spread& spread) {
+  for (size_t other = 0; other < memories.size(); ++other) {
+    Variant v{block + "/" + memories[(turn + other) % memories.size()], small(block), {}};
+    v.memory.kind = v.name.substr(block.size() + 1);
+    v.name += "/" + spread.name;
+    v.memory.heads = 2, v.memory.refresh = 8, v.memory.tile = 16;
+    apply_settings(v);
+    spread.apply(v.model, v.memory);
+    if (!possible(v)) continue;
+    all.push_back(v);
+    return;
+  }
 }
 
-/// Any other memory: alone, and in one further setting of four, in turn. Under sanitizers, where all is ten times slower, every fourth.
+inline void add_spreads(std::vector<Variant>& all, const std::string& block, const std::vector<std::string>& memories, size_t turn) {
+  for (size_t i = 0; i < spreads().size(); ++i) add_spread(all, block, memories, turn + i, spreads()[i]);
+}
+
+/// What its rules say of a variant, one line each; empty: nothing.
+inline std::string problems_of(const Variant& v) {
+  Problems problems;
+  v.model.check("model.", problems);
+  const MemoryOptions memory = v.memory.made();
+  if (const auto& check = BlockRegistry::instance().get(v.model.kind).check) check(v.model, memory, problems);
+  if (memory.own) memory.own->check("memory." + memory.kind + ".", problems);
+  if (const auto& check = MemoryRegistry::instance().get(memory.kind).check) check(memory, problems);
+  std::vector<std::string> lines;
+  for (const auto& [key, message] : problems.list()) lines.push_back(key + " " + message);
+  return join(lines, "; ");
+}
+
+/// Small tiles, where the memory has any.
+inline void set_tile(Variant& v, int64_t tile) {
+  v.memory.tile = tile;
+  if (subjects().chosen && !problems_of(v).empty()) v.memory.tile = AnyMemory().tile;
+}
+
+/// Any other memory, alone.
+inline Variant memory_alone(const std::string& memory) {
+  Variant v{"lmm/" + memory, small("lmm"), {}};
+  v.memory.kind = memory, v.memory.heads = 2, v.memory.head_width = 6;
+  set_tile(v, 16);
+  if (memory == "atlas") v.memory.theta_max = 1e-4;  // its Newton-Schulz step makes steps of rounding where the error is small
+  apply_settings(v);
+  return v;
+}
+
+/// The same with two keys a token that is read before its write; beside a window; before one, both in groups where there are; and off.
+constexpr size_t kFurther = 4;
+inline Variant memory_further(const std::string& memory, size_t which) {
+  const char* const blocks[kFurther] = {"lmm", "mag", "mac", "mag"};
+  const std::string block = blocks[which];
+  Variant v = memory_alone(memory);
+  v.name = block + "/" + memory + "/further", v.model = small(block);
+  apply_settings(v);
+  set_tile(v, 4);
+  if (block == "lmm") v.memory.keys_per_token = 2, v.memory.read = "before", v.model.persistent_tokens = 2, v.model.conv_width = 0;
+  else v.model.attention = "window", v.model.memory_layers = {1};
+  const int64_t group = v.memory.group;
+  if (which == 3) v.memory.off = true, v.name += ", off";
+  else if (which > 0) v.memory.group = 3;
+  if (!possible(v)) v.memory.group = group;  // a rule that has no groups
+  return v;
+}
+
+/// Alone, and in one further setting, in turn. Under sanitizers, where all is ten times slower, every fourth memory.
 inline void add_plain(std::vector<Variant>& all, const std::string& memory, size_t turn) {
 #ifdef __SANITIZE_ADDRESS__
   if (turn % 4 != 0) return;
 #endif
-  const std::string block = turn % 4 == 1 || turn % 4 == 3 ? "mag" : turn % 4 == 2 ? "mac" : "lmm";
-  Variant v{"lmm/" + memory, small("lmm"), {}};
-  v.memory.kind = memory, v.memory.heads = 2, v.memory.head_width = 6, v.memory.tile = 16;
-  if (memory == "atlas") v.memory.theta_max = 1e-4;  // its Newton-Schulz step makes steps of rounding where the error is small
-  all.push_back(v);
-  Variant other{block + "/" + memory + "/further", small(block), v.memory};
-  other.memory.tile = 4;
-  if (block == "lmm") other.memory.keys_per_token = 2, other.memory.read = "before", other.model.persistent_tokens = 2, other.model.conv_width = 0;
-  else other.model.attention = "window", other.model.memory_layers = {1};
-  if (turn % 4 == 3) other.memory.off = true;
-  all.push_back(other);
+  all.push_back(memory_alone(memory));
+  all.push_back(memory_further(memory, turn % kFurther));
 }
 
-inline std::vector<Variant> variants() {
+/// All that a memory of a plug-in is tested in: also the spreads above, and every choice that its own options have.
+inline void add_whole(std::vector<Variant>& all, const std::string& memory) {
+  all.push_back(memory_alone(memory));
+  for (size_t which = 0; which < kFurther; ++which) all.push_back(memory_further(memory, which));
+  for (const auto& [name, text] : other_choices(MemoryRegistry::instance().get(memory).options)) {
+    Variant v = memory_alone(memory);
+    v.name += "/" + name + " = " + text;
+    v.memory.set({"memory", memory, name}, text);
+    all.push_back(v);
+  }
+  const char* const blocks[] = {"lmm", "mag", "mac"};
+  for (size_t i = 0; i < spreads().size(); ++i) add_spread(all, blocks[i % 3], {memory}, 0, spreads()[i]);
+}
+
+inline void add_block(std::vector<Variant>& all, const std::string& block, size_t& turn) {
+  std::vector<std::string> memories;
+  for (const std::string memory : {"linear", "neural_mlp"}) {
+    if (!BlockRegistry::instance().get(block).has_memory && memory != "linear") continue;  // it stands for none
+    if (block == "titans_pytorch" && memory != "neural_mlp") continue;  // its memory is the package's, whatever the option says
+    Variant v{block + "/" + memory, small(block), {}};
+    v.memory.kind = memory, v.memory.heads = 2, v.memory.refresh = 8, v.memory.tile = 16;
+    apply_settings(v);
+    add_settings(all, v);
+    if (has_memory(v)) memories.push_back(memory);
+  }
+  if (!memories.empty()) add_spreads(all, block, memories, turn++);
+  if (!subjects().chosen) return;
+  for (const auto& [name, text] : other_choices(BlockRegistry::instance().get(block).options)) {
+    Variant v{block + "/linear/" + name + " = " + text, small(block), {}};
+    v.memory.heads = 2, v.memory.refresh = 8, v.memory.tile = 16;
+    apply_settings(v);
+    set_own(v.model, name, text);
+    all.push_back(v);
+  }
+}
+
+/// `left_out`: the variants of a plug-in that its own rules refuse, with what they say.
+inline std::vector<Variant> variants(std::vector<std::string>* left_out = nullptr) {
   register_blocks();
   register_memories();
+  const bool chosen = subjects().chosen;
   std::vector<Variant> all;
   size_t turn = 0;
-  for (const std::string& block : BlockRegistry::instance().names()) {
-    std::vector<std::string> memories;
-    for (const std::string memory : {"linear", "neural_mlp"}) {
-      if (!BlockRegistry::instance().get(block).has_memory && memory != "linear") continue;  // it stands for none
-      if (block == "titans_pytorch" && memory != "neural_mlp") continue;  // its memory is the package's, whatever the option says
-      Variant v{block + "/" + memory, small(block), {}};
-      v.memory.kind = memory;
-      add_settings(all, v);
-      if (has_memory(v)) memories.push_back(memory);
-    }
-    if (!memories.empty()) add_spreads(all, block, memories, turn++);
+  for (const std::string& block : chosen ? subjects().blocks : BlockRegistry::instance().names()) add_block(all, block, turn);
+  if (!chosen) {
+    turn = 0;
+    for (const std::string& memory : MemoryRegistry::instance().names())
+      if (memory != "linear" && memory != "neural_mlp") add_plain(all, memory, turn++);
+    return all;
   }
-  turn = 0;
-  for (const std::string& memory : MemoryRegistry::instance().names())
-    if (memory != "linear" && memory != "neural_mlp") add_plain(all, memory, turn++);
+  for (const std::string& memory : subjects().memories) add_whole(all, memory);
+  std::erase_if(all, [&](const Variant& v) {
+    const std::string why = problems_of(v);
+    if (!why.empty() && left_out) left_out->push_back(v.name + ": " + why);
+    return !why.empty();
+  });
   return all;
 }
 

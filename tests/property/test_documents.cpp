@@ -9,6 +9,9 @@ namespace {
 
 constexpr int64_t kRows = 3, kTokens = 65;
 
+const char* const kDocumentHint = "a row that is reset is a fresh one: start() (of a block: reset()) sets everything that the state holds, nothing is kept outside it";
+const char* const kPaddingHint = "a token with input.step = false (of a block: context.mask) changes nothing: use at::where or masked_fill, which no content gets through";
+
 struct Document {
   int64_t row, first, end;
 };
@@ -68,7 +71,8 @@ at::Tensor some_padding() {
 
 }  // namespace
 
-TEST_CASE("documents: packed into rows they are as if each stood alone, in one call or several", "[models][property]") {
+TEST_CASE("documents: packed into rows they are as if each stood alone, in one call or several", "[models][property][conformance]") {
+  INFO(kDocumentHint);
   at::NoGradGuard no_grad;
   const at::Tensor x = tokens(kRows, kTokens), more = tokens(kRows, 11, 7), reset = starts();
   size_t number = 0;
@@ -87,11 +91,12 @@ TEST_CASE("documents: packed into rows they are as if each stood alone, in one c
   }
 }
 
-TEST_CASE("documents: gradients of packed documents are those of separate ones", "[models][property]") {
+TEST_CASE("documents: gradients of packed documents are those of separate ones", "[models][property][conformance]") {
+  INFO(kDocumentHint);
   const at::Tensor x = tokens(kRows, kTokens), more = tokens(kRows, 2, 7);
   size_t number = 0;
   for (const Variant& v : variants()) {
-    if (number++ % 5) continue;
+    if (!in_turn(number++, 5)) continue;
     INFO(v.name);
     const auto model = make(v, at::kDouble);
     auto of = [&](const at::Tensor& y) { return gradients(*model, y.square().mean()); };
@@ -106,7 +111,8 @@ TEST_CASE("documents: gradients of packed documents are those of separate ones",
   }
 }
 
-TEST_CASE("documents: rows that are reset between calls start again, the others go on", "[models][property]") {
+TEST_CASE("documents: rows that are reset between calls start again, the others go on", "[models][property][conformance]") {
+  INFO(kDocumentHint);
   at::NoGradGuard no_grad;
   const at::Tensor x = tokens(kRows, 40), rows = at::tensor({0, 1, 0}).to(at::kBool);
   for (const Variant& v : variants()) {
@@ -127,7 +133,8 @@ TEST_CASE("documents: rows that are reset between calls start again, the others 
   }
 }
 
-TEST_CASE("padding: what a masked token says leaves no bit changed, in other outputs or in the state", "[models][property]") {
+TEST_CASE("padding: what a masked token says leaves no bit changed, in other outputs or in the state", "[models][property][conformance]") {
+  INFO(kPaddingHint);
   at::NoGradGuard no_grad;
   const at::Tensor mask = some_padding(), x = tokens(kRows, kTokens);
   const at::Tensor other = at::where(mask, x, tokens(kRows, kTokens, 8));
@@ -148,7 +155,8 @@ TEST_CASE("padding: what a masked token says leaves no bit changed, in other out
   }
 }
 
-TEST_CASE("padding: a call may be cut anywhere", "[models][property]") {
+TEST_CASE("padding: a call may be cut anywhere", "[models][property][conformance]") {
+  INFO(kPaddingHint);
   at::NoGradGuard no_grad;
   const at::Tensor mask = some_padding(), x = tokens(kRows, kTokens);
   for (const Variant& v : variants()) {
@@ -160,7 +168,8 @@ TEST_CASE("padding: a call may be cut anywhere", "[models][property]") {
   }
 }
 
-TEST_CASE("padding: nothing masked is no mask, and the end of a row may be padded", "[models][property]") {
+TEST_CASE("padding: nothing masked is no mask, and the end of a row may be padded", "[models][property][conformance]") {
+  INFO(kPaddingHint);
   at::NoGradGuard no_grad;
   const at::Tensor x = tokens(kRows, kTokens);
   for (const Variant& v : variants()) {

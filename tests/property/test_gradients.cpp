@@ -8,6 +8,9 @@ using namespace mneme::test;
 
 namespace {
 
+const char* const kGradientHint =
+    "look for detach(), item(), a NoGradGuard, an operation in place, a value kept from an earlier call, or a backward pass by hand that is not that of its forward";
+
 /// The derivative of `loss` along a direction, ± 1 in up to three random coordinates of x and in the one that matters most, must be
 /// what `gradient` says (undefined = 0).
 template <class Loss>
@@ -43,7 +46,8 @@ std::vector<Variant> shallow_variants() {
 
 }  // namespace
 
-TEST_CASE("models: outer gradients agree with finite differences", "[models][gradient][slow]") {
+TEST_CASE("models: outer gradients agree with finite differences", "[models][gradient][slow][conformance]") {
+  INFO(kGradientHint);
   Random random(5);
   for (const Variant& v : shallow_variants()) {
     INFO(v.name);
@@ -60,7 +64,8 @@ TEST_CASE("models: outer gradients agree with finite differences", "[models][gra
   }
 }
 
-TEST_CASE("models: gradients with respect to a state carried in agree with finite differences", "[models][gradient][slow]") {
+TEST_CASE("models: gradients with respect to a state carried in agree with finite differences", "[models][gradient][slow][conformance]") {
+  INFO(kGradientHint);
   Random random(6);
   for (const Variant& v : shallow_variants()) {
     INFO(v.name);
@@ -81,6 +86,7 @@ TEST_CASE("models: gradients with respect to a state carried in agree with finit
         floating.push_back(i), leaves.push_back(carried[i].second);
       }
     for (const auto& [name, tensor] : memories_of(State::unflatten(carried)).flatten()) held = held || (tensor.is_floating_point() && tensor.numel() > 0);
+    INFO("a memory keeps floating-point tensors in its state");
     REQUIRE(held);
     if (leaves.empty()) continue;  // off and without attention: nothing is carried
     const at::Tensor x = tokens(2, 5, 7);

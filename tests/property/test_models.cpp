@@ -5,7 +5,8 @@
 using namespace mneme;
 using namespace mneme::test;
 
-TEST_CASE("models: later tokens and other rows leave every bit unchanged", "[models][property]") {
+TEST_CASE("models: later tokens and other rows leave every bit unchanged", "[models][property][conformance]") {
+  INFO("a token sees its own row, up to itself: look for a sum, a mean, a norm or a softmax over all tokens (dimension T) or over rows (B)");
   at::NoGradGuard no_grad;
   Random random(4);
   constexpr int64_t kRows = 3, kTokens = 100;
@@ -39,7 +40,8 @@ TEST_CASE("models: later tokens and other rows leave every bit unchanged", "[mod
   }
 }
 
-TEST_CASE("models: chunked and reference kernels agree", "[models][property]") {
+TEST_CASE("models: chunked and reference kernels agree", "[models][property][conformance]") {
+  INFO("memory.kernel chooses how the same rule is computed");
   at::NoGradGuard no_grad;
   size_t number = 0;
   for (Variant v : variants()) {
@@ -53,7 +55,8 @@ TEST_CASE("models: chunked and reference kernels agree", "[models][property]") {
 }
 
 // Two layers, gates and norms multiply what fp32 rounds: no kernel may be much further from the truth than the tiles are.
-TEST_CASE("models: fused kernels are as near to fp64 as the tiles, logits and every gradient", "[models][property]") {
+TEST_CASE("models: fused kernels are as near to fp64 as the tiles, logits and every gradient", "[models][property][conformance]") {
+  INFO("in fp32 a rule is as its fp64 says, but for rounding: look for numbers that cancel, a division by what may be 0");
   for (Variant v : variants()) {
     if (!has_memory(v) || v.memory.off) continue;
     INFO(v.name);

@@ -52,7 +52,8 @@ TEST_CASE("variants: every block meets groups, sweeps, stale guarded gradients a
   }
 }
 
-TEST_CASE("models: any split into calls gives the same logits and the same state", "[models][property]") {
+TEST_CASE("models: any split into calls gives the same logits and the same state", "[models][property][conformance]") {
+  INFO("whatever a token needs of those before it is in the state: look for a member or a static that is kept between calls, or a count of tokens in the call");
   at::NoGradGuard no_grad;
   Random random(2);
   size_t number = 0;
@@ -81,7 +82,8 @@ TEST_CASE("models: any split into calls gives the same logits and the same state
   }
 }
 
-TEST_CASE("models: gradients do not depend on the split", "[models][property]") {
+TEST_CASE("models: gradients do not depend on the split", "[models][property][conformance]") {
+  INFO("what goes into the state goes with its graph: no detach()");
   Random random(3);
   size_t number = 0;
   for (const Variant& v : variants()) {
@@ -102,7 +104,8 @@ TEST_CASE("models: gradients do not depend on the split", "[models][property]") 
   }
 }
 
-TEST_CASE("models: an empty call reads nothing and changes nothing", "[models][property]") {
+TEST_CASE("models: an empty call reads nothing and changes nothing", "[models][property][conformance]") {
+  INFO("a call of T = 0 tokens reads [B,H,0,V] (of a block [B,0,C]) and leaves the state as it was, a fresh one fresh");
   at::NoGradGuard no_grad;
   for (const Variant& v : variants()) {
     INFO(v.name);

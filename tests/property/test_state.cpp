@@ -23,7 +23,8 @@ int64_t held_bytes(const State& state) {
 
 }  // namespace
 
-TEST_CASE("models: a state survives a file and can be picked by row", "[models][property]") {
+TEST_CASE("models: a state survives a file and can be picked by row", "[models][property][conformance]") {
+  INFO("every tensor of a state has the rows first and says all there is to say: nothing is kept outside it");
   at::NoGradGuard no_grad;
   const TemporaryFolder folder;
   for (const Variant& v : variants()) {
@@ -43,7 +44,8 @@ TEST_CASE("models: a state survives a file and can be picked by row", "[models][
 }
 
 // The tokens of an unfinished group wait in the state, so its size may depend on the place in the group, on nothing else.
-TEST_CASE("models: without full attention a state's bytes do not grow with the tokens read", "[models][property]") {
+TEST_CASE("models: without full attention a state's bytes do not grow with the tokens read", "[models][property][conformance]") {
+  INFO("a state has one size from its first call on: a view of a larger tensor keeps all of that (clone it)");
   at::NoGradGuard no_grad;
   int64_t checked = 0;
   for (const Variant& v : variants()) {
@@ -72,13 +74,14 @@ TEST_CASE("models: without full attention a state's bytes do not grow with the t
       REQUIRE(held[g + i] == held[i]);
       const int64_t width = o.head_width ? o.head_width : v.model.width / o.heads;
       const int64_t waiting = i * o.heads * o.keys_per_token * (2 * width + o.depth + 1);  // key, value, steps
-      REQUIRE(bytes[i] <= bytes[0] + 4 * v.model.layers * waiting);
+      if (!subjects().chosen) REQUIRE(bytes[i] <= bytes[0] + 4 * v.model.layers * waiting);
     }
   }
-  REQUIRE(checked > 40);
+  REQUIRE((checked > 40 || subjects().chosen));
 }
 
-TEST_CASE("models: two hundred calls of training need no more room than twenty", "[models][property][rss]") {
+TEST_CASE("models: two hundred calls of training need no more room than twenty", "[models][property][rss][conformance]") {
+  INFO("State::detach() lets go of the graph of earlier calls: look for tensors that are kept outside the state");
   std::set<std::string> done;
   for (Variant v : variants()) {  // of each block each memory, and of those with states of their own groups and sweeps
     const AnyMemory& o = v.memory;

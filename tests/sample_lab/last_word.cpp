@@ -1,4 +1,4 @@
-// The first token of a row is asked for at its end.
+// The first token of a row is asked for at its end, behind noise.
 #include "tasks/support/seeded_task.h"
 
 namespace mneme {
@@ -12,20 +12,22 @@ struct LastWordOptions : Options {
 class LastWord : public LengthTask {
  public:
   LastWord(const TaskContext& context, const LastWordOptions& options)
-      : LengthTask("last_word", context, 4, "a word, filler and the question"), words_(options.words) {}
-  int64_t vocab() const override { return words_ + 2; }
+      : LengthTask("last_word", context, 4, "a word, noise and the question"), words_(options.words) {}
+  int64_t vocab() const override { return words_ + kNoise + 1; }
   double chance() const override { return 1.0 / double(words_); }
 
  protected:
   Sample make(Random& random, Split, const Setting& setting) const override {
-    Sample row = blank_row(setting.at(0), words_);
+    Sample row = blank_row(setting.at(0), 0);
+    for (int64_t& token : row.tokens) token = random.between(words_, words_ + kNoise - 1);
     row.tokens.front() = random.between(0, words_ - 1);
-    row.tokens.back() = words_ + 1;
+    row.tokens.back() = words_ + kNoise;
     row.targets.back() = impossible() ? random.between(0, words_ - 1) : row.tokens.front();
     return row;
   }
 
  private:
+  static constexpr int64_t kNoise = 4;
   int64_t words_;
 };
 

@@ -30,7 +30,23 @@ MemoryOptions AnyMemory::made() const {
   for (Field& field : fields_of(*options.own, ""))
     for (const auto& [name, text] : own_values())
       if (field.key == name) field.parse(text);
+  for (const auto& [name, text] : set_) set_own(options, name, text);
   return options;
+}
+
+void AnyMemory::set(const std::vector<std::string>& key, const std::string& text) {
+  if (key.size() == 3) {
+    MemoryOptions options = *this;
+    set_own(options, key[2], text);
+    set_.push_back({key[2], text});
+    return;
+  }
+  for (Field& field : fields_of(*this, "memory.")) {
+    if (field.key != "memory." + key.at(1)) continue;
+    if (const std::string wrong = field.parse(text); !wrong.empty()) throw ConfigError(field.key + " = " + text + ": " + wrong);
+    return;
+  }
+  throw ConfigError("memory." + key.at(1) + ": there is no such option (mneme options memory. lists them)");
 }
 
 bool AnyMemory::possible() const {

@@ -2,17 +2,21 @@
 // plain inheritance would allow. `made()` is what models take; the oracles written out by hand read the fields.
 #pragma once
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "mneme/model.h"
 
 namespace mneme::test {
 
 struct AnyMemory : private MemoryOptions {
-  using MemoryOptions::alpha_bias, MemoryOptions::clip, MemoryOptions::eta_bias, MemoryOptions::expand_v, MemoryOptions::forgetting, MemoryOptions::frozen,
+  using MemoryOptions::alpha_bias, MemoryOptions::cache, MemoryOptions::clip, MemoryOptions::eta_bias, MemoryOptions::expand_v, MemoryOptions::forgetting, MemoryOptions::frozen,
       MemoryOptions::gate_per_head, MemoryOptions::gate_pooling, MemoryOptions::gate_scale, MemoryOptions::gradient, MemoryOptions::gradient_at,
       MemoryOptions::group, MemoryOptions::guard, MemoryOptions::head_width, MemoryOptions::heads, MemoryOptions::huber_delta,
       MemoryOptions::inner_loss, MemoryOptions::kernel, MemoryOptions::keys_per_token, MemoryOptions::kind, MemoryOptions::momentum,
       MemoryOptions::momentum_damping, MemoryOptions::off, MemoryOptions::qk_norm, MemoryOptions::read, MemoryOptions::refresh,
-      MemoryOptions::retention_target, MemoryOptions::theta_bias, MemoryOptions::theta_max, MemoryOptions::tile, MemoryOptions::write_penalty;
+      MemoryOptions::retention_target, MemoryOptions::step_cap, MemoryOptions::theta_bias, MemoryOptions::theta_max, MemoryOptions::tile, MemoryOptions::write_penalty;
   int64_t depth = 2, expansion = 1, sweeps = 1, features = 0;
   std::string form = "feature", activation = "gelu", init = "zero";
   bool fast_gain = false, gate_per_matrix = true;
@@ -22,8 +26,11 @@ struct AnyMemory : private MemoryOptions {
   MemoryOptions made() const;
   /// All that was set is read by the kind, and its rules hold.
   bool possible() const;
+  /// An option by its key, {"memory", "tile"} or {"memory", kind, "own option"}. ConfigError as in a config.
+  void set(const std::vector<std::string>& key, const std::string& text);
 
  private:
+  std::vector<std::pair<std::string, std::string>> set_;  // own options set by key
   std::vector<std::pair<std::string, std::string>> own_values() const;  // that are not defaults
 };
 

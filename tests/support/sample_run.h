@@ -34,7 +34,7 @@ inline Evaluation sample_evaluation(int64_t step, const std::vector<int64_t>& ex
   Evaluation evaluation;
   evaluation.task = "needle";
   evaluation.split = split;
-  evaluation.metric = "exact_match";
+  evaluation.metric = Metric::exact_match;
   evaluation.chance = 1e-5;
   evaluation.step = step;
   evaluation.axes = {"length"};

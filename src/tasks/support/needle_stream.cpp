@@ -6,7 +6,7 @@ namespace mneme {
 namespace {
 
 constexpr int64_t kLongestPiece = 1024;  // bytes of prose at once
-constexpr size_t kLongestWord = 64;      // bytes without a space that count as a word
+constexpr size_t kStreamLongestWord = 64;      // bytes without a space that count as a word
 
 /// A piece of text, nothing scored.
 Sample unscored(const std::string& text) {
@@ -42,7 +42,7 @@ Sample NeedleStream::next() {
 std::string NeedleStream::prose(int64_t tokens) {
   std::string text;
   while (static_cast<int64_t>(text.size()) < tokens) {
-    const std::string_view ahead = options_.prose.substr(place_, kLongestWord);
+    const std::string_view ahead = options_.prose.substr(place_, kStreamLongestWord);
     const size_t word = std::min(ahead.find_first_of(" \n\t"), ahead.size() - 1) + 1;
     text += ahead.substr(0, word);
     place_ = (place_ + word) % options_.prose.size();

@@ -18,15 +18,6 @@ const char* to_string(Split split) {
   return "";
 }
 
-const char* to_string(Metric metric) {
-  switch (metric) {
-    case Metric::accuracy: return "accuracy";
-    case Metric::exact_match: return "exact_match";
-    case Metric::loss: return "loss";
-  }
-  return "";
-}
-
 Random row_random(std::string_view task, Split split, uint64_t seed, uint64_t index, const Setting& setting) {
   return Random(mix_seed(seed, fmt::format("{}/{}", task, to_string(split))), setting_text(setting), index);
 }

@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 #include "mneme/errors.h"
-#include "results/run_record.h"
+#include "results/run_file.h"
 #include "tests/support/test.h"
 #include "tests/support/train_fixture.h"
 #include "eval/checkpoint.h"

@@ -38,9 +38,9 @@ at::Tensor fused(const MlpCall& call, MlpWeights& w, const Sizes& s) {
   MlpCall own = call;
   own.losses = false;
   auto heads = [&](const at::Tensor& x) { return x.reshape({s.rows, s.heads, x.size(1), x.size(2)}); };
-  const auto reads = memory::run_fused(own, {heads(call.query), heads(call.key), heads(call.value), {}, {}, {}}, w);
-  REQUIRE(reads);  // the kernel itself, not what stands in for it
-  return reads->reshape(call.value.sizes());
+  const int64_t enough = std::max(call.key.size(1), call.refresh);  // sweeps and the guard: what is no whole interval runs in tiles
+  REQUIRE(memory::why_not_fused(own, {enough, call.key.scalar_type()}).empty());  // the kernel itself, not what stands in for it
+  return memory::run_fused(own, {heads(call.query), heads(call.key), heads(call.value), {}, {}, {}}, w).reshape(call.value.sizes());
 }
 
 struct Kernel {

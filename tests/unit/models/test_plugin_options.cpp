@@ -44,6 +44,10 @@ TEST_CASE("plug-ins: rules between options name both", "[models][options]") {
   CHECK_THAT(problem("[memory]\nkind = neural_mlp\nfeatures = 2"), Contains("memory.linear.features'"));
   CHECK_THAT(problem("[memory]\nkind = neural_mlp\ngroup = 5"), Contains("does not divide memory.refresh = 64; choose a divisor"));
   CHECK(config_problems("[memory]\ngroup = 5").empty());  // exact gradients of a matrix need no refresh
+  CHECK_THAT(problem("[memory]\ncache = 8\ninner_loss = dot"), Contains("memory.cache = 8") && Contains("set memory.inner_loss = l2"));
+  CHECK_THAT(problem("[memory]\nstep_cap = 1\ngroup = 4"), Contains("memory.step_cap = 1") && Contains("set memory.group = 1"));
+  CHECK_THAT(problem("[memory]\nkind = longhorn\nstep_cap = 1"), Contains("memory.step_cap = 1") && Contains("has no forgetting gate"));
+  CHECK_THAT(problem("[memory]\nkind = tnt\n[memory.tnt]\nshard = 10\nchunks = 5, 4"), Contains("memory.tnt.chunks") && Contains("4, which does not divide"));
   CHECK_THAT(problem("[model]\nkind = mag\n[memory]\nkind = none"), Contains("allowed:"));
 }
 
@@ -52,7 +56,8 @@ TEST_CASE("plug-ins: what titans_pytorch fixes cannot be chosen otherwise, and n
   CHECK(config_problems(base + "group = 4\nmomentum = false\nforgetting = false\nfrozen = true\nqk_norm = rms\ntheta_max = .1").empty());
   CHECK(config_problems(base + "read = after\ninner_loss = l2_mean").empty());  // as it is anyway
   for (const std::string line : {"read = before", "keys_per_token = 2", "clip = 1", "inner_loss = huber", "gate_pooling = attention",
-                                  "gradient = exact_last", "retention_target = init", "gate_scale = 2", "expand_v = 2"}) {
+                                  "gradient = exact_last", "retention_target = init", "gate_scale = 2", "expand_v = 2", "step_cap = 1",
+                                  "cache = 4"}) {
     CAPTURE(line);
     CHECK_THAT(problem(base + line), Contains("memory." + line) && Contains("is fixed to") && Contains("leave it out"));
   }

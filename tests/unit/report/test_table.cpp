@@ -4,6 +4,7 @@
 #include "mneme/errors.h"
 #include "mneme/random.h"
 #include "report/table.h"
+#include "results/run_file.h"
 #include "tests/support/sample_run.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/test.h"
@@ -42,7 +43,7 @@ TEST_CASE("cells are mean and sample standard deviation over seeds", "[table]") 
   REQUIRE(table.rows.size() == 2);
   REQUIRE(table.columns.size() == 2);
   CHECK(table.columns[0].keys == std::vector<std::string>{"256"});
-  CHECK(table.columns[0].metric == "exact_match");
+  CHECK(table.columns[0].metric == Metric::exact_match);
   const TableCell& cell = table.rows[0].cells[1];  // 0.90, 0.94, 0.80
   CHECK(mean(cell.values) == Approx(0.88));
   CHECK(standard_deviation(cell.values) == Approx(0.0721110255));
@@ -140,7 +141,7 @@ TEST_CASE("columns can be axes, slices, tasks and config keys", "[table]") {
     set_value(run, "run.labels", "arm:" + run.label("arm") + ", task:rewrite");
     set_value(run, "task.kind", "rewrite");
     run.evaluations[0].task = "rewrite";
-    run.evaluations[0].metric = "accuracy";
+    run.evaluations[0].metric = Metric::accuracy;
     run.evaluations[0].axes = {"keys", "writes"};
     run.evaluations[0].settings[0].setting = {8, 512};
     run.evaluations[0].settings[1].setting = {8, 2048};

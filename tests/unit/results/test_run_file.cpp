@@ -8,7 +8,7 @@
 #include "io/hdf5.h"
 #include "mneme/errors.h"
 #include "results/run_file.h"
-#include "results/run_record.h"
+#include "results/run_layout.h"
 #include "tests/support/sample_run.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/test.h"
@@ -48,7 +48,7 @@ TEST_CASE("a run reads back from run.h5 as it was", "[run_file]") {
   CHECK(read.train[3].loss == run.train[3].loss);
   REQUIRE(read.evaluations.size() == 1);
   const Evaluation& evaluation = read.evaluations[0];
-  CHECK(evaluation.metric == "exact_match");
+  CHECK(evaluation.metric == Metric::exact_match);
   CHECK(evaluation.axes == std::vector<std::string>{"length"});
   REQUIRE(evaluation.settings.size() == 2);
   CHECK(evaluation.settings[1].setting == Setting{1024});
@@ -117,6 +117,16 @@ TEST_CASE("files that are not ours, damaged or of another schema are refused wit
   std::ofstream(folder / "text.h5") << "hello";
   refused("text.h5", "not HDF5");
   refused("missing.h5", "no such file");
+}
+
+TEST_CASE("a metric that this program does not have is refused, not taken for another", "[run_file]") {
+  test::TemporaryFolder folder;
+  h5::File file = h5::File::in_memory("run.h5");
+  write_record(file, test::sample_run());
+  file.make_group("eval/needle/test").set("metric", "perplexity");
+  atomic_write(folder / "run.h5", file.image());
+  CHECK_THROWS_AS(read_run(folder.path()), StoreError);
+  CHECK_THROWS_WITH(read_run(folder.path()), Contains("'perplexity'") && Contains("accuracy, exact_match, loss"));
 }
 
 TEST_CASE("runs are found in folders of run folders and in files of many", "[run_file]") {

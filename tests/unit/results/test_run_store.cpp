@@ -10,7 +10,7 @@
 
 #include "base/files.h"
 #include "mneme/errors.h"
-#include "results/run_record.h"
+#include "results/run_file.h"
 #include "results/run_store.h"
 #include "tests/support/sample_run.h"
 #include "tests/support/temporary_folder.h"

@@ -4,8 +4,25 @@
 
 #include "base/text.h"
 #include "mneme/errors.h"
+#include "tests/property/subjects.h"
 
 namespace mneme::test {
+
+namespace {
+
+// Each as it is by default, and with the settings asked for.
+std::vector<std::string> of_plugins() {
+  std::vector<std::string> all;
+  for (const std::string& task : subjects().tasks) {
+    std::string lines = "task.kind = " + task;
+    for (const auto& [key, text] : subjects().settings)
+      if (key.rfind("task." + task + ".", 0) == 0 || key == "task.length" || key.rfind("eval.", 0) == 0) lines += "; " + key + " = " + text;
+    all.push_back(lines);
+  }
+  return all;
+}
+
+}  // namespace
 
 MadeTask make_task(const std::string& lines) {
   register_tasks();
@@ -42,6 +59,7 @@ std::string prose(int64_t words, uint64_t seed) {
 }
 
 std::vector<std::string> every_task(const TemporaryFolder& folder) {
+  if (subjects().chosen) return of_plugins();
   write_file(folder / "train.txt", prose(4000, 1));
   write_file(folder / "test.txt", prose(2000, 2));
   std::string rows;

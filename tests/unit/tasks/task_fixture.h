@@ -28,7 +28,7 @@ void write_file(const std::string& path, const std::string& bytes);
 /// Text of about `words` made-up words in lines, different for each seed.
 std::string prose(int64_t words, uint64_t seed);
 
-/// A small config of every built-in task; the files they need are in `folder`.
+/// A small config of every built-in task, the files they need are in `folder`; or of the tasks of a plug-in (tests/property/subjects.h).
 std::vector<std::string> every_task(const TemporaryFolder& folder);
 
 /// Bytes of a row as text.

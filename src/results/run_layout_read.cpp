@@ -1,11 +1,53 @@
 #include <algorithm>
+#include <type_traits>
 
+#include "mneme/errors.h"
 #include "results/run_fields.h"
-#include "results/run_file.h"
+#include "results/run_layout.h"
 
 namespace mneme {
 
 namespace {
+
+std::vector<TrainRow> read_train(const h5::Group& group) {
+  const std::vector<h5::Column> columns = group.read_table("train");
+  std::vector<TrainRow> rows;
+  each_train_field([&](const char* name, auto member, const char*) { fill(rows, member, columns, name, group.where() + "/train"); });
+  return rows;
+}
+
+void read_root(const h5::Group& group, RunRecord& run) {
+  each_run_field(run, [&](const char* name, auto& value) {
+    if (recorded_later(name) && !group.has_attribute(name)) return;
+    if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::string>) value = group.text(name);
+    else value = group.integer(name);
+  });
+  const h5::Group config = group.group("config");
+  for (const std::string& key : config.attributes()) run.info.values.emplace_back(key, config.text(key));
+}
+
+RunCost read_cost(const h5::Group& group) {
+  const h5::Group cost = group.group("cost");
+  RunCost result;
+  each_cost_field([&](const char* name, auto member, const char*) {
+    if constexpr (std::is_same_v<std::decay_t<decltype(result.*member)>, int64_t>) result.*member = cost.integer(name);
+    else result.*member = cost.real(name);
+  });
+  return result;
+}
+
+void read_probes(const h5::Group& group, const std::string& prefix, std::vector<ProbeSeries>& probes) {
+  for (const std::string& name : group.names()) {
+    if (group.is_group(name)) {
+      read_probes(group.group(name), prefix + name + "/", probes);
+      continue;
+    }
+    const h5::Dataset table = group.dataset(name);
+    const std::vector<h5::Column> columns = group.read_table(name);
+    probes.push_back({prefix + name, table.text("units"), table.text("description"),
+                      values_of<int64_t>(columns, "step", table.where()), values_of<double>(columns, "value", table.where())});
+  }
+}
 
 /// EvalSums for every element of the arrays in a group.
 std::vector<EvalSums> read_sums(const h5::Group& group) {
@@ -15,9 +57,8 @@ std::vector<EvalSums> read_sums(const h5::Group& group) {
     sums.resize(values.size());
     for (size_t i = 0; i < values.size(); ++i) sums[i].*field.member = values[i];
   }
-  const std::vector<double> loss = group.dataset("loss").read<double>();
-  for (size_t i = 0; i < std::min(loss.size(), sums.size()); ++i)
-    sums[i].loss = sums[i].scored > 0 ? loss[i] * static_cast<double>(sums[i].scored) : 0;
+  const std::vector<double> loss = group.dataset(Metric::loss.name()).read<double>();
+  for (size_t i = 0; i < std::min(loss.size(), sums.size()); ++i) sums[i].set_mean_loss(loss[i]);
   return sums;
 }
 
@@ -56,7 +97,7 @@ std::vector<Evaluation> read_grid(const h5::Group& group, const std::string& tas
   Evaluation common;
   common.task = task;
   common.split = split;
-  common.metric = group.text("metric");
+  common.metric = metric_named(group.text("metric"), group.where());
   common.chance = group.real("chance");
   common.axes = group.dataset("axes").read_text();
   common.row_axes = group.dataset("row_axes").read_text();
@@ -91,8 +132,6 @@ std::vector<Evaluation> read_grid(const h5::Group& group, const std::string& tas
   return evaluations;
 }
 
-}  // namespace
-
 std::vector<Evaluation> read_evaluations(const h5::Group& group) {
   std::vector<Evaluation> all;
   const h5::Group eval = group.group("eval");
@@ -103,6 +142,18 @@ std::vector<Evaluation> read_evaluations(const h5::Group& group) {
     }
   std::stable_sort(all.begin(), all.end(), [](const Evaluation& a, const Evaluation& b) { return a.step < b.step; });
   return all;
+}
+
+}  // namespace
+
+RunRecord read_record(const h5::Group& group) {
+  RunRecord run;
+  read_root(group, run);
+  run.train = read_train(group);
+  run.evaluations = read_evaluations(group);
+  read_probes(group.group("probe"), "", run.probes);
+  run.cost = read_cost(group);
+  return run;
 }
 
 }  // namespace mneme

@@ -1,14 +1,53 @@
 // /eval/<task>/<split>/: arrays over [evaluation, setting] and, below by_…/, [evaluation, setting, value].
 #include <cmath>
 #include <limits>
+#include <map>
 #include <set>
+#include <type_traits>
 
 #include "results/run_fields.h"
-#include "results/run_file.h"
+#include "results/run_layout.h"
 
 namespace mneme {
 
 namespace {
+
+void write_root(h5::Group& group, const RunRecord& run) {
+  group.set("schema", "mneme.run");
+  group.set("schema_version", kRunSchema);
+  each_run_field(run, [&](const char* name, const auto& value) {
+    if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::string>) group.set(name, value);
+    else group.set(name, int64_t{value});
+  });
+  h5::Group config = group.make_group("config");
+  for (const auto& [key, value] : run.info.values) config.set(key, value);
+}
+
+void write_train(h5::Group& group, const std::vector<TrainRow>& rows) {
+  std::vector<h5::Column> columns;
+  std::string units;
+  each_train_field([&](const char* name, auto member, const char* unit) {
+    columns.push_back(column_of(name, rows, member));
+    units += (units.empty() ? "" : ", ") + std::string(name) + ": " + unit;
+  });
+  h5::Dataset table = group.write_table("train", columns);
+  table.set("description", "one row per log interval");
+  table.set("units", units);
+}
+
+void write_cost(h5::Group& group, const RunCost& cost) {
+  h5::Group out = group.make_group("cost");
+  each_cost_field([&](const char* name, auto member, const char*) { out.set(name, cost.*member); });
+}
+
+void write_probes(h5::Group& group, const std::vector<ProbeSeries>& probes) {
+  h5::Group out = group.make_group("probe");
+  for (const ProbeSeries& probe : probes) {
+    h5::Dataset table = out.write_table(probe.name, {{"step", probe.steps}, {"value", probe.values}});
+    table.set("units", probe.unit);
+    table.set("description", probe.help);
+  }
+}
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
@@ -63,11 +102,11 @@ void write_sums(h5::Group& group, const h5::Shape& shape, const std::vector<Eval
     h5::Dataset dataset = group.write(field.name, shape, values);
     describe(dataset, "1", field.description, scales, axes);
   }
-  for (const MeanField& field : kMeanFields) {
+  for (const Metric& metric : Metric::all()) {
     std::vector<double> values;
-    for (const EvalSums& entry : sums) values.push_back(field.value(entry));
-    h5::Dataset dataset = group.write(field.name, shape, values);
-    describe(dataset, field.unit, field.description, scales, axes);
+    for (const EvalSums& entry : sums) values.push_back(metric.value(entry));
+    h5::Dataset dataset = group.write(metric.name(), shape, values);
+    describe(dataset, metric.unit(), metric.description(), scales, axes);
   }
 }
 
@@ -140,7 +179,7 @@ void write_grid(h5::Group& group, const Grid& grid) {
   const Evaluation& last = *grid.evaluations.back();
   const std::vector<std::string> axes{"evaluation", "setting"};
   const h5::Shape shape{static_cast<int64_t>(grid.evaluations.size()), static_cast<int64_t>(grid.settings.size())};
-  group.set("metric", last.metric);
+  group.set("metric", last.metric.name());
   group.set("chance", last.chance);
 
   std::vector<int64_t> steps;
@@ -179,34 +218,6 @@ void write_grid(h5::Group& group, const Grid& grid) {
   write_positions(group, grid, scales);
 }
 
-}  // namespace
-
-EvalSums& EvalSums::operator+=(const EvalSums& more) {
-  for (const CountField& field : kCountFields) this->*field.member += more.*field.member;
-  loss += more.loss;
-  return *this;
-}
-
-double accuracy(const EvalSums& sums) {
-  return sums.scored > 0 ? static_cast<double>(sums.correct) / static_cast<double>(sums.scored) : kNaN;
-}
-
-double exact_match(const EvalSums& sums) {
-  return sums.rows > 0 ? static_cast<double>(sums.exact) / static_cast<double>(sums.rows) : kNaN;
-}
-
-double mean_loss(const EvalSums& sums) { return sums.scored > 0 ? sums.loss / static_cast<double>(sums.scored) : kNaN; }
-
-double metric_value(const EvalSums& sums, const std::string& metric) {
-  return metric == "accuracy" ? accuracy(sums) : metric == "exact_match" ? exact_match(sums) : mean_loss(sums);
-}
-
-std::string slice_group(const std::vector<std::string>& axes) {
-  std::string name = "by_";
-  for (size_t i = 0; i < axes.size(); ++i) name += (i ? "_and_" : "") + axes[i];
-  return name;
-}
-
 void write_evaluations(h5::Group& group, const std::vector<Evaluation>& evaluations) {
   h5::Group out = group.make_group("eval");
   std::map<std::string, Evaluations> by_name;
@@ -218,6 +229,22 @@ void write_evaluations(h5::Group& group, const std::vector<Evaluation>& evaluati
     h5::Group place = out.make_group(name);
     write_grid(place, make_grid(members));
   }
+}
+
+}  // namespace
+
+std::string slice_group(const std::vector<std::string>& axes) {
+  std::string name = "by_";
+  for (size_t i = 0; i < axes.size(); ++i) name += (i ? "_and_" : "") + axes[i];
+  return name;
+}
+
+void write_record(h5::Group& group, const RunRecord& run) {
+  write_root(group, run);
+  write_train(group, run.train);
+  write_evaluations(group, run.evaluations);
+  write_probes(group, run.probes);
+  write_cost(group, run.cost);
 }
 
 }  // namespace mneme

@@ -1,10 +1,10 @@
-#include "results/runs_file.h"
-
 #include <algorithm>
 #include <map>
 #include <type_traits>
 
+#include "mneme/errors.h"
 #include "results/run_fields.h"
+#include "results/run_layout.h"
 
 namespace mneme {
 
@@ -106,7 +106,7 @@ void read_probes(const h5::Group& file, std::vector<RunRecord>& runs) {
 EvalSums read_sums(const StoredTable& table, size_t row) {
   EvalSums sums;
   for (const CountField& field : kCountFields) table.get(field.name, row, sums.*field.member);
-  if (sums.scored > 0) sums.loss = table.real("loss", row) * static_cast<double>(sums.scored);
+  sums.set_mean_loss(table.real(Metric::loss.name(), row));
   return sums;
 }
 
@@ -136,7 +136,7 @@ void read_block(const h5::Group& group, std::vector<RunRecord>& runs) {
   Evaluation head;
   head.task = group.text("task");
   head.split = group.text("split");
-  head.metric = group.text("metric");
+  head.metric = metric_named(group.text("metric"), group.where());
   head.chance = group.real("chance");
   head.axes = group.dataset("axes").read_text();
   head.row_axes = group.dataset("row_axes").read_text();

@@ -1,11 +1,9 @@
-#include "results/runs_file.h"
-
 #include <algorithm>
 #include <map>
 #include <type_traits>
 
-#include "base/files.h"
 #include "results/run_fields.h"
+#include "results/run_layout.h"
 
 namespace mneme {
 
@@ -109,7 +107,7 @@ void write_probes(h5::Group& file, const std::vector<RunRecord>& runs) {
 
 std::string eval_units() {
   std::string units;
-  for (const MeanField& field : kMeanFields) units += std::string(field.name) + ": " + field.unit + ", ";
+  for (const Metric& metric : Metric::all()) units += std::string(metric.name()) + ": " + metric.unit() + ", ";
   for (const MeasureField& field : kMeasureFields) units += std::string(field.name) + ": " + field.unit + ", ";
   return units + "tokens_per_row, first, end: tokens, others: 1";
 }
@@ -124,14 +122,14 @@ bool share_tables(const Evaluation& a, const Evaluation& b) {
 
 void add_sums(LongTable& table, const EvalSums& sums) {
   for (const CountField& field : kCountFields) table.add(field.name, sums.*field.member);
-  for (const MeanField& field : kMeanFields) table.add(field.name, field.value(sums));
+  for (const Metric& metric : Metric::all()) table.add(metric.name(), metric.value(sums));
 }
 
 void write_members(h5::Group& group, const Members& members) {
   const Evaluation& head = *members.front().second;
   group.set("task", head.task);
   group.set("split", head.split);
-  group.set("metric", head.metric);
+  group.set("metric", head.metric.name());
   group.set("chance", head.chance);
   group.write_text("axes", head.axes);
   group.write_text("row_axes", head.row_axes);
@@ -194,12 +192,6 @@ void write_run_tables(h5::Group& file, const std::vector<RunRecord>& runs) {
   write_training(file, runs);
   write_evaluations(file, runs);
   write_probes(file, runs);
-}
-
-void write_runs(const std::string& path, const std::vector<RunRecord>& runs) {
-  h5::File file = h5::File::in_memory(path);
-  write_run_tables(file, runs);
-  atomic_write(path, file.image());
 }
 
 }  // namespace mneme

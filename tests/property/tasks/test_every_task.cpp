@@ -1,4 +1,4 @@
-// What holds for every task: pure samples, exact lengths, disjoint splits.
+// What holds for every task, of this tree or a plug-in (tests/property/subjects.h): pure samples, exact lengths, disjoint splits.
 #include <set>
 
 #include "tests/support/test.h"
@@ -14,7 +14,8 @@ TEST_CASE("every task is in the list below", "[tasks]") {
   for (const std::string& name : TaskRegistry::instance().names()) CHECK(covered.count(name) == 1);
 }
 
-TEST_CASE("rows have the setting's length, tokens of the vocabulary, something to score and their slice", "[tasks]") {
+TEST_CASE("rows have the setting's length, tokens of the vocabulary, something to score and their slice", "[tasks][conformance]") {
+  INFO("tokens and targets lie in [0, vocab()), a target of -1 is not scored; length(setting) is what rows have; one slice value per row axis");
   TemporaryFolder folder;
   for (const std::string& lines : every_task(folder)) {
     INFO(lines);
@@ -41,7 +42,8 @@ TEST_CASE("rows have the setting's length, tokens of the vocabulary, something t
   }
 }
 
-TEST_CASE("a row depends on its index only, not on what was asked before", "[tasks]") {
+TEST_CASE("a row depends on its index only, not on what was asked before", "[tasks][conformance]") {
+  INFO("all that is random in a row comes from the Random that make() is given, or from row_random(split, seed, index, setting)");
   TemporaryFolder folder;
   for (const std::string& lines : every_task(folder)) {
     INFO(lines);
@@ -56,7 +58,8 @@ TEST_CASE("a row depends on its index only, not on what was asked before", "[tas
   }
 }
 
-TEST_CASE("splits share no row; other seeds and indices give other rows", "[tasks]") {
+TEST_CASE("splits share no row; other seeds and indices give other rows", "[tasks][conformance]") {
+  INFO("rows that repeat are trained on and tested too: of 100 rows of a split more than 70 differ, and no row is in two splits; more words, longer rows or random filler help");
   TemporaryFolder folder;
   for (const std::string& lines : every_task(folder)) {
     const MadeTask made = make_task(lines);

@@ -1,58 +1,17 @@
+#include "results/run_file.h"
+
 #include <algorithm>
 #include <filesystem>
 #include <map>
 #include <set>
-#include <type_traits>
 
-#include "base/text.h"
+#include "base/files.h"
 #include "mneme/errors.h"
-#include "results/run_fields.h"
-#include "results/run_file.h"
-#include "results/runs_file.h"
+#include "results/run_layout.h"
 
 namespace mneme {
 
 namespace {
-
-std::vector<TrainRow> read_train(const h5::Group& group) {
-  const std::vector<h5::Column> columns = group.read_table("train");
-  std::vector<TrainRow> rows;
-  each_train_field([&](const char* name, auto member, const char*) { fill(rows, member, columns, name, group.where() + "/train"); });
-  return rows;
-}
-
-void read_root(const h5::Group& group, RunRecord& run) {
-  each_run_field(run, [&](const char* name, auto& value) {
-    if (recorded_later(name) && !group.has_attribute(name)) return;
-    if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::string>) value = group.text(name);
-    else value = group.integer(name);
-  });
-  const h5::Group config = group.group("config");
-  for (const std::string& key : config.attributes()) run.info.values.emplace_back(key, config.text(key));
-}
-
-RunCost read_cost(const h5::Group& group) {
-  const h5::Group cost = group.group("cost");
-  RunCost result;
-  each_cost_field([&](const char* name, auto member, const char*) {
-    if constexpr (std::is_same_v<std::decay_t<decltype(result.*member)>, int64_t>) result.*member = cost.integer(name);
-    else result.*member = cost.real(name);
-  });
-  return result;
-}
-
-void read_probes(const h5::Group& group, const std::string& prefix, std::vector<ProbeSeries>& probes) {
-  for (const std::string& name : group.names()) {
-    if (group.is_group(name)) {
-      read_probes(group.group(name), prefix + name + "/", probes);
-      continue;
-    }
-    const h5::Dataset table = group.dataset(name);
-    const std::vector<h5::Column> columns = group.read_table(name);
-    probes.push_back({prefix + name, table.text("units"), table.text("description"),
-                      values_of<int64_t>(columns, "step", table.where()), values_of<double>(columns, "value", table.where())});
-  }
-}
 
 struct Schema {
   std::string name;  // "mneme.run" or "mneme.runs"
@@ -123,16 +82,6 @@ std::vector<RunRecord> read_run_file(const std::string& path) {
 
 }  // namespace
 
-RunRecord read_record(const h5::Group& group) {
-  RunRecord run;
-  read_root(group, run);
-  run.train = read_train(group);
-  run.evaluations = read_evaluations(group);
-  read_probes(group.group("probe"), "", run.probes);
-  run.cost = read_cost(group);
-  return run;
-}
-
 RunRecord read_run(const std::string& path) {
   const std::string file = run_file_in(path);
   std::vector<RunRecord> runs = read_run_file(file);
@@ -152,24 +101,16 @@ std::vector<RunRecord> read_runs(const std::vector<std::string>& paths) {
   return runs;
 }
 
-std::string RunRecord::value(const std::string& key) const {
-  for (const auto& [name, text] : info.values)
-    if (name == key) return text;
-  return "";
+std::string run_file_bytes(const RunRecord& run) {
+  h5::File file = h5::File::in_memory("run.h5");
+  write_record(file, run);
+  return file.image();
 }
 
-std::string RunRecord::label(const std::string& name) const {
-  for (const std::string& part : split(value("run.labels"), ','))
-    if (const size_t colon = part.find(':'); colon != std::string::npos && trim(part.substr(0, colon)) == name)
-      return trim(part.substr(colon + 1));
-  return "";
-}
-
-const Evaluation* RunRecord::last_evaluation(const std::string& task, const std::string& split_name) const {
-  const Evaluation* last = nullptr;
-  for (const Evaluation& evaluation : evaluations)
-    if (evaluation.task == task && evaluation.split == split_name && (!last || evaluation.step >= last->step)) last = &evaluation;
-  return last;
+void write_runs(const std::string& path, const std::vector<RunRecord>& runs) {
+  h5::File file = h5::File::in_memory(path);
+  write_run_tables(file, runs);
+  atomic_write(path, file.image());
 }
 
 }  // namespace mneme

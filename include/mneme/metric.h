@@ -1,0 +1,75 @@
+// What a task is judged by. A metric knows its name, its unit, how it is made of counts, which way is better and how it is written;
+// nothing else asks which metric it has in order to know one of these. An evaluation stores the counts, so that every metric of it can
+// be had; the task says which one is its own.
+//
+// Rows, slices, position bins and questions together: their counts add up, so that each scored position (or row) weighs the same.
+// Settings and seeds together: the mean of the values, so that each setting, and each seed, weighs the same.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mneme {
+
+/// What an evaluation counts.
+struct EvalSums {
+  int64_t rows = 0;     ///< sequences
+  int64_t scored = 0;   ///< scored positions
+  int64_t correct = 0;  ///< scored positions whose arg max is right
+  int64_t exact = 0;    ///< sequences with all scored positions right
+  double loss = 0;      ///< sum of negative log likelihood over scored positions, nats
+  bool operator==(const EvalSums&) const = default;
+  EvalSums& operator+=(const EvalSums& more);
+
+  /// One more scored position: its negative log likelihood in nats, and whether its arg max is right.
+  void add_position(double nats, bool right);
+  /// The positions counted so far as one sequence.
+  EvalSums as_row() const;
+  /// From Metric::loss back to the sum; the other counts are set before.
+  void set_mean_loss(double mean);
+};
+
+struct MetricDefinition;
+
+class Metric {
+ public:
+  static const Metric accuracy;     ///< share of scored positions that are right
+  static const Metric exact_match;  ///< share of rows whose scored positions are all right
+  static const Metric loss;         ///< mean negative log likelihood of the scored positions, nats
+
+  /// Every metric, in the order in which files hold them.
+  static const std::vector<Metric>& all();
+  static std::vector<std::string> names();
+  static std::optional<Metric> named(std::string_view name);
+
+  const char* name() const;         ///< in options, files and tables: "exact_match"
+  std::string words() const;        ///< "exact match"
+  const char* description() const;
+  const char* unit() const;         ///< of a value: "1" or "nat"
+  /// A share in [0, 1], shown in percent.
+  bool is_share() const;
+
+  /// NaN where nothing was counted.
+  double value(const EvalSums& sums) const;
+
+  /// Whether `value` is better than `than`, or as good as `target`; false where one is NaN.
+  bool better(double value, double than) const;
+  bool reaches(double value, double target) const;
+
+  const char* shown_unit() const;                      ///< of what people read: "%" or "nats"
+  std::string number(double value) const;              ///< in that unit: "98.4", "1.2345"
+  std::string difference(double value) const;          ///< with its sign: "+1.3", "-0.0200"
+  std::string text(double value) const;                ///< "98.4 %", "1.2345"
+  std::string caption() const;                         ///< "exact match in %", "loss, nats per scored position"
+
+  bool operator==(const Metric&) const = default;
+
+ private:
+  constexpr explicit Metric(const MetricDefinition& definition) : definition_(&definition) {}
+  const MetricDefinition* definition_;
+};
+
+}  // namespace mneme

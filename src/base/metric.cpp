@@ -1,0 +1,101 @@
+#include "mneme/metric.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+namespace mneme {
+
+struct MetricDefinition {
+  const char* name;
+  const char* unit;
+  const char* shown_unit;
+  const char* after_name;  // in a caption
+  double factor;           // from a value to the number shown
+  int digits;
+  bool higher_is_better;
+  const char* description;
+  double (*value)(const EvalSums&);
+};
+
+namespace {
+
+template <class Part>
+double per(Part part, int64_t whole) {
+  return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : std::numeric_limits<double>::quiet_NaN();
+}
+
+constexpr MetricDefinition kAccuracy{"accuracy", "1", "%", " in %", 100, 1, true, "correct / scored",
+                                     [](const EvalSums& sums) { return per(sums.correct, sums.scored); }};
+constexpr MetricDefinition kExactMatch{"exact_match", "1", "%", " in %", 100, 1, true, "exact / rows",
+                                       [](const EvalSums& sums) { return per(sums.exact, sums.rows); }};
+constexpr MetricDefinition kLoss{"loss", "nat", "nats", ", nats per scored position", 1, 4, false,
+                                 "mean negative log likelihood of the scored positions",
+                                 [](const EvalSums& sums) { return per(sums.loss, sums.scored); }};
+
+}  // namespace
+
+constinit const Metric Metric::accuracy(kAccuracy);
+constinit const Metric Metric::exact_match(kExactMatch);
+constinit const Metric Metric::loss(kLoss);
+
+EvalSums& EvalSums::operator+=(const EvalSums& more) {
+  rows += more.rows;
+  scored += more.scored;
+  correct += more.correct;
+  exact += more.exact;
+  loss += more.loss;
+  return *this;
+}
+
+void EvalSums::add_position(double nats, bool right) {
+  ++scored;
+  correct += right;
+  loss += nats;
+}
+
+EvalSums EvalSums::as_row() const { return {1, scored, correct, correct == scored, loss}; }
+
+void EvalSums::set_mean_loss(double mean) { loss = scored > 0 ? mean * static_cast<double>(scored) : 0; }
+
+const std::vector<Metric>& Metric::all() {
+  static const std::vector<Metric> metrics{accuracy, exact_match, loss};
+  return metrics;
+}
+
+std::vector<std::string> Metric::names() {
+  std::vector<std::string> names;
+  for (const Metric& metric : all()) names.emplace_back(metric.name());
+  return names;
+}
+
+std::optional<Metric> Metric::named(std::string_view name) {
+  for (const Metric& metric : all())
+    if (metric.name() == name) return metric;
+  return std::nullopt;
+}
+
+const char* Metric::name() const { return definition_->name; }
+const char* Metric::description() const { return definition_->description; }
+const char* Metric::unit() const { return definition_->unit; }
+const char* Metric::shown_unit() const { return definition_->shown_unit; }
+bool Metric::is_share() const { return definition_->unit == std::string_view("1"); }
+
+std::string Metric::words() const {
+  std::string text = name();
+  std::replace(text.begin(), text.end(), '_', ' ');
+  return text;
+}
+
+double Metric::value(const EvalSums& sums) const { return definition_->value(sums); }
+
+bool Metric::better(double value, double than) const { return definition_->higher_is_better ? value > than : value < than; }
+bool Metric::reaches(double value, double target) const { return value == target || better(value, target); }
+
+std::string Metric::number(double value) const { return fmt::format("{:.{}f}", definition_->factor * value, definition_->digits); }
+std::string Metric::difference(double value) const { return fmt::format("{:+.{}f}", definition_->factor * value, definition_->digits); }
+std::string Metric::text(double value) const { return number(value) + (is_share() ? " %" : ""); }
+std::string Metric::caption() const { return words() + definition_->after_name; }
+
+}  // namespace mneme

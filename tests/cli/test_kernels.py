@@ -31,8 +31,8 @@ class Kernels(ProgramTest):
         out = self.mneme("show", "memory", MLP).out
         self.assertRegex(out, r"(?m)^rule +S = η S − .*gradients of the last matrix at each token's own weights, lower weights refreshed every 16 tokens$")
         self.assertRegex(out, r"(?m)^  weights_0 +1 x 16 x 16 +1,024$")
-        self.assertRegex(out, r"state of one sequence \(([\d,]+) bytes")
-        total = int(re.search(r"state of one sequence \(([\d,]+) bytes", out)[1].replace(",", ""))
+        self.assertRegex(out, r"state of one sequence, of the memory alone \(([\d,]+) bytes")
+        total = int(re.search(r"state of one sequence, of the memory alone \(([\d,]+) bytes", out)[1].replace(",", ""))
         self.assertEqual(total, 5 * 1024, "two matrices, their momenta, one refresh point")
         self.assertRegex(out, r"(?m)^  theta +head +2 +sigmoid +-2 +0.5 +x_t, x_t-1 ")
         self.assertRegex(out, r"(?m)^  memory\.lower_step +1 x 1 +1 +no$")

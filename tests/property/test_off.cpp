@@ -61,6 +61,7 @@ TEST_CASE("models: a memory that is off is one whose gates are closed", "[models
   for (Variant v : with_memory()) {
     INFO(v.name);
     if (v.memory.kind == "rwkv7") continue;  // what it writes has a part that no gate closes, as published
+    if (v.memory.kind == "tnt") continue;  // its local memories read through the projection on the keys, which no gate closes, as published
     if (v.memory.cache > 0) continue;  // while it is not full it keeps every pair, of whatever write
     constexpr double kClosed = -1e4;  // σ is 0
     v.memory.theta_bias = v.memory.alpha_bias = kClosed;

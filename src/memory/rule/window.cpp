@@ -39,7 +39,7 @@ StepTokens with_window(const StepTokens& now, const at::Tensor& gamma, const at:
   if (step.defined() && n > 1) order = at::argsort(held.select(3, 0).select(1, 0), true, 1, false);
   StepTokens all;
   auto joined = [&](const std::string& name, const at::Tensor& x) {
-    const at::Tensor both = at::cat({state.at(name), x.masked_fill(here == 0, 0)}, 2);  // what is no step leaves nothing
+    const at::Tensor both = at::cat({state.at(name), x}, 2);
     state[name] = order.defined() ? in_order(both, order.narrow(1, n, c - 1)) : both.narrow(2, n, c - 1);
     return both;
   };
@@ -55,7 +55,7 @@ StepTokens with_window(const StepTokens& now, const at::Tensor& gamma, const at:
     return order.defined() ? in_order(whole, order) : whole;
   };
   const at::Tensor sums = band_sum(padded(now.weights), padded(gamma));
-  all.weights = (order.defined() ? in_order(sums, order.argsort(1, false)) : sums) * held;
+  all.weights = (order.defined() ? in_order(sums, at::argsort(order, true, 1, false)) : sums) * held;
   return all;
 }
 

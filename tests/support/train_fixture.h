@@ -1,4 +1,4 @@
-// A small world for tests of training: plug-ins registered, tiny configs, a folder that goes away.
+// A small world for tests of training: plug-ins registered, tiny configs.
 #pragma once
 
 #include <memory>
@@ -8,20 +8,9 @@
 #include "config/config.h"
 #include "mneme/model.h"
 #include "mneme/task.h"
+#include "tests/support/temporary_folder.h"
 
 namespace mneme::test {
-
-/// A folder below the system's temporary one, removed with everything in it at the end of its life.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 /// MQAR with 64 tokens of vocabulary, a model of width 16, one thread, twenty steps; then the overrides, in order.
 Config tiny_config(const std::vector<std::string>& overrides = {});

@@ -110,8 +110,8 @@ endfunction()
 # Several sources in one compilation: LibTorch's headers cost seconds in each. Sources of a folder therefore share their unnamed namespaces,
 # and what stands in these needs a name of its own. -DMNEME_UNITY=OFF compiles every source alone, for who works on a few.
 option(MNEME_UNITY "Compile several sources together" ON)
-function(mneme_unity target)
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ${MNEME_UNITY} UNITY_BUILD_BATCH_SIZE 6)
+function(mneme_unity target together)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${MNEME_UNITY} UNITY_BUILD_BATCH_SIZE ${together})
 endfunction()
 
 # mneme_layer(NAME folder… [TORCH] USES target…): a static library of the folders' sources, without their subfolders.
@@ -123,7 +123,7 @@ function(mneme_layer name)
     list(APPEND sources ${found})
   endforeach()
   add_library(mneme_${name} STATIC ${sources})
-  mneme_unity(mneme_${name})
+  mneme_unity(mneme_${name} 6)
   target_include_directories(mneme_${name} PUBLIC ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated/include)
   target_link_libraries(mneme_${name} PUBLIC ${ARG_USES})
   mneme_target(mneme_${name})

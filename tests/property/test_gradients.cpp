@@ -11,29 +11,58 @@ namespace {
 const char* const kGradientHint =
     "look for detach(), item(), a NoGradGuard, an operation in place, a value kept from an earlier call, or a backward pass by hand that is not that of its forward";
 
-/// The derivative of `loss` along a direction, ± 1 in up to three random coordinates of x and in the one that matters most, must be
-/// what `gradient` says (undefined = 0).
-template <class Loss>
-void require_derivative(at::Tensor x, const at::Tensor& gradient, const Loss& loss, Random& random) {
-  const at::Tensor old = x.clone();
-  at::Tensor direction = at::zeros_like(x);
-  for (int i = 0; i < 3; ++i) direction.view(-1)[int64_t(random.below(x.numel()))] = random.below(2) ? 1 : -1;
+struct Leaf {
+  std::string name;
+  at::Tensor x, gradient;  ///< undefined = 0
+};
+
+/// A direction of a leaf: ± 1 in up to three random coordinates and 1 in the one that matters most, and the derivative along it.
+struct Along {
+  at::Tensor direction;
   double found = 0;
-  if (gradient.defined()) {
-    const int64_t largest = gradient.abs().argmax().item<int64_t>();
-    direction.view(-1)[largest] = 1;
-    found = (gradient * direction).sum().item<double>();
+};
+
+Along some_direction(const Leaf& leaf, Random& random) {
+  Along along{at::zeros_like(leaf.x)};
+  for (int i = 0; i < 3; ++i) along.direction.view(-1)[int64_t(random.below(leaf.x.numel()))] = random.below(2) ? 1 : -1;
+  if (!leaf.gradient.defined()) return along;
+  along.direction.view(-1)[leaf.gradient.abs().argmax().item<int64_t>()] = 1;
+  along.found = (leaf.gradient * along.direction).sum().item<double>();
+  return along;
+}
+
+/// The derivative of `loss` along the leaves' directions, all at once, must be what their gradients say.
+template <class Loss>
+void require_derivative(const std::vector<Leaf>& leaves, const Loss& loss, Random& random) {
+  std::vector<at::Tensor> old;
+  std::vector<Along> along;
+  double found = 0;
+  for (const Leaf& leaf : leaves) {
+    old.push_back(leaf.x.clone()), along.push_back(some_direction(leaf, random));
+    found += along.back().found;
   }
   auto at_offset = [&](double offset) {
-    x.copy_(old + offset * direction);
+    for (size_t i = 0; i < leaves.size(); ++i) leaves[i].x.copy_(old[i] + offset * along[i].direction);
     return loss().template item<double>();
   };
   // Fourth order and a small step: normalising a read near zero bends the loss, of clipped writes on a scale of 1e-4.
   constexpr double h = 1e-6;
   const double expected = (8 * (at_offset(h) - at_offset(-h)) - (at_offset(2 * h) - at_offset(-2 * h))) / (12 * h);
-  x.copy_(old);
+  for (size_t i = 0; i < leaves.size(); ++i) leaves[i].x.copy_(old[i]);
   INFO("gradient " << found << ", finite difference " << expected);
   REQUIRE(std::abs(found - expected) <= 1e-5 * std::max(std::abs(expected), 1e-3));
+}
+
+/// Every leaf alone of a plug-in; else every third alone, in turn over the variants, where small ones are not lost beside large ones, and
+/// all of them together.
+template <class Loss>
+void require_derivatives(const std::vector<Leaf>& leaves, const Loss& loss, size_t turn, Random& random) {
+  for (size_t i = 0; i < leaves.size(); ++i) {
+    INFO(leaves[i].name);
+    if (in_turn(i + turn, 3)) require_derivative<Loss>({leaves[i]}, loss, random);
+  }
+  INFO("all at once");
+  require_derivative(leaves, loss, random);
 }
 
 /// Two layers where the second is of another kind, and of every eighth variant.
@@ -49,6 +78,7 @@ std::vector<Variant> shallow_variants() {
 TEST_CASE("models: outer gradients agree with finite differences", "[models][gradient][slow][conformance]") {
   INFO(kGradientHint);
   Random random(5);
+  size_t turn = 0;
   for (const Variant& v : shallow_variants()) {
     INFO(v.name);
     const auto model = make(v, at::kDouble);
@@ -56,17 +86,19 @@ TEST_CASE("models: outer gradients agree with finite differences", "[models][gra
     auto loss = [&] { return run(*model, x).square().mean(); };
     const auto found = gradients(*model, loss());
     at::NoGradGuard no_grad;
+    std::vector<Leaf> leaves;
     for (auto& p : model->named_parameters()) {
-      INFO(p.key());
       const auto of = found.find(p.key());
-      require_derivative(p.value(), of == found.end() ? at::Tensor() : of->second, loss, random);
+      leaves.push_back({p.key(), p.value(), of == found.end() ? at::Tensor() : of->second});
     }
+    require_derivatives(leaves, loss, turn++, random);
   }
 }
 
 TEST_CASE("models: gradients with respect to a state carried in agree with finite differences", "[models][gradient][slow][conformance]") {
   INFO(kGradientHint);
   Random random(6);
+  size_t turn = 0;
   for (const Variant& v : shallow_variants()) {
     INFO(v.name);
     const auto model = make(v, at::kDouble);
@@ -96,9 +128,8 @@ TEST_CASE("models: gradients with respect to a state carried in agree with finit
     };
     const auto found = torch::autograd::grad({loss()}, leaves, {}, false, false, true);
     at::NoGradGuard no_grad;
-    for (size_t i = 0; i < leaves.size(); ++i) {
-      INFO(carried[floating[i]].first);
-      require_derivative(leaves[i], found[i], loss, random);
-    }
+    std::vector<Leaf> of_state;
+    for (size_t i = 0; i < leaves.size(); ++i) of_state.push_back({carried[floating[i]].first, leaves[i], found[i]});
+    require_derivatives(of_state, loss, turn++, random);
   }
 }

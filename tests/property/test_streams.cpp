@@ -15,7 +15,7 @@ namespace {
 
 // Whole refresh intervals: what a memory learns of a pair is compared at the start of one. Inside, the guard gives what overlaps with a
 // direction that the stream has filled no room until the next refresh point. Calls begin and end anywhere.
-constexpr int64_t kTokens = 1563 * 64, kSaturatedTokens = 313 * 64, kCall = 1500, kHeads = 2, kWidth = 16;
+constexpr int64_t kStreamTokens = 1563 * 64, kSaturatedTokens = 313 * 64, kCall = 1500, kHeads = 2, kWidth = 16;
 
 struct Stream {
   std::string name;
@@ -110,7 +110,7 @@ TEST_CASE("memories: 100 000 tokens of adversarial input leave every memory fini
         memory->start(fresh, 1);
         const double at_start = learned(*memory, o, fresh);
         REQUIRE(at_start > 0.5);
-        run(*memory, o, usual(o), stream, kTokens, state);
+        run(*memory, o, usual(o), stream, kStreamTokens, state);
         const double at_end = learned(*memory, o, state);
         INFO("learned " << at_start << " of a pair at token 0, " << at_end << " after the stream");
         REQUIRE(at_end >= 0.9 * at_start);

@@ -11,7 +11,7 @@ using namespace mneme::test;
 
 namespace {
 
-constexpr int64_t kWidth = 12, kHeads = 2, kHeadWidth = 6, kSegment = 5;
+constexpr int64_t kMacWidth = 12, kHeads = 2, kHeadWidth = 6, kSegment = 5;
 
 struct MacSetting {
   std::string combine, positions;
@@ -22,7 +22,7 @@ struct Mac {
   explicit Mac(const MacSetting& setting) {
     register_blocks();
     register_memories();
-    model.kind = "mac", model.width = kWidth, model.heads = kHeads, model.kv_heads = setting.kv_heads;
+    model.kind = "mac", model.width = kMacWidth, model.heads = kHeads, model.kv_heads = setting.kv_heads;
     set_segment(model, kSegment);
     model.combine = setting.combine, model.positions = setting.positions, model.persistent_tokens = setting.persistent;
     memory.kind = "linear", memory.heads = 2, memory.init = "random";
@@ -49,7 +49,7 @@ at::Tensor norm(const at::Tensor& x, const at::Tensor& weight) { return x / (x.s
 
 // Inputs [n,C] → keys or values [n,H,D] with their heads repeated; keys get the phase of `at_token`, −1 = none.
 at::Tensor projected(const Mac& mac, const at::Tensor& inputs, bool keys, int64_t at_token) {
-  const int64_t kv = mac.model.kv_heads * kHeadWidth, first = kWidth + (keys ? 0 : kv);
+  const int64_t kv = mac.model.kv_heads * kHeadWidth, first = kMacWidth + (keys ? 0 : kv);
   at::Tensor y = at::matmul(inputs, mac.parameter("attention.qkv").narrow(0, first, kv).t()).view({1, -1, mac.model.kv_heads, kHeadWidth});
   if (keys && at_token >= 0 && mac.model.positions == "rope")
     y = nn::rope_reference(y, nn::RotaryTable(kHeadWidth, mac.model.rope_base).rows(at_token, 1, y.options()));
@@ -57,7 +57,7 @@ at::Tensor projected(const Mac& mac, const at::Tensor& inputs, bool keys, int64_
 }
 
 // One row x [T,C], token by token.
-at::Tensor by_hand(const Mac& mac, const at::Tensor& x) {
+at::Tensor mac_by_hand(const Mac& mac, const at::Tensor& x) {
   State memory, frozen;
   mac.layer->begin(memory, 1);
   std::vector<at::Tensor> outputs, keys, values;
@@ -78,7 +78,7 @@ at::Tensor by_hand(const Mac& mac, const at::Tensor& x) {
       keys.push_back(projected(mac, input, true, i));
       values.push_back(projected(mac, input, false, -1));
     }
-    at::Tensor q = at::matmul(now, mac.parameter("attention.qkv").narrow(0, 0, kWidth).t()).view({1, 1, kHeads, kHeadWidth});
+    at::Tensor q = at::matmul(now, mac.parameter("attention.qkv").narrow(0, 0, kMacWidth).t()).view({1, 1, kHeads, kHeadWidth});
     if (mac.model.positions == "rope") q = nn::rope_reference(q, nn::RotaryTable(kHeadWidth, mac.model.rope_base).rows(i, 1, q.options()));
     std::vector<at::Tensor> heads;
     for (int64_t head = 0; head < kHeads; ++head) {
@@ -108,11 +108,11 @@ TEST_CASE("mac is its definition, token by token", "[models][mac]") {
   for (const MacSetting& setting : settings) {
     INFO(setting.combine << " " << setting.positions << " " << setting.persistent);
     const Mac mac(setting);
-    const at::Tensor x = normal({2, 23, kWidth});
+    const at::Tensor x = normal({2, 23, kMacWidth});
     State state;
     ForwardContext context;
     const at::Tensor y = mac.block->forward(x, state, context);
-    for (int64_t row = 0; row < 2; ++row) REQUIRE(relative_error(y[row], by_hand(mac, x[row])) < kExact);
+    for (int64_t row = 0; row < 2; ++row) REQUIRE(relative_error(y[row], mac_by_hand(mac, x[row])) < kExact);
   }
 }
 
@@ -120,7 +120,7 @@ TEST_CASE("mac: a token reaches itself and every later token, none before", "[mo
   at::NoGradGuard no_grad;
   torch::manual_seed(7);
   const Mac mac({"product", "rope", 0, 2});
-  const at::Tensor x = normal({1, 2 * kSegment, kWidth});
+  const at::Tensor x = normal({1, 2 * kSegment, kMacWidth});
   auto read = [&](const at::Tensor& input) {
     State state;
     ForwardContext context;
@@ -129,7 +129,7 @@ TEST_CASE("mac: a token reaches itself and every later token, none before", "[mo
   const at::Tensor y = read(x);
   for (int64_t t = 0; t < 2 * kSegment; ++t) {  // token t moves itself and all after it, none before
     at::Tensor other = x.clone();
-    other.select(1, t).copy_(normal({1, kWidth}));
+    other.select(1, t).copy_(normal({1, kMacWidth}));
     const at::Tensor changed = read(other);
     REQUIRE(at::equal(changed.narrow(1, 0, t), y.narrow(1, 0, t)));
     for (int64_t later = t; later < 2 * kSegment; ++later) REQUIRE_FALSE(at::equal(changed.select(1, later), y.select(1, later)));

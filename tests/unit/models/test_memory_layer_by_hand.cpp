@@ -11,16 +11,16 @@ using namespace mneme::test;
 
 namespace {
 
-constexpr int64_t kRows = 2, kTokens = 19, kWidth = 8;
+constexpr int64_t kLayerRows = 2, kLayerTokens = 19, kLayerWidth = 8;
 
-struct Choice {
+struct LayerChoice {
   std::string name;
   void (*change)(ModelOptions& m, AnyMemory& o);
   bool masked = false;
 };
 
-const std::vector<Choice>& choices() {
-  static const std::vector<Choice> all{
+const std::vector<LayerChoice>& layer_choices() {
+  static const std::vector<LayerChoice> all{
       {"defaults", [](ModelOptions&, AnyMemory&) {}},
       {"no convolution, no norm, undamped", [](ModelOptions& m, AnyMemory& o) { m.conv_width = 0, o.qk_norm = "none", o.momentum_damping = false; }},
       {"rms, heads of 3", [](ModelOptions&, AnyMemory& o) { o.qk_norm = "rms", o.head_width = 3; }},
@@ -67,9 +67,9 @@ struct Case {
   std::shared_ptr<MemoryLayer> layer;
 };
 
-Case make(const std::string& kind, const Choice& choice) {
+Case make(const std::string& kind, const LayerChoice& choice) {
   Case c;
-  c.model.kind = "lmm", c.model.width = kWidth, c.model.conv_width = 3;
+  c.model.kind = "lmm", c.model.width = kLayerWidth, c.model.conv_width = 3;
   c.memory.kind = kind, c.memory.heads = 2, c.memory.init = "random", c.memory.refresh = 4, c.memory.tile = 8;
   // gates that differ, open, and none at its default
   c.memory.gate_scale = 2, c.memory.theta_max = 0.4, c.memory.theta_bias = -0.5, c.memory.alpha_bias = -1.5, c.memory.eta_bias = 0.3, c.memory.write_penalty = 0.7;
@@ -84,7 +84,7 @@ Case make(const std::string& kind, const Choice& choice) {
 }
 
 at::Tensor some_padding() {
-  at::Tensor mask = at::ones({kRows, kTokens}, at::kBool);
+  at::Tensor mask = at::ones({kLayerRows, kLayerTokens}, at::kBool);
   mask[0].narrow(0, 3, 6).fill_(false), mask[1][0] = false, mask[1].slice(0, 2, 16, 5).fill_(false);
   return mask;
 }
@@ -95,11 +95,11 @@ TEST_CASE("memory layer: it is its definition, token by token, gradients too", "
   register_memories();
   torch::manual_seed(3);
   for (const std::string kind : {"linear", "neural_mlp"})
-    for (const Choice& choice : choices()) {
+    for (const LayerChoice& choice : layer_choices()) {
       INFO(kind << ", " << choice.name);
       const Case c = make(kind, choice);
       if (!c.layer) continue;  // options of the other memory
-      const at::Tensor x = normal({kRows, kTokens, kWidth}), mask = choice.masked ? some_padding() : at::Tensor();
+      const at::Tensor x = normal({kLayerRows, kLayerTokens, kLayerWidth}), mask = choice.masked ? some_padding() : at::Tensor();
       auto found = [&](const at::Tensor& input) {
         State state;
         ForwardContext context;
@@ -143,7 +143,7 @@ TEST_CASE("memory layer: off it reads its initial weights; frozen it does so in 
           const auto r = by_hand::memory_layer(c.model, c.memory, by_hand::parameters_of(*layer), input, {}, writes);
           return Computed{r.y, r.penalty};
         };
-        require_same_by_name(*layer, normal({kRows, kTokens, kWidth}), found, expected, [&](const std::string& name) {
+        require_same_by_name(*layer, normal({kLayerRows, kLayerTokens, kLayerWidth}), found, expected, [&](const std::string& name) {
           return !writes && (name == "gates.gate" || name == "memory.lower_step");
         });
       }

@@ -10,7 +10,7 @@ using namespace mneme::test;
 
 namespace {
 
-constexpr int64_t kRows = 2, kTokens = 37, kHeads = 2, kWidth = 6;
+constexpr int64_t kPresetRows = 2, kPresetTokens = 37, kPresetHeads = 2, kPresetWidth = 6;
 
 /// Gates and memory as a config makes them, in fp64, on random rows.
 struct Preset {
@@ -25,8 +25,8 @@ struct Preset {
     settings.override_with("memory.heads=2");
     const Config config = try_resolve(settings, DataFiles::may_be_missing).config;  // this program knows no tasks, which a config must name
     auto generator = at::make_generator<at::CPUGeneratorImpl>(7);
-    const auto memory = MemoryRegistry::instance().get(config.memory.kind).make({config.memory, kHeads, kWidth, kWidth, generator});
-    MemoryGates gates({config.model, config.memory, 0, generator}, memory->gates(), kWidth, kWidth);
+    const auto memory = MemoryRegistry::instance().get(config.memory.kind).make({config.memory, kPresetHeads, kPresetWidth, kPresetWidth, generator});
+    MemoryGates gates({config.model, config.memory, 0, generator}, memory->gates(), kPresetWidth, kPresetWidth);
     for (torch::nn::Module* module : {static_cast<torch::nn::Module*>(memory.get()), static_cast<torch::nn::Module*>(&gates)}) {
       module->to(at::kDouble);
       for (auto& p : module->parameters()) p.add_(at::empty_like(p).normal_(0, 0.3, generator));
@@ -34,8 +34,8 @@ struct Preset {
     for (const auto& p : memory->named_parameters()) parameters[p.key()] = p.value().detach();
     auto unit = [](const at::Tensor& x) { return x / x.norm(2, {3}, true); };
     State of_gates, of_memory;
-    input = {unit(normal({kRows, kHeads, kTokens, kWidth})), unit(normal({kRows, kHeads, kTokens, kWidth})),
-             normal({kRows, kHeads, kTokens, kWidth}), gates.forward(normal({kRows, kTokens, 12}), {}, of_gates, nullptr)};
+    input = {unit(normal({kPresetRows, kPresetHeads, kPresetTokens, kPresetWidth})), unit(normal({kPresetRows, kPresetHeads, kPresetTokens, kPresetWidth})),
+             normal({kPresetRows, kPresetHeads, kPresetTokens, kPresetWidth}), gates.forward(normal({kPresetRows, kPresetTokens, 12}), {}, of_gates, nullptr)};
     reads = memory->forward(input, of_memory);
   }
   at::Tensor row(const at::Tensor& x, int64_t t) const { return x.select(2, t).unsqueeze(2); }              // [B,H,1,·]
@@ -45,14 +45,14 @@ struct Preset {
 /// Reads of a matrix memory that starts at `first` and takes `step` at each token.
 at::Tensor matrix_reads(const Preset& p, at::Tensor M, const std::function<at::Tensor(const at::Tensor&, int64_t)>& step) {
   std::vector<at::Tensor> reads;
-  for (int64_t t = 0; t < kTokens; ++t) {
+  for (int64_t t = 0; t < kPresetTokens; ++t) {
     M = step(M, t);
     reads.push_back(at::matmul(p.row(p.input.query, t), M));
   }
   return at::cat(reads, 2);
 }
 
-at::Tensor initial(const Preset& p, size_t l = 0) { return p.parameters.at("weights_" + std::to_string(l)).unsqueeze(0).expand({kRows, -1, -1, -1}); }
+at::Tensor initial(const Preset& p, size_t l = 0) { return p.parameters.at("weights_" + std::to_string(l)).unsqueeze(0).expand({kPresetRows, -1, -1, -1}); }
 
 }  // namespace
 
@@ -87,12 +87,12 @@ TEST_CASE("presets are the rules they are called after: TTT-Linear and TTT-MLP",
     auto f = [&](const at::Tensor& z, const std::vector<at::Tensor>& W) {  // z + LN(network(z)) ⊙ gain
       at::Tensor x = at::matmul(z, W[0]);
       if (mlp) x = at::matmul(at::gelu(x), W[1]);
-      return z + at::layer_norm(x, {kWidth}, {}, {}, 1e-5) * gain;
+      return z + at::layer_norm(x, {kPresetWidth}, {}, {}, 1e-5) * gain;
     };
     std::vector<at::Tensor> W(mlp ? 2 : 1);
     for (size_t l = 0; l < W.size(); ++l) W[l] = initial(p, l);
     std::vector<at::Tensor> point, reads;
-    for (int64_t t = 0; t < kTokens; ++t) {
+    for (int64_t t = 0; t < kPresetTokens; ++t) {
       if (t % 16 == 0) point = W;  // a mini-batch of the paper
       std::vector<at::Tensor> at_point;
       for (const at::Tensor& x : point) at_point.push_back(leaf(x));

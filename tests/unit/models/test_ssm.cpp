@@ -13,14 +13,14 @@ using Catch::Contains;
 
 namespace {
 
-constexpr int64_t kRows = 3, kTokens = 75, kWidth = 12;
+constexpr int64_t kSsmRows = 3, kSsmTokens = 75, kSsmWidth = 12;
 
 using Own = std::vector<std::pair<std::string, std::string>>;
 
 ModelOptions options(const Own& own) {
   register_blocks();
   ModelOptions m;
-  m.kind = "ssm", m.width = kWidth, m.ffn_width = 16;
+  m.kind = "ssm", m.width = kSsmWidth, m.ffn_width = 16;
   for (const auto& [name, value] : own) set_own(m, name, value);
   return m;
 }
@@ -93,11 +93,11 @@ std::shared_ptr<SequenceModel> make_model() {
 
 at::Tensor tokens(int seed = 1) {
   auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
-  return at::empty({kRows, kTokens}, at::kLong).random_(0, 32, generator);
+  return at::empty({kSsmRows, kSsmTokens}, at::kLong).random_(0, 32, generator);
 }
 
 at::Tensor read(SequenceModel& model, const at::Tensor& x, State& state, const at::Tensor& reset, const at::Tensor& mask,
-                const std::vector<int64_t>& cuts = {kTokens}) {
+                const std::vector<int64_t>& cuts = {kSsmTokens}) {
   std::vector<at::Tensor> parts;
   int64_t first = 0;
   for (const int64_t end : cuts) {
@@ -127,7 +127,7 @@ std::vector<std::string> problems(const std::string& ini) {
   return found;
 }
 
-std::string problem(const std::string& ini) {
+std::string problem_of_ssm(const std::string& ini) {
   const auto found = problems(ini);
   return found.size() == 1 ? found[0] : std::to_string(found.size()) + " problems: " + join(found, " / ");
 }
@@ -137,7 +137,7 @@ std::string problem(const std::string& ini) {
 TEST_CASE("ssm: the block is its definition, token by token, gradients too", "[models][ssm]") {
   torch::manual_seed(8);
   for (const Own& own : settings())
-    for (const int64_t steps : {int64_t{1}, int64_t{14}, kTokens}) {
+    for (const int64_t steps : {int64_t{1}, int64_t{14}, kSsmTokens}) {
       INFO(name_of(own) << steps << " tokens");
       const auto block = make_block(own);
       perturb(*block);
@@ -152,7 +152,7 @@ TEST_CASE("ssm: the block is its definition, token by token, gradients too", "[m
         return Computed{at::stack(rows), {}};
       };
       // The first token finds nothing that could decay.
-      require_same_by_name(*block, normal({2, steps, kWidth}), found, expected, [&](const std::string& name) { return steps == 1 && name == "log_a"; });
+      require_same_by_name(*block, normal({2, steps, kSsmWidth}), found, expected, [&](const std::string& name) { return steps == 1 && name == "log_a"; });
     }
 }
 
@@ -161,13 +161,13 @@ TEST_CASE("ssm: padding changes no state, and no output but its own", "[models][
   torch::manual_seed(9);
   const auto block = make_block(settings()[0]);
   perturb(*block);
-  const at::Tensor mask = at::rand({kRows, kTokens}) > 0.3;
-  const at::Tensor x = normal({kRows, kTokens, kWidth}).masked_fill(~mask.unsqueeze(2), 0);  // as the backbone gives it
+  const at::Tensor mask = at::rand({kSsmRows, kSsmTokens}) > 0.3;
+  const at::Tensor x = normal({kSsmRows, kSsmTokens, kSsmWidth}).masked_fill(~mask.unsqueeze(2), 0);  // as the backbone gives it
   State state;
   ForwardContext context;
   context.mask = mask;
   const at::Tensor y = block->forward(x, state, context), h = state.tensor("h");
-  for (int64_t row = 0; row < kRows; ++row) {
+  for (int64_t row = 0; row < kSsmRows; ++row) {
     const ByHand expected = by_hand_row(by_hand::parameters_of(*block), x[row], mask[row]);
     const at::Tensor padding = ~mask[row].unsqueeze(1);
     REQUIRE(relative_error(y[row].masked_fill(padding, 0), expected.y.masked_fill(padding, 0)) <= kExact);
@@ -187,10 +187,10 @@ TEST_CASE("ssm: documents inside rows are as if each stood alone, in one call or
   at::NoGradGuard no_grad;
   const auto model = make_model();
   const at::Tensor x = tokens(), mask = tokens(4) > 5;
-  at::Tensor reset = at::zeros({kRows, kTokens}, at::kBool), alone = at::zeros({kRows, kTokens, 32}, at::kDouble);
-  const std::vector<std::vector<int64_t>> ends{{20, kTokens}, {20, 21, 48, kTokens}, {kTokens}};
-  std::vector<State> last(kRows);
-  for (int64_t row = 0; row < kRows; ++row) {
+  at::Tensor reset = at::zeros({kSsmRows, kSsmTokens}, at::kBool), alone = at::zeros({kSsmRows, kSsmTokens, 32}, at::kDouble);
+  const std::vector<std::vector<int64_t>> ends{{20, kSsmTokens}, {20, 21, 48, kSsmTokens}, {kSsmTokens}};
+  std::vector<State> last(kSsmRows);
+  for (int64_t row = 0; row < kSsmRows; ++row) {
     int64_t first = 0;
     for (const int64_t end : ends[row]) {
       auto document = [&](const at::Tensor& of) { return of.narrow(0, row, 1).narrow(1, first, end - first); };
@@ -200,21 +200,21 @@ TEST_CASE("ssm: documents inside rows are as if each stood alone, in one call or
       first = end;
     }
   }
-  for (const std::vector<int64_t>& cuts : {std::vector<int64_t>{kTokens}, {1, 20, 33, 48, 49, kTokens}}) {
+  for (const std::vector<int64_t>& cuts : {std::vector<int64_t>{kSsmTokens}, {1, 20, 33, 48, 49, kSsmTokens}}) {
     State state;
     REQUIRE(relative_error(read(*model, x, state, reset, mask, cuts), alone) <= kExact);
-    for (int64_t row = 0; row < kRows; ++row) require_same_state(state.rows(at::tensor({row}, at::kLong)), last[row]);
+    for (int64_t row = 0; row < kSsmRows; ++row) require_same_state(state.rows(at::tensor({row}, at::kLong)), last[row]);
   }
 }
 
 TEST_CASE("ssm: any split into calls is one call, down to single tokens", "[models][ssm]") {
   at::NoGradGuard no_grad;
   const auto model = make_model();
-  std::vector<int64_t> single(kTokens);
-  for (int64_t t = 0; t < kTokens; ++t) single[t] = t + 1;
+  std::vector<int64_t> single(kSsmTokens);
+  for (int64_t t = 0; t < kSsmTokens; ++t) single[t] = t + 1;
   State whole;
   const at::Tensor y = read(*model, tokens(), whole, {}, {});
-  for (const std::vector<int64_t>& cuts : {single, {1, 3, 4, 64, 65, kTokens}}) {
+  for (const std::vector<int64_t>& cuts : {single, {1, 3, 4, 64, 65, kSsmTokens}}) {
     State state;
     REQUIRE(relative_error(read(*model, tokens(), state, {}, {}, cuts), y) <= kExact);
     require_same_state(state, whole);
@@ -248,11 +248,11 @@ TEST_CASE("ssm: widths that do not fit and what it does not have are refused", "
   CHECK(problems("").empty());
   CHECK(problems("heads = 3\nattention = window\n[model.ssm]\nstate = 16\nexpand = 3\nhead_width = 9\nconv_width = 0").empty());
   CHECK(problems("[memory]\nkind = neural_mlp\ngroup = 5").empty());  // it has no memory: nobody's business
-  CHECK_THAT(problem("[model.ssm]\nhead_width = 5"), Contains("model.ssm.head_width") && Contains("does not divide the inner width 24"));
-  CHECK_THAT(problem("[model.ssm]\ndt_min = 0.2"), Contains("model.ssm.dt_min") && Contains("larger than model.ssm.dt_max"));
-  CHECK_THAT(problem("layers = 2\nmemory_layers = 0"), Contains("model.memory_layers") && Contains("leave it out"));
-  CHECK_THAT(problem("persistent_tokens = 2"), Contains("model.persistent_tokens") && Contains("allowed: 0"));
-  CHECK_THAT(problem("[model.ssm]\nstate = 0"), Contains("model.ssm.state") && Contains("allowed: 1"));
+  CHECK_THAT(problem_of_ssm("[model.ssm]\nhead_width = 5"), Contains("model.ssm.head_width") && Contains("does not divide the inner width 24"));
+  CHECK_THAT(problem_of_ssm("[model.ssm]\ndt_min = 0.2"), Contains("model.ssm.dt_min") && Contains("larger than model.ssm.dt_max"));
+  CHECK_THAT(problem_of_ssm("layers = 2\nmemory_layers = 0"), Contains("model.memory_layers") && Contains("leave it out"));
+  CHECK_THAT(problem_of_ssm("persistent_tokens = 2"), Contains("model.persistent_tokens") && Contains("allowed: 0"));
+  CHECK_THAT(problem_of_ssm("[model.ssm]\nstate = 0"), Contains("model.ssm.state") && Contains("allowed: 1"));
   for (const auto& [width, expected] : std::vector<std::pair<int64_t, int64_t>>{{12, 24}, {64, 64}, {96, 64}, {67, 2}}) {
     ModelOptions m = options({});
     m.width = width;

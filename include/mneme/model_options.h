@@ -23,7 +23,7 @@ struct ModelOptions : Options {
   int64_t conv_width = 0;               // 0 = no short convolution
   std::string conv_init = "random";     // random, identity, shift
   bool tie_embeddings = true;
-  std::string combine = "sum";          // product, sum
+  std::string combine = "sum";          // product, product+sum, sum
   std::vector<int64_t> memory_layers;   // empty = every layer
   double dropout = 0;
   std::shared_ptr<Options> own = {};    // of the kind: section model.<kind>

@@ -32,6 +32,8 @@ struct TrainOptions : Options {
   double lr_min = 0;                    // where the cosine ends, as a share of lr
   int64_t warmup = 50;
   std::string schedule = "cosine";      // cosine, constant
+  double penalty_from = 0;              // share of the steps before which the model's penalties (memory.write_penalty) count nothing
+  double penalty_full = 0;              // share of the steps from which they count in full; between the two they rise linearly
   double weight_decay = 0.1;
   double beta1 = 0.9;
   double beta2 = 0.98;

@@ -36,7 +36,7 @@ void ModelOptions::describe(OptionVisitor& v) {
   v.option("conv_init", conv_init, {"random", "identity", "shift"},
            "its start; shift: keys come from the previous token, and W_q = W_k");
   v.option("tie_embeddings", tie_embeddings, "the head reuses the token embedding");
-  v.option("combine", combine, {"product", "sum"}, "how attention and memory are joined; product: as published");
+  v.option("combine", combine, {"product", "product+sum", "sum"}, "how attention and memory are joined; product: as published");
   v.option("memory_layers", memory_layers, {0, 1023}, "layers (from 0) whose block has a memory; empty = all");
   v.option("dropout", dropout, {0, 0.9}, "on embeddings and block outputs, in training");
 }
@@ -94,6 +94,8 @@ void TrainOptions::describe(OptionVisitor& v) {
   v.option("lr_min", lr_min, {0, 1}, "where the cosine ends, as a share of lr");
   v.option("warmup", warmup, {0, kMaxCount}, "steps of linear rise to lr");
   v.option("schedule", schedule, {"cosine", "constant"}, "learning rate after warm-up");
+  v.option("penalty_from", penalty_from, {0, 1}, "share of the steps before which memory.write_penalty is 0: writing is learned untaxed");
+  v.option("penalty_full", penalty_full, {0, 1}, "share of the steps from which it counts in full; between the two it rises linearly");
   v.option("weight_decay", weight_decay, {0, 100}, "on matrices only; not on memories, gates, norms");
   v.option("beta1", beta1, {0, 0.999999}, "AdamW decay of the mean gradient");
   v.option("beta2", beta2, {0, 0.999999}, "AdamW decay of the mean squared gradient");

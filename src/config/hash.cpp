@@ -15,7 +15,7 @@ namespace {
 constexpr size_t kHashDigits = 16, kIdDigits = 8, kMaxSlug = 96;
 
 // Raised where the meaning of options or of their defaults changes.
-constexpr const char* kSchema = "schema=2";
+constexpr const char* kSchema = "schema=3";
 
 // key → text of a config of the same kinds in which nothing was set.
 std::map<std::string, std::string> default_values(const Config& config) {

@@ -11,6 +11,7 @@ Combination::Combination(Block& block, const BlockContext& context) {
   const int64_t C = context.model.width;
   attention_norm_ = block.register_parameter("attention_norm", at::ones({C}, at::kFloat));
   memory_norm_ = block.register_parameter("memory_norm", at::ones({C}, at::kFloat));
+  residual_ = context.model.combine == "product+sum";
   if (context.model.combine == "sum") mix_ = block.register_parameter("mix", nn::linear_weight(C, C, context.generator));
 }
 
@@ -18,7 +19,8 @@ at::Tensor Combination::near(const at::Tensor& attention) const { return nn::rms
 
 at::Tensor Combination::join(const at::Tensor& x, const at::Tensor& near, const at::Tensor& memory) const {
   const at::Tensor m = nn::rms_norm(memory, memory_norm_);
-  return mix_.defined() ? at::lerp(m, near, at::linear(x, mix_).sigmoid()) : near * m;
+  if (mix_.defined()) return at::lerp(m, near, at::linear(x, mix_).sigmoid());
+  return residual_ ? at::addcmul(near + m, near, m) : near * m;
 }
 
 }  // namespace mneme

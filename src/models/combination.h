@@ -1,7 +1,8 @@
 // How attention and memory become one output:
 //
-//   product   o = norm(a) ⊗ norm(m)                          both normalised by learned vectors, as published
-//   sum       o = g ⊙ norm(a) + (1 − g) ⊙ norm(m),           g = σ(x W)
+//   product       o = norm(a) ⊗ norm(m)                          both normalised by learned vectors, as published
+//   product+sum   o = norm(a) ⊗ norm(m) + norm(a) + norm(m)      own: with the residuals that a product alone lacks
+//   sum           o = g ⊙ norm(a) + (1 − g) ⊙ norm(m),           g = σ(x W); own
 #pragma once
 
 #include "mneme/model.h"
@@ -19,6 +20,7 @@ class Combination {
   at::Tensor join(const at::Tensor& x, const at::Tensor& near, const at::Tensor& memory) const;
 
  private:
+  bool residual_ = false;  // product+sum
   at::Tensor attention_norm_, memory_norm_, mix_;
 };
 

@@ -15,4 +15,11 @@ double learning_rate(const TrainOptions& train, int64_t step) {
   return train.lr * share;
 }
 
+double penalty_share(const TrainOptions& train, int64_t step) {
+  const double done = static_cast<double>(step) / static_cast<double>(std::max<int64_t>(1, train.steps));
+  if (done < train.penalty_from) return 0;
+  const double rise = train.penalty_full - train.penalty_from;
+  return rise > 0 ? std::min(1.0, (done - train.penalty_from) / rise) : 1;
+}
+
 }  // namespace mneme

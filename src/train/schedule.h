@@ -11,4 +11,7 @@ namespace mneme {
 /// `step` counts from 0: step 0 already moves, by lr / warmup.
 double learning_rate(const TrainOptions& train, int64_t step);
 
+/// What the model's penalties count at a step: 0 before train.penalty_from of train.steps, 1 from train.penalty_full on, linear between.
+double penalty_share(const TrainOptions& train, int64_t step);
+
 }  // namespace mneme

@@ -37,7 +37,7 @@ StepResult TrainingStep::run(int64_t step) {
   result.lr = learning_rate(config_.train, step);
   try {
     optimizer_.zero_grad();
-    result.loss = accumulate_gradients(batch);
+    result.loss = accumulate_gradients(batch, penalty_share(config_.train, step));
     if (!std::isfinite(result.loss)) throw DivergedError("the loss is not finite");
     result.grad_norm = optimizer_.step(result.lr);
   } catch (const DivergedError& error) {
@@ -51,7 +51,7 @@ StepResult TrainingStep::run(int64_t step) {
   return result;
 }
 
-double TrainingStep::accumulate_gradients(const Batch& batch) {
+double TrainingStep::accumulate_gradients(const Batch& batch, double penalty) {
   const int64_t scored = batch.targets.ge(0).sum().item<int64_t>();
   if (scored == 0) throw DataError("a training step without a single scored position: every target is -1");
   const at::Tensor tokens = batch.tokens.to(device_), targets = batch.targets.to(device_);
@@ -60,13 +60,13 @@ double TrainingStep::accumulate_gradients(const Batch& batch) {
   for (int64_t part = 0; part < parts; ++part) {
     const int64_t first = batch.rows() * part / parts, end = batch.rows() * (part + 1) / parts;
     loss += micro_batch(tokens.narrow(0, first, end - first), targets.narrow(0, first, end - first), scored,
-                        tokens.numel());
+                        tokens.numel(), penalty);
   }
   return loss;
 }
 
 double TrainingStep::micro_batch(const at::Tensor& tokens, const at::Tensor& targets, int64_t scored,
-                                 int64_t all_tokens) {
+                                 int64_t all_tokens, double penalty) {
   const int64_t length = tokens.size(1);
   const int64_t segment = config_.train.segment > 0 ? std::min(config_.train.segment, length) : length;
   double loss_sum = 0;
@@ -87,8 +87,8 @@ double TrainingStep::micro_batch(const at::Tensor& tokens, const at::Tensor& tar
              static_cast<double>(scored);
       loss_sum += loss.item<double>();
     }
-    if (context.penalty.defined()) {
-      const double share = static_cast<double>(tokens.size(0) * steps) / static_cast<double>(all_tokens);
+    if (context.penalty.defined() && penalty > 0) {
+      const double share = penalty * static_cast<double>(tokens.size(0) * steps) / static_cast<double>(all_tokens);
       loss = loss.defined() ? loss + context.penalty * share : context.penalty * share;
     }
     if (loss.defined() && loss.requires_grad()) loss.backward();

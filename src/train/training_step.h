@@ -31,8 +31,8 @@ class TrainingStep {
   std::optional<at::Generator>& dropout() { return dropout_; }
 
  private:
-  double accumulate_gradients(const Batch& batch);
-  double micro_batch(const at::Tensor& tokens, const at::Tensor& targets, int64_t scored, int64_t all_tokens);
+  double accumulate_gradients(const Batch& batch, double penalty);
+  double micro_batch(const at::Tensor& tokens, const at::Tensor& targets, int64_t scored, int64_t all_tokens, double penalty);
 
   const Config& config_;
   const Task& task_;

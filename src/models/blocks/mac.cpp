@@ -1,10 +1,11 @@
 // MAC, memory as a context (Titans, section 4.1), strictly causal. A row is cut into segments of model.mac.segment tokens:
 //
 //   h_i = M*(q_i)                             read from the memory that earlier segments left (no write)
-//   y_i = attention([persistent ‖ h_≤i ‖ x_≤i])       inside the segment (src/models/segment_attention.h)
-//   o_i = norm(y_i) ⊗ norm(M_i(norm(y_i)))    M_i: the memory after norm(y_1) … norm(y_i) were written, token by token
+//   y_i = norm(attention([persistent ‖ h_≤i ‖ x_≤i]))     inside the segment (src/models/segment_attention.h)
+//   o_i = y_i ⊗ norm(M_i(u_i))                u_i = x_i + y_i; M_i: the memory after u_1 … u_i were written, token by token
 //
-// (or the gated sum, src/models/combination.h). As printed in the paper, h and y of the whole segment reach each of its
+// (or another combination, src/models/combination.h). With model.mac.residual = false, as the paper prints it, u_i = y_i: the memory then
+// sees tokens only through attention within a segment, and nothing has been seen to learn in it (experiments/architectures/). As printed in the paper, h and y of the whole segment reach each of its
 // tokens; j ≤ i is what a language model needs. Persistent tokens stand in the attention's context only. With the memory
 // off, h is read from the initial weights. Layers outside model.memory_layers are attention inside segments.
 //
@@ -33,12 +34,17 @@ ModelOptions without_persistent(ModelOptions options) {
 
 struct MacOptions : Options {
   int64_t segment = 64;
-  void describe(OptionVisitor& v) override { v.option("segment", segment, {1, int64_t{1} << 30}, "tokens of a segment, which attend to each other"); }
+  bool residual = true;
+  void describe(OptionVisitor& v) override {
+    v.option("segment", segment, {1, int64_t{1} << 30}, "tokens of a segment, which attend to each other");
+    v.option("residual", residual, "the memory is written with x + norm(attention), not with norm(attention) alone");
+  }
 };
 
 class MacBlock : public Block {
  public:
-  explicit MacBlock(const BlockContext& context) : segment_(own_options<MacOptions>(context.model.own).segment), period_(segment_) {
+  explicit MacBlock(const BlockContext& context)
+      : segment_(own_options<MacOptions>(context.model.own).segment), period_(segment_), residual_(own_options<MacOptions>(context.model.own).residual) {
     attention_ = register_module("attention", std::make_shared<SegmentAttention>(context, segment_));
     if (!has_memory(context)) return;
     const ModelOptions model = without_persistent(context.model);
@@ -106,11 +112,11 @@ class MacBlock : public Block {
       const int64_t steps = parts[i];
       if (phase == 0) frozen = memory_->readable(memory);
       const at::Tensor h = memory_->retrieve(queries[i], inputs[i], frozen);
-      at::Tensor y = combination_.near(attention_->forward(tokens[i], h, phase, attention));
+      const at::Tensor y = combination_.near(attention_->forward(tokens[i], h, phase, attention));
       ForwardContext part = context.tokens(first, steps);
-      if (part.mask.defined()) y = y.masked_fill(~part.mask.unsqueeze(2), 0);
-      near.push_back(y);
-      far.push_back(memory_->forward(y, memory, part));
+      auto seen = [&](const at::Tensor& rows) { return part.mask.defined() ? rows.masked_fill(~part.mask.unsqueeze(2), 0) : rows; };
+      near.push_back(seen(y));
+      far.push_back(memory_->forward(residual_ ? seen(inputs[i] + y) : near.back(), memory, part));
       context.add_penalty(part, double(steps) / double(T));
     }
     return combination_.join(x, at::cat(near, 1), at::cat(far, 1));
@@ -129,6 +135,7 @@ class MacBlock : public Block {
   }
 
   int64_t segment_, period_;
+  bool residual_;
   std::shared_ptr<SegmentAttention> attention_;
   std::shared_ptr<MemoryLayer> memory_;
   Combination combination_;
@@ -142,7 +149,8 @@ void register_block_mac(BlockRegistry& registry) {
                 .make = [](const BlockContext& context) { return std::make_shared<MacBlock>(context); },
                 .attends = false,
                 .options = [] { return std::make_shared<MacOptions>(); },
-                .check = check_rotary_heads});
+                .check = check_rotary_heads,
+                .before = {{"residual", "false"}}});
 }
 
 }  // namespace mneme

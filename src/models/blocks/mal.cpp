@@ -2,7 +2,10 @@
 // (Titans, section 4.3). The attention's persistent tokens are its own learned ones: what the memory says at its persistent
 // tokens depends on no input either. Layers outside model.memory_layers are attention.
 //
-//   o = attention([persistent ‖ norm(memory([persistent ‖ x]))])
+//   m = norm(memory([persistent ‖ x])),   o = m + attention([persistent ‖ x + m])
+//
+// With model.mal.residual = false, as the paper prints it, o = attention([persistent ‖ m]): what the memory says must then pass a window,
+// and x itself the memory (experiments/architectures/).
 #include <ATen/ATen.h>
 
 #include "models/attention_layer.h"
@@ -14,9 +17,14 @@
 namespace mneme {
 namespace {
 
+struct MalOptions : Options {
+  bool residual = true;
+  void describe(OptionVisitor& v) override { v.option("residual", residual, "m + attention(x + m) of what the memory says, m, not attention(m)"); }
+};
+
 class MalBlock : public Block {
  public:
-  explicit MalBlock(const BlockContext& context) {
+  explicit MalBlock(const BlockContext& context) : residual_(own_options<MalOptions>(context.model.own).residual) {
     if (has_memory(context)) {
       memory_ = register_module("memory", std::make_shared<MemoryLayer>(context));
       memory_norm_ = register_parameter("memory_norm", at::ones({context.model.width}, at::kFloat));
@@ -25,10 +33,11 @@ class MalBlock : public Block {
   }
 
   at::Tensor forward(const at::Tensor& x, State& state, ForwardContext& context) override {
-    at::Tensor y = x;
-    if (memory_) y = nn::rms_norm(memory_->forward(x, state.child("memory"), context), memory_norm_);
-    if (memory_ && context.mask.defined()) y = y.masked_fill(~context.mask.unsqueeze(2), 0);
-    return attention_->forward(y, state.child("attention"), context);
+    if (!memory_) return attention_->forward(x, state.child("attention"), context);
+    at::Tensor m = nn::rms_norm(memory_->forward(x, state.child("memory"), context), memory_norm_);
+    if (context.mask.defined()) m = m.masked_fill(~context.mask.unsqueeze(2), 0);
+    if (!residual_) return attention_->forward(m, state.child("attention"), context);
+    return m + attention_->forward(x + m, state.child("attention"), context);
   }
 
   void reset(State& state, const at::Tensor& rows) override {
@@ -37,6 +46,7 @@ class MalBlock : public Block {
   }
 
  private:
+  bool residual_ = false;
   std::shared_ptr<MemoryLayer> memory_;
   std::shared_ptr<AttentionLayer> attention_;
   at::Tensor memory_norm_;
@@ -48,7 +58,9 @@ void register_block_mal(BlockRegistry& registry) {
   registry.add({.name = "mal",
                 .summary = "memory as a layer: window attention on what the memory says",
                 .make = [](const BlockContext& context) { return std::make_shared<MalBlock>(context); },
-                .check = check_rotary_heads});
+                .options = [] { return std::make_shared<MalOptions>(); },
+                .check = check_rotary_heads,
+                .before = {{"residual", "false"}}});
 }
 
 }  // namespace mneme

@@ -188,6 +188,23 @@ TEST_CASE("the config of a checkpoint is the one that was saved", "[train]") {
   CHECK(load_model(saved.path("step-1")).step == 1);
 }
 
+TEST_CASE("a checkpoint from before an option is the model that it was then", "[train]") {
+  for (const std::string kind : {"mac", "mal"}) {
+    Saved saved(tiny_config({"model.kind=" + kind, "memory.kind=linear", "model." + kind + ".residual=false"}));
+    saved.move_and_save(1);
+    auto without = [&](const std::string& path, const std::string& first, const std::string& last) {
+      std::string text = bytes_of(path);
+      const size_t begin = text.find(first), end = text.find(last, begin) + last.size();
+      REQUIRE(begin < end);
+      overwrite(path, text.erase(begin, end - begin));
+    };
+    without(saved.path("step-1/config.ini"), "residual = ", "\n");
+    without(saved.path("step-1/trainer.json"), "\"config.ini\"", ",");
+    CHECK(config_hash(load_model(saved.path("step-1")).config) == config_hash(saved.config));
+    CHECK(config_hash(load_model(saved.path("step-1")).config) != config_hash(tiny_config({"model.kind=" + kind, "memory.kind=linear"})));
+  }
+}
+
 TEST_CASE("a vocabulary or length that the weights do not have is damage, not a model of that size", "[train]") {
   Saved saved(tiny_config({"model.positions=learned"}));  // of 64 tokens, for rows of up to 64
   saved.move_and_save(1);

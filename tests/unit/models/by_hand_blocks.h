@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "config/fields.h"
 #include "tests/unit/models/by_hand_memory_layer.h"
 #include "tests/support/memory_options.h"
 
@@ -102,6 +103,7 @@ inline at::Tensor normed(const at::Tensor& x, const at::Tensor& gain) {
 
 inline at::Tensor combined(const ModelOptions& model, const Parameters& p, const at::Tensor& x, const at::Tensor& near, const at::Tensor& far) {
   if (model.combine == "product") return near * far;
+  if (model.combine == "product+sum") return near * far + near + far;
   const at::Tensor g = logistic(at::matmul(x, p.at("mix").t()));
   return g * near + (1 - g) * far;
 }
@@ -120,7 +122,14 @@ inline BlockRow memory_row(const ModelOptions& model, const AnyMemory& o, const 
   return {at::stack(y), layer.written()};
 }
 
-/// h_i = M*(q_i), M* what earlier segments left; y_i = attention(q_i; [persistent ‖ h_j ‖ x_j], j ≤ i); M_i written with norm(y_i).
+/// model.<kind>.residual of mac and mal.
+inline bool residual(const ModelOptions& model) {
+  for (const Field& field : fields_of(*model.own, ""))
+    if (field.key == "residual") return field.text() == "true";
+  return false;
+}
+
+/// h_i = M*(q_i), M* what earlier segments left; y_i = norm(attention(q_i; [persistent ‖ h_j ‖ x_j], j ≤ i)); M_i written with x_i + y_i, or y_i.
 inline BlockRow mac_row(const ModelOptions& model, const AnyMemory& o, const Parameters& p, const at::Tensor& x, bool writes) {
   ModelOptions bare = model;
   bare.persistent_tokens = 0;
@@ -137,7 +146,7 @@ inline BlockRow mac_row(const ModelOptions& model, const AnyMemory& o, const Par
     context.push_back(layer.seen_as(memory.retrieve(x[t], of_queries, frozen), i));
     context.push_back(own);
     near.push_back(rms_normed(layer.attend(query, context), p.at("attention_norm")));
-    far.push_back(rms_normed(memory.token(near.back(), true), p.at("memory_norm")));
+    far.push_back(rms_normed(memory.token(residual(model) ? x[t] + near.back() : near.back(), true), p.at("memory_norm")));
   }
   return {combined(model, p, x, at::stack(near), at::stack(far)), memory.written()};
 }
@@ -148,7 +157,8 @@ inline BlockRow block_row(const ModelOptions& model, const AnyMemory& o, const P
   if (model.kind == "mac") return mac_row(model, o, p, x, writes);
   if (model.kind == "mal") {
     BlockRow row = memory_row(model, o, under(p, "memory"), x, writes);
-    row.y = attention(model, under(p, "attention"), normed(row.y, p.at("memory_norm")));
+    const at::Tensor m = normed(row.y, p.at("memory_norm"));
+    row.y = residual(model) ? m + attention(model, under(p, "attention"), x + m) : attention(model, under(p, "attention"), m);
     return row;
   }
   BlockRow row = memory_row(model, o, under(p, "memory"), x, writes);

@@ -14,16 +14,18 @@ constexpr int64_t kRows = 2, kTokens = 14, kWidth = 8;
 struct Choice {
   std::string name;
   void (*change)(ModelOptions& m, AnyMemory& o);
+  bool as_printed = false;  // model.mac.residual, model.mal.residual = false
 };
 
 const std::vector<Choice>& choices() {
   static const std::vector<Choice> all{
-      {"product, full", [](ModelOptions& m, AnyMemory&) { m.combine = "product"; }},
+      {"product, full", [](ModelOptions& m, AnyMemory&) { m.combine = "product"; }, true},
+      {"product+sum, window", [](ModelOptions& m, AnyMemory&) { m.combine = "product+sum", m.attention = "window"; }},
       {"sum, window, persistent, grouped heads", [](ModelOptions& m, AnyMemory&) { m.attention = "window", m.persistent_tokens = 3, m.kv_heads = 1; }},
       {"product, window, persistent, no phase", [](ModelOptions& m, AnyMemory& o) {
          m.combine = "product", m.attention = "window", m.persistent_tokens = 2, m.positions = "none", m.conv_width = 0, o.group = 2;
        }},
-      {"sum, stale, two keys", [](ModelOptions&, AnyMemory& o) { o.gradient = "refresh", o.keys_per_token = 2; }},
+      {"sum, stale, two keys", [](ModelOptions&, AnyMemory& o) { o.gradient = "refresh", o.keys_per_token = 2; }, true},
       {"sum, off", [](ModelOptions&, AnyMemory& o) { o.off = true; }},
   };
   return all;
@@ -47,6 +49,7 @@ TEST_CASE("blocks: each is its definition, token by token, gradients too", "[mod
         o.kind = memory, o.heads = 2, o.init = "random", o.refresh = 4, o.tile = 8;
         o.gate_scale = 2, o.theta_bias = -1, o.alpha_bias = -2, o.write_penalty = 0.7;
         choice.change(m, o);
+        if (kind == "mac" || kind == "mal") set_own(m, "residual", choice.as_printed ? "false" : "true");
         auto generator = at::make_generator<at::CPUGeneratorImpl>(3);
         const auto block = BlockRegistry::instance().get(kind).make({m, o.made(), 0, generator});
         {
@@ -89,6 +92,7 @@ TEST_CASE("models: each is its definition, token by token, gradients too", "[mod
       AnyMemory o;
       m.kind = kind, m.width = kWidth, m.heads = 2, m.window = 5, m.attention = "window", m.ffn_width = 12;
       set_segment(m, 4);
+      if (kind == "mac" || kind == "mal") set_own(m, "residual", one_memory ? "true" : "false");
       o.kind = "neural_mlp", o.heads = 2, o.refresh = 4, o.theta_bias = -1, o.alpha_bias = -2;
       if (one_memory) m.memory_layers = {1}, m.positions = "learned", m.tie_embeddings = false;
       if (kind == "transformer" && one_memory) m.memory_layers = {};

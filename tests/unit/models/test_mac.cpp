@@ -16,6 +16,7 @@ constexpr int64_t kMacWidth = 12, kHeads = 2, kHeadWidth = 6, kSegment = 5;
 struct MacSetting {
   std::string combine, positions;
   int64_t persistent, kv_heads;
+  bool residual = true;
 };
 
 struct Mac {
@@ -24,6 +25,8 @@ struct Mac {
     register_memories();
     model.kind = "mac", model.width = kMacWidth, model.heads = kHeads, model.kv_heads = setting.kv_heads;
     set_segment(model, kSegment);
+    set_own(model, "residual", setting.residual ? "true" : "false");
+    residual = setting.residual;
     model.combine = setting.combine, model.positions = setting.positions, model.persistent_tokens = setting.persistent;
     memory.kind = "linear", memory.heads = 2, memory.init = "random";
     auto generator = at::make_generator<at::CPUGeneratorImpl>(3);
@@ -39,6 +42,7 @@ struct Mac {
   }
   at::Tensor parameter(const std::string& name) const { return block->named_parameters()[name]; }
 
+  bool residual;
   ModelOptions model;
   AnyMemory memory;
   std::shared_ptr<Block> block;
@@ -88,7 +92,7 @@ at::Tensor mac_by_hand(const Mac& mac, const at::Tensor& x) {
     const at::Tensor y = at::matmul(at::cat(heads).unsqueeze(0), mac.parameter("attention.out").t());
     const at::Tensor near = norm(y, mac.parameter("attention_norm"));
     ForwardContext context;
-    const at::Tensor far = norm(mac.layer->forward(near.unsqueeze(0), memory, context)[0], mac.parameter("memory_norm"));
+    const at::Tensor far = norm(mac.layer->forward((mac.residual ? now + near : near).unsqueeze(0), memory, context)[0], mac.parameter("memory_norm"));
     if (mac.model.combine == "product") {
       outputs.push_back(near * far);
     } else {
@@ -104,7 +108,7 @@ at::Tensor mac_by_hand(const Mac& mac, const at::Tensor& x) {
 TEST_CASE("mac is its definition, token by token", "[models][mac]") {
   at::NoGradGuard no_grad;
   torch::manual_seed(6);
-  const std::vector<MacSetting> settings{{"product", "rope", 0, 2}, {"sum", "rope", 3, 1}, {"product", "none", 2, 1}};
+  const std::vector<MacSetting> settings{{"product", "rope", 0, 2}, {"sum", "rope", 3, 1}, {"product", "none", 2, 1, false}};
   for (const MacSetting& setting : settings) {
     INFO(setting.combine << " " << setting.positions << " " << setting.persistent);
     const Mac mac(setting);
@@ -119,7 +123,7 @@ TEST_CASE("mac is its definition, token by token", "[models][mac]") {
 TEST_CASE("mac: a token reaches itself and every later token, none before", "[models][mac]") {
   at::NoGradGuard no_grad;
   torch::manual_seed(7);
-  const Mac mac({"product", "rope", 0, 2});
+  const Mac mac({"product", "rope", 0, 2, false});
   const at::Tensor x = normal({1, 2 * kSegment, kMacWidth});
   auto read = [&](const at::Tensor& input) {
     State state;

@@ -48,8 +48,8 @@ void TrainOptions::check(const std::string& prefix, Problems& problems) const {
   if (warmup > steps)
     problems.add(prefix + "warmup",
                  fmt::format("is longer than the training; allowed: 0 … {} ({}steps)", steps, prefix));
-  if (penalty_full < penalty_from && penalty_full > 0)
-    problems.add(prefix + "penalty_full", fmt::format("comes before {}penalty_from = {}; allowed: {} … 1", prefix, penalty_from, penalty_from));
+  if (penalty_full < penalty_from)
+    problems.add(prefix + "penalty_full", fmt::format("comes before {}penalty_from = {}; set it to {} … 1", prefix, penalty_from, penalty_from));
   if (batch_tokens == 0 && batch % accumulate != 0)
     problems.add(prefix + "accumulate",
                  fmt::format("does not divide {}batch = {}; allowed: {}", prefix, batch, divisors(batch)));

@@ -30,3 +30,21 @@ TEST_CASE("a constant schedule keeps lr after the warm-up; no warm-up starts at 
   train.warmup = 0;
   CHECK(learning_rate(train, 0) == 1e-2);
 }
+
+TEST_CASE("penalties count nothing at first, then rise to their full weight, and always without a ramp", "[train]") {
+  TrainOptions train;
+  train.steps = 200;
+  CHECK(penalty_share(train, 0) == 1);
+  train.penalty_from = 0.4, train.penalty_full = 0.8;
+  CHECK(penalty_share(train, 0) == 0);
+  CHECK(penalty_share(train, 79) == 0);
+  CHECK(penalty_share(train, 80) == Approx(0).margin(1e-12));
+  CHECK(penalty_share(train, 120) == Approx(0.5));
+  CHECK(penalty_share(train, 160) == Approx(1));
+  CHECK(penalty_share(train, 199) == 1);
+  train.penalty_full = 0.4;  // a step, not a ramp
+  CHECK(penalty_share(train, 79) == 0);
+  CHECK(penalty_share(train, 80) == 1);
+  train.penalty_from = 1, train.penalty_full = 1;
+  CHECK(penalty_share(train, 199) == 0);
+}

@@ -11,15 +11,13 @@
 #include "base/text.h"
 #include "benchmarks/bench.h"
 #include "kernels/dispatch.h"
-#include "kernels/linear.h"
-#include "kernels/mlp.h"
+#include "kernels/network.h"
 #include "mneme/errors.h"
 #include "mneme/memory.h"
 #include "mneme/model.h"
 
 namespace mneme {
 namespace {
-
 
 struct Case {
   std::string memory, gradient;  // mlp: refresh, exact_last, sweeps1 … sweeps9; linear: exact, refresh
@@ -107,29 +105,20 @@ Subject plugin_subject(const Case& c, const std::string& kernel) {
 Subject fused_subject(const Case& c) {
   const MemoryInput x = random_input(c, c.tokens);
   Subject subject{{x.query, x.key, x.value, x.gate("theta"), x.gate("alpha"), x.gate("eta")}, {}};
-  using Layers = std::array<at::Tensor, 3>;
-  auto gate = [](const MemoryInput& in, const char* name) {
-    const at::Tensor& g = in.gate(name);
-    return Layers{g.select(3, 0), g.select(3, g.size(3) - 1)};
+  kernels::NetworkCall call{x.query, x.key, x.value, x.gate("theta"), x.gate("alpha"), x.gate("eta")};
+  call.form = c.mlp() ? kernels::Form::feature : kernels::Form::linear;
+  call.exact_last = !c.stale(), call.refresh = c.refresh, call.sweeps = c.sweeps();
+  const int64_t H = c.heads, D = c.width, E = c.expansion * D;
+  kernels::NetworkState start;
+  if (c.mlp())
+    start.weights = {at::randn({1, H, D, E}), at::randn({1, H, E, D}) * .1};
+  else
+    start.weights = {at::zeros({1, H, D, D})};
+  for (const at::Tensor& w : start.weights) start.momentum.push_back(at::zeros_like(w));
+  subject.run = [call, start] {
+    kernels::NetworkState state = start;
+    return kernels::network(call, state);
   };
-  const int64_t E = c.expansion * c.width;
-  if (c.mlp()) {
-    const Layers weights{at::randn({c.heads, c.width, E}), at::randn({c.heads, E, c.width}) * .1};
-    const Layers momentum{at::zeros_like(weights[0]), at::zeros_like(weights[1])};
-    subject.run = [=, exact = !c.stale(), refresh = c.refresh, sweeps = c.sweeps()] {
-      kernels::MlpCall call{x.query, x.key, x.value, gate(x, "theta"), gate(x, "alpha"), gate(x, "eta"), {}, exact, true, refresh, 0};
-      call.sweeps = sweeps;
-      kernels::MlpState state{weights, momentum, {}};
-      return kernels::mlp(call, state);
-    };
-  } else {
-    const at::Tensor zero = at::zeros({c.heads, c.width, c.width});
-    subject.run = [=, refresh = c.stale() ? c.refresh : 1] {
-      kernels::LinearCall call{x.query, x.key, x.value, gate(x, "theta")[0], gate(x, "alpha")[0], gate(x, "eta")[0], refresh, 0};
-      kernels::LinearState state{zero, zero, {}};
-      return kernels::linear(call, state);
-    };
-  }
   return subject;
 }
 

@@ -6,15 +6,13 @@
 #include <ATen/ATen.h>
 #include <torch/library.h>
 
-#include <array>
 #include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "kernels/attention.h"
-#include "kernels/linear.h"
-#include "kernels/mlp.h"
+#include "kernels/network.h"
 
 namespace mneme {
 namespace {
@@ -22,27 +20,44 @@ namespace {
 using Optional = std::optional<at::Tensor>;
 using Tensors = std::vector<at::Tensor>;
 using OptionalTensors = std::optional<Tensors>;
-using Layers = std::array<at::Tensor, 3>;
 
 at::Tensor or_undefined(const Optional& x) { return x.has_value() ? *x : at::Tensor(); }
 
-/// Weight-shaped tensors of the caller as [N,in,out], and back.
+/// Tensors of the caller as [B,H,…], and states back.
 struct Batch {
   bool heads;  // inputs are [B,H,T,·]
-  int64_t B, N;
+  int64_t B, H, T;
 
-  explicit Batch(const at::Tensor& key) : heads(key.dim() == 4), B(key.size(0)), N(heads ? key.size(0) * key.size(1) : key.size(0)) {
+  explicit Batch(const at::Tensor& key) : heads(key.dim() == 4), B(key.size(0)), H(heads ? key.size(1) : 1), T(key.size(-2)) {
     TORCH_CHECK(key.dim() == 3 || key.dim() == 4, "mneme: key should be [B,H,T,D] or [N,T,D], is of ", key.dim(), " dimensions");
   }
 
-  at::Tensor rows(const at::Tensor& w) const {
-    if (!w.defined()) return w;
-    const int64_t in = w.size(-2), out = w.size(-1);
-    if (heads && w.dim() == 3 && w.size(0) * B == N) return w.unsqueeze(0).expand({B, -1, -1, -1}).reshape({N, in, out});
-    return w.reshape({-1, in, out});
+  at::Tensor rows(const at::Tensor& x) const { return heads ? x : x.unsqueeze(1); }
+  at::Tensor gates(const Tensors& list, const char* name) const {
+    Tensors of_layers;
+    for (const at::Tensor& gate : list) {
+      TORCH_CHECK(gate.numel() == B * H * T, "mneme: ", name, " should be [B,H,T], has sizes ", gate.sizes());
+      of_layers.push_back(gate.reshape({B, H, T}));
+    }
+    return list.empty() ? at::Tensor() : at::stack(of_layers, 3);
   }
-  at::Tensor unrolled(const at::Tensor& w) const { return w.defined() && heads ? w.view({B, N / B, w.size(1), w.size(2)}) : w; }
+  Tensors weights(const Tensors& list) const {
+    Tensors all;
+    for (const at::Tensor& w : list) {
+      const int64_t in = w.size(-2), out = w.size(-1);
+      const bool shared = heads && w.dim() == 3 && w.size(0) == H;
+      all.push_back(shared ? w.expand({B, H, in, out}) : w.numel() == B * H * in * out ? w.reshape({B, H, in, out}) : w);
+    }
+    return all;
+  }
+  Tensors back(Tensors list) const {
+    if (!heads)
+      for (at::Tensor& x : list) x = x.squeeze(1);
+    return list;
+  }
 };
+
+Tensors list_of(const Optional& x) { return x.has_value() ? Tensors{*x} : Tensors{}; }
 
 void require_float_cpu(const at::Tensor& x) {
   TORCH_CHECK(x.device().is_cpu() && x.scalar_type() == at::kFloat && x.numel() > 0,
@@ -56,18 +71,14 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> linear_memory(const a
                                                                          const Optional& refresh_point, int64_t refresh, int64_t position) {
   require_float_cpu(query);
   const Batch batch(key);
-  kernels::LinearCall call{query, key, value, theta, alpha, or_undefined(eta), refresh, position};
-  kernels::LinearState state{batch.rows(weights), batch.rows(or_undefined(momentum)), batch.rows(or_undefined(refresh_point))};
-  if (call.eta.defined() && !state.momentum.defined()) state.momentum = at::zeros_like(state.weights);
-  const at::Tensor reads = kernels::linear(call, state);
-  return {reads, batch.unrolled(state.weights), batch.unrolled(state.momentum), batch.unrolled(state.refresh_point)};
-}
-
-Layers layers(const Tensors& list, const char* name) {
-  TORCH_CHECK(list.size() <= 3, "mneme: ", name, " has ", list.size(), " tensors; there are two matrices, and a gain where it learns");
-  Layers result;
-  for (size_t l = 0; l < list.size(); ++l) result[l] = list[l];
-  return result;
+  kernels::NetworkCall call{batch.rows(query), batch.rows(key), batch.rows(value), batch.gates({theta}, "theta"), batch.gates({alpha}, "alpha"),
+                            batch.gates(list_of(eta), "eta")};
+  call.form = kernels::Form::linear, call.exact_last = refresh == 1, call.refresh = refresh, call.position = position;
+  kernels::NetworkState state{batch.weights({weights}), batch.weights(list_of(momentum)), batch.weights(list_of(refresh_point))};
+  if (call.eta.defined() && state.momentum.empty()) state.momentum = {at::zeros_like(state.weights[0])};
+  const at::Tensor reads = kernels::network(call, state);
+  auto back = [&](const Tensors& list) { return list.empty() ? at::Tensor() : batch.back(list)[0]; };
+  return {reads.view_as(value), back(state.weights), back(state.momentum), back(state.refresh_point)};
 }
 
 std::tuple<at::Tensor, Tensors, Tensors, Tensors> mlp_memory(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
@@ -86,28 +97,18 @@ std::tuple<at::Tensor, Tensors, Tensors, Tensors> mlp_memory(const at::Tensor& q
   TORCH_CHECK(weights.size() >= 2 && theta.size() == weights.size() && alpha.size() == weights.size(),
               "mneme: weights, theta and alpha are lists of one tensor per layer, two or with a fast gain three");
   const Batch batch(key);
-  const Tensors none, &etas = eta ? *eta : none;
-  auto rows = [&](const OptionalTensors& list, const char* name) {
-    Layers x = layers(list ? *list : none, name);
-    for (at::Tensor& w : x) w = batch.rows(w);
-    return x;
-  };
-  kernels::MlpCall call{query, key, value, layers(theta, "theta"), layers(alpha, "alpha"), layers(etas, "eta"), rows(initial, "initial")};
+  auto list = [](const OptionalTensors& x) { return x ? *x : Tensors{}; };
+  kernels::NetworkCall call{batch.rows(query), batch.rows(key), batch.rows(value), batch.gates(theta, "theta"), batch.gates(alpha, "alpha"),
+                            batch.gates(list(eta), "eta"), batch.weights(list(initial))};
   call.exact_last = gradient != "refresh", call.refresh = refresh, call.position = position;
   call.sweeps = gradient == "sweeps" ? sweeps : 0, call.guard_limit = guard;
   call.form = form == "feature" ? kernels::Form::feature : kernels::Form::residual_norm;
-  call.gain = batch.rows(or_undefined(gain));
-  kernels::MlpState state{rows(weights, "weights"), rows(momentum, "momentum"), rows(refresh_point, "refresh_point")};
-  for (size_t l = 0; l < weights.size(); ++l)
-    if (!etas.empty() && !state.momentum[l].defined()) state.momentum[l] = at::zeros_like(state.weights[l]);
-  const at::Tensor reads = kernels::mlp(call, state);
-  auto back = [&](const Layers& x) {
-    Tensors list;
-    for (const at::Tensor& w : x)
-      if (w.defined()) list.push_back(batch.unrolled(w));
-    return list;
-  };
-  return {reads, back(state.weights), back(state.momentum), back(state.refresh_point)};
+  if (gain) call.gain = batch.weights({*gain})[0];
+  kernels::NetworkState state{batch.weights(weights), batch.weights(list(momentum)), batch.weights(list(refresh_point))};
+  if (call.eta.defined() && state.momentum.empty())
+    for (const at::Tensor& w : state.weights) state.momentum.push_back(at::zeros_like(w));
+  const at::Tensor reads = kernels::network(call, state);
+  return {reads.view_as(query), batch.back(state.weights), batch.back(state.momentum), batch.back(state.refresh_point)};
 }
 
 at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, int64_t window, const Optional& prefix_key,

@@ -16,10 +16,8 @@ struct In {
   enum { query, key, value, prefix_key, prefix_value, count };
 };
 
-Rows rows_of(const at::Tensor& x, int64_t n) { return x.defined() ? task_rows(x, n) : Rows{}; }
-
 RowsOut out_rows(const at::Tensor& x, int64_t n) {
-  const Rows rows = rows_of(x, n);
+  const Rows rows = task_rows(x, n);
   return {const_cast<float*>(rows.data), rows.stride};
 }
 
@@ -29,8 +27,8 @@ AttentionShape shape_of(const tensor_list& x, int64_t window, double scale) {
 }
 
 AttentionTask task_of(const tensor_list& x, const at::Tensor& out, const at::Tensor& log_sums, int64_t n) {
-  return {rows_of(x[In::query], n),       rows_of(x[In::key], n),         rows_of(x[In::value], n),           rows_of(x[In::prefix_key], n),
-          rows_of(x[In::prefix_value], n), out_rows(out, n), log_sums.mutable_data_ptr<float>() + n * log_sums.size(1)};
+  return {task_rows(x[In::query], n),       task_rows(x[In::key], n),         task_rows(x[In::value], n),           task_rows(x[In::prefix_key], n),
+          task_rows(x[In::prefix_value], n), out_rows(out, n), log_sums.mutable_data_ptr<float>() + n * log_sums.size(1)};
 }
 
 /// Inputs with contiguous columns whose width is a multiple of kPad.
@@ -71,8 +69,6 @@ struct Attention : torch::autograd::Function<Attention> {
     for (const at::Tensor& g : Present(bar).tensors) result.push_back(g);
     return result;
   }
-
-  static at::Tensor with_contiguous_columns(const at::Tensor& x) { return x.stride(3) == 1 ? x : x.contiguous(); }
 };
 
 }  // namespace
@@ -89,7 +85,7 @@ at::Tensor attention(const AttentionCall& call) {
   }
   auto usable = [&](const at::Tensor& x) {
     if (!x.defined()) return x;
-    return Attention::with_contiguous_columns(D % kPad ? at::constant_pad_nd(x, {0, padded(D) - D}) : x);  // zeros add nothing to a score
+    return with_contiguous_columns(D % kPad ? at::constant_pad_nd(x, {0, padded(D) - D}) : x);  // zeros add nothing to a score
   };
   tensor_list x;
   for (const at::Tensor* t : {&call.query, &call.key, &call.value, &call.prefix_key, &call.prefix_value}) x.push_back(usable(*t));

@@ -19,22 +19,26 @@ struct RowsOut {
   int64_t stride;
 };
 
-struct MlpShape {
-  int64_t tokens, width, hidden, refresh, position;
+struct NetworkShape {
+  int64_t tokens, width, value_width;  ///< the same width but for `linear`
+  int64_t hidden;                      ///< of the forms with two matrices
+  int64_t refresh, position;           ///< refresh 0: `linear`, exact
+  Form form;
   bool exact_last, clip, momentum, to_initial;
-  bool norm;            ///< residual+norm instead of feature
-  bool fast_gain;       ///< its gain is a third fast weight, [1, width]
+  bool fast_gain;       ///< of residual_norm: its gain is a third fast weight, [1, width]
   int64_t sweeps;       ///< after exact_last; then every tile is a refresh interval
   float guard_limit;    ///< of gradients at the refresh point; 0: no guard, else the same
   float factor;         ///< c of ∇‖e‖² = c e
   int64_t tiles;        ///< of the call
   int64_t slot_floats;  ///< of one saved state
 
+  MNEME_ALWAYS_INLINE bool norm() const { return form == Form::residual_norm; }
   MNEME_ALWAYS_INLINE bool guarded() const { return guard_limit > 0; }
-  MNEME_ALWAYS_INLINE int layers() const { return fast_gain ? 3 : 2; }
+  MNEME_ALWAYS_INLINE int matrices() const { return form == Form::linear ? 1 : 2; }
+  MNEME_ALWAYS_INLINE int layers() const { return matrices() + (fast_gain ? 1 : 0); }
   MNEME_ALWAYS_INLINE int64_t in(int l) const { return l == 0 ? width : l == 1 ? hidden : 1; }
-  MNEME_ALWAYS_INLINE int64_t out(int l) const { return l == 0 ? hidden : width; }
-  MNEME_ALWAYS_INLINE bool has_refresh_point(int l) const { return l < layers() && (l != 1 || !exact_last); }
+  MNEME_ALWAYS_INLINE int64_t out(int l) const { return l + 1 < matrices() ? hidden : value_width; }
+  MNEME_ALWAYS_INLINE bool has_refresh_point(int l) const { return l < layers() && (l + 1 != matrices() || !exact_last); }
 };
 
 static inline int64_t tile_count(int64_t refresh, int64_t position, int64_t tokens) {
@@ -43,43 +47,24 @@ static inline int64_t tile_count(int64_t refresh, int64_t position, int64_t toke
   return count;
 }
 
-/// Weight-shaped pointers are contiguous [in,out]; null where the shape says there are none. A slow gain of residual+norm is the
+/// Weight-shaped pointers are contiguous [in,out]; null where the shape says there are none. A slow gain of residual_norm is the
 /// third refresh point.
-struct MlpTask {
+struct NetworkTask {
   Rows query, key, value;
-  const float *theta[3], *alpha[3], *eta[3];  ///< [tokens]
-  const float *weights[3], *momentum[3], *refresh_point[3], *initial[3];
+  const float *theta[kMaxFastWeights], *alpha[kMaxFastWeights], *eta[kMaxFastWeights];  ///< [tokens]
+  const float *weights[kMaxFastWeights], *momentum[kMaxFastWeights], *refresh_point[kMaxFastWeights], *initial[kMaxFastWeights];
   float* slots;  ///< [tiles, slot_floats] states at tile starts, kept for backward; null: not kept
-  float* reads;  ///< [tokens, width]
-  float *end_weights[3], *end_momentum[3], *end_refresh_point[3];
+  float* reads;  ///< [tokens, value_width]
+  float *end_weights[kMaxFastWeights], *end_momentum[kMaxFastWeights], *end_refresh_point[kMaxFastWeights];
 };
 
-struct MlpGradientTask {
-  const MlpTask* call;  ///< with its slots
-  Rows reads;           ///< incoming gradients, null data: zero
-  const float *end_weights[3], *end_momentum[3], *end_refresh_point[3];
+struct NetworkGradientTask {
+  const NetworkTask* call;  ///< with its slots
+  Rows reads;               ///< incoming gradients, null data: zero
+  const float *end_weights[kMaxFastWeights], *end_momentum[kMaxFastWeights], *end_refresh_point[kMaxFastWeights];
   float *query, *key, *value;  ///< outgoing, contiguous
-  float *theta[3], *alpha[3], *eta[3], *weights[3], *momentum[3], *refresh_point[3], *initial[3];
-};
-
-struct LinearShape {
-  int64_t tokens, key_width, value_width, refresh, position;  ///< refresh 0: exact
-  bool momentum;
-  float factor;  ///< c of ∇‖e‖² = c e
-  int64_t tiles, slot_floats;
-};
-
-struct LinearTask {
-  Rows query, key, value;
-  const float *theta, *alpha, *eta, *weights, *momentum, *refresh_point;
-  float *slots, *reads, *end_weights, *end_momentum, *end_refresh_point;
-};
-
-struct LinearGradientTask {
-  const LinearTask* call;
-  Rows reads;
-  const float *end_weights, *end_momentum, *end_refresh_point;
-  float *query, *key, *value, *theta, *alpha, *eta, *weights, *momentum, *refresh_point;
+  float *theta[kMaxFastWeights], *alpha[kMaxFastWeights], *eta[kMaxFastWeights];
+  float *weights[kMaxFastWeights], *momentum[kMaxFastWeights], *refresh_point[kMaxFastWeights], *initial[kMaxFastWeights];
 };
 
 struct AttentionShape {
@@ -133,16 +118,11 @@ struct Loops {
 
 struct Engine {
   const char* name;
-  int64_t (*mlp_scratch)(const MlpShape&);  ///< floats
-  int64_t (*mlp_gradient_scratch)(const MlpShape&);
-  int64_t (*mlp_slot)(const MlpShape&);
-  void (*mlp)(const MlpShape&, const MlpTask&, float* scratch);
-  void (*mlp_gradient)(const MlpShape&, const MlpGradientTask&, float* scratch);
-  int64_t (*linear_scratch)(const LinearShape&);
-  int64_t (*linear_gradient_scratch)(const LinearShape&);
-  int64_t (*linear_slot)(const LinearShape&);
-  void (*linear)(const LinearShape&, const LinearTask&, float* scratch);
-  void (*linear_gradient)(const LinearShape&, const LinearGradientTask&, float* scratch);
+  int64_t (*network_scratch)(const NetworkShape&);  ///< floats
+  int64_t (*network_gradient_scratch)(const NetworkShape&);
+  int64_t (*network_slot)(const NetworkShape&);
+  void (*network)(const NetworkShape&, const NetworkTask&, float* scratch);
+  void (*network_gradient)(const NetworkShape&, const NetworkGradientTask&, float* scratch);
   int64_t (*attention_scratch)(const AttentionShape&);
   int64_t (*attention_gradient_scratch)(const AttentionShape&);
   void (*attention)(const AttentionShape&, const AttentionTask&, int64_t tile, float* scratch);

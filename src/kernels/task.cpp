@@ -46,24 +46,15 @@ void for_each_task(int64_t tasks, int64_t scratch_floats, const std::function<vo
   });
 }
 
-at::Tensor as_heads(const at::Tensor& x) {
-  const at::Tensor heads = x.dim() == 3 ? x.unsqueeze(1) : x;
-  return heads.stride(3) == 1 || heads.size(3) == 1 ? heads : heads.contiguous();
-}
+at::Tensor with_contiguous_columns(const at::Tensor& x) { return x.stride(3) == 1 || x.size(3) == 1 ? x : x.contiguous(); }
 
 Rows task_rows(const at::Tensor& x, int64_t n) {
+  if (!x.defined()) return {};
   const int64_t heads = x.size(1);
   return {x.const_data_ptr<float>() + n / heads * x.stride(0) + n % heads * x.stride(1), x.stride(2)};
 }
 
 bool fusable(const at::Tensor& x) { return x.device().is_cpu() && x.scalar_type() == at::kFloat && x.numel() > 0; }
-
-at::Tensor gate_rows(const at::Tensor& gate, int64_t N, int64_t T, const std::string& name) {
-  if (!gate.defined() || gate.numel() != N * T) require_sizes(gate, {N, T}, name);
-  const at::Tensor rows = gate.reshape({N, T}).contiguous();
-  require_sizes(rows, {N, T}, name);
-  return rows;
-}
 
 void require_sizes(const at::Tensor& x, at::IntArrayRef sizes, const std::string& name) {
   if (!x.defined()) throw ConfigError(fmt::format("memory: {} is missing; it should have sizes {}", name, text(sizes)));

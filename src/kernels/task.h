@@ -21,15 +21,13 @@ void poison_scratch(bool on);
 /// f(task, scratch) for every task, in parallel.
 void for_each_task(int64_t tasks, int64_t scratch_floats, const std::function<void(int64_t, float*)>& f);
 
-/// [N,T,D] becomes [N,1,T,D]; columns contiguous.
-at::Tensor as_heads(const at::Tensor& x);
-/// Rows of task n of a tensor [B,H,T,D].
+/// x itself, or a copy where its columns are not contiguous.
+at::Tensor with_contiguous_columns(const at::Tensor& x);
+/// Rows of task n of a tensor [B,H,T,D]; null data for an undefined one.
 Rows task_rows(const at::Tensor& x, int64_t n);
 
 /// fp32 on the CPU, not empty.
 bool fusable(const at::Tensor& x);
-/// A gate as contiguous [N,T]; ConfigError with `name` if it is not of that many.
-at::Tensor gate_rows(const at::Tensor& gate, int64_t N, int64_t T, const std::string& name);
 
 /// Throws ConfigError with `name` unless the sizes are these.
 void require_sizes(const at::Tensor& x, at::IntArrayRef sizes, const std::string& name);
@@ -45,16 +43,9 @@ struct Present {
   static std::vector<at::Tensor> restore(at::TensorList tensors, const std::vector<bool>& mask);
 };
 
-/// Data of task n of a contiguous tensor [N,…]; null for an undefined one.
-template <class T = const float>
-T* task_data(const at::Tensor& x, int64_t n) {
-  if (!x.defined()) return nullptr;
-  return const_cast<T*>(x.const_data_ptr<float>()) + n * (x.numel() / x.size(0));
-}
-
-/// The same for [B,H,…], task n = row · H + head.
-inline float* head_data(const at::Tensor& x, int64_t n) {
-  return const_cast<float*>(x.const_data_ptr<float>()) + n * (x.numel() / (x.size(0) * x.size(1)));
+/// Data of task n = row · H + head of a contiguous tensor [B,H,…]; null for an undefined one.
+inline float* task_data(const at::Tensor& x, int64_t n) {
+  return x.defined() ? const_cast<float*>(x.const_data_ptr<float>()) + n * (x.numel() / (x.size(0) * x.size(1))) : nullptr;
 }
 
 }  // namespace mneme::kernels

@@ -4,8 +4,7 @@
 
 #include <algorithm>
 
-#include "kernels/linear.h"
-#include "kernels/mlp.h"
+#include "kernels/network.h"
 #include "memory/guard.h"
 
 namespace mneme::memory {
@@ -16,53 +15,29 @@ bool two_layers(const Network& net) { return net.depth == 2 && net.form != Form:
 // Sweeps and the guard run over whole refresh intervals.
 bool by_intervals(const MlpCall& rule) { return rule.gradient == Gradient::sweeps || rule.guarded(); }
 
-// A call that both kernels could not tell from one of theirs: nothing but float32 on the CPU may reach them.
-void require_float(bool supported) {
-  if (!supported) throw ConfigError("memory: rows and weights of the fused kernels must be float32 on the CPU, both of them");
-}
-
-at::Tensor item(const std::vector<at::Tensor>& list, size_t l) { return l < list.size() ? list[l] : at::Tensor(); }
-
-void store(std::vector<at::Tensor>& list, size_t l, const at::Tensor& x) {
-  if (l < list.size()) list[l] = x;
-}
-
-// [N,T] as [B,H,T] beside rows [B,H,T,·].
-at::Tensor beside(const at::Tensor& rows, const at::Tensor& gate) { return gate.defined() ? gate.view({rows.size(0), rows.size(1), rows.size(2)}) : gate; }
-
-at::Tensor fused_linear(const MlpCall& call, const MemoryInput& in, MlpWeights& w) {
-  kernels::LinearCall c{in.query, in.key, in.value, beside(in.key, call.theta[0]), beside(in.key, call.alpha[0]), beside(in.key, item(call.eta, 0))};
-  const bool exact = call.gradient == Gradient::exact_last;
-  c.refresh = exact ? 1 : call.refresh, c.position = call.position, c.factor = loss_factor(call.net, in.value.size(3));
-  kernels::LinearState state{w.weights[0], item(w.momentum, 0), exact ? at::Tensor() : item(w.refresh_point, 0)};
-  require_float(kernels::supports(c, state));
-  const at::Tensor reads = kernels::linear(c, state);
-  w.weights[0] = state.weights;
-  store(w.momentum, 0, state.momentum);
-  if (!exact) store(w.refresh_point, 0, call.refresh > 1 ? state.refresh_point : state.weights);
-  return reads;
-}
-
-at::Tensor fused_mlp(const MlpCall& call, const MemoryInput& in, MlpWeights& w) {
-  kernels::MlpCall c;
-  c.query = in.query, c.key = in.key, c.value = in.value;
-  c.form = call.net.form == Form::feature ? kernels::Form::feature : kernels::Form::residual_norm;
+at::Tensor fused(const MlpCall& call, const MemoryInput& in, MlpWeights& w) {
+  const int64_t B = in.key.size(0), H = in.key.size(1), T = in.key.size(2);
+  auto gates = [&](const std::vector<at::Tensor>& list) {
+    return list.empty() ? at::Tensor() : at::stack(list, 1).view({B, H, int64_t(list.size()), T}).transpose(2, 3);
+  };
+  auto shaped = [](std::vector<at::Tensor> list, auto&& sizes_of) {
+    for (at::Tensor& x : list) x = x.view(sizes_of(x));
+    return list;
+  };
+  auto heads = [&](const at::Tensor& x) { return std::vector<int64_t>{B, H, x.size(1), x.size(2)}; };
+  auto flat = [&](const at::Tensor& x) { return std::vector<int64_t>{B * H, x.size(2), x.size(3)}; };
+  kernels::NetworkCall c{in.query, in.key, in.value, gates(call.theta), gates(call.alpha), gates(call.eta), shaped(call.initial, heads)};
+  if (call.gain.defined()) c.gain = call.gain.view(heads(call.gain));
+  c.form = !two_layers(call.net) ? kernels::Form::linear : call.net.form == Form::feature ? kernels::Form::feature : kernels::Form::residual_norm;
   c.exact_last = call.gradient != Gradient::refresh, c.refresh = call.refresh, c.position = call.position;
+  c.factor = loss_factor(call.net, in.value.size(3));
   if (call.gradient == Gradient::sweeps) c.sweeps = call.sweeps;
   if (call.guarded()) c.guard_limit = kGuardLimit;
-  c.factor = loss_factor(call.net, in.value.size(3)), c.gain = call.gain;
-  kernels::MlpState state;
-  for (size_t l = 0; l < w.weights.size(); ++l) {
-    c.theta[l] = beside(in.key, call.theta[l]), c.alpha[l] = beside(in.key, call.alpha[l]), c.eta[l] = beside(in.key, item(call.eta, l));
-    c.initial[l] = item(call.initial, l);
-    state.weights[l] = w.weights[l], state.momentum[l] = item(w.momentum, l), state.refresh_point[l] = item(w.refresh_point, l);
-  }
-  require_float(kernels::supports(c, state));
-  const at::Tensor reads = kernels::mlp(c, state);
-  for (size_t l = 0; l < w.weights.size(); ++l) {
-    w.weights[l] = state.weights[l];
-    store(w.momentum, l, state.momentum[l]), store(w.refresh_point, l, state.refresh_point[l]);
-  }
+  kernels::NetworkState state{shaped(w.weights, heads), shaped(w.momentum, heads), shaped(w.refresh_point, heads)};
+  // A call that the kernel could not tell from one of its own: nothing but float32 on the CPU may reach it.
+  if (!kernels::supports(c, state)) throw ConfigError("memory: rows and weights of the fused kernels must be float32 on the CPU, both of them");
+  const at::Tensor reads = kernels::network(c, state);
+  w.weights = shaped(state.weights, flat), w.momentum = shaped(state.momentum, flat), w.refresh_point = shaped(state.refresh_point, flat);
   return reads;
 }
 
@@ -84,17 +59,17 @@ at::Tensor fused_intervals(const MlpCall& call, const MemoryInput& in, MlpWeight
   auto tiled = [&](int64_t first, int64_t steps) {
     if (steps > 0) reads.push_back(mlp_chunked(part(call, first, steps), w).reshape({in.key.size(0), in.key.size(1), steps, -1}));
   };
-  auto fused = [&](const MlpCall& intervals, const MemoryInput& rows) {
-    reads.push_back(fused_mlp(intervals, rows, w));
+  auto whole_intervals = [&](const MlpCall& intervals, const MemoryInput& rows) {
+    reads.push_back(fused(intervals, rows, w));
     begin_interval(w);
   };
   tiled(0, head);
   if (whole == T) {
-    fused(call, in);
+    whole_intervals(call, in);
   } else if (whole > 0) {
     MemoryInput middle = in;
     for (at::Tensor* x : {&middle.query, &middle.key, &middle.value}) *x = x->narrow(2, head, whole);
-    fused(part(call, head, whole), middle);
+    whole_intervals(part(call, head, whole), middle);
   }
   tiled(head + whole, tail);
   w.firings = at::Tensor();  // counted with the losses, which the kernel does not give
@@ -135,8 +110,7 @@ std::string why_not_fused(const MlpCall& rule, const CallShape& call) {
 }
 
 at::Tensor run_fused(const MlpCall& call, const MemoryInput& in, MlpWeights& w) {
-  if (by_intervals(call)) return fused_intervals(call, in, w);
-  return two_layers(call.net) ? fused_mlp(call, in, w) : fused_linear(call, in, w);
+  return by_intervals(call) ? fused_intervals(call, in, w) : fused(call, in, w);
 }
 
 }  // namespace mneme::memory

@@ -10,13 +10,13 @@ namespace {
 
 template <int L>
 struct MlpGradient {
-  const MlpShape& s;
+  const NetworkShape& s;
   MlpTile<L> t;
   typename MlpTile<L>::Raw raw;
   GradientBuffers<L> b;
-  GateGradients<L> g_bar[3];
-  Weights bar[3];                                   // of the state at the running tile's end, then start
-  Matrix R_bar[3];                                  // of the running interval's refresh point
+  GateGradients<L> g_bar[kMaxFastWeights];
+  Weights bar[kMaxFastWeights];                                   // of the state at the running tile's end, then start
+  Matrix R_bar[kMaxFastWeights];                                  // of the running interval's refresh point
   Matrix q_bar, k_bar, y_bar, delta2_bar;           // [C,D]
   Matrix z_bar, a_bar, h_bar, delta1_bar, delta1T;  // [C,E], [E,C]
   Matrix gamma_bar, gain_delta_bar, chain_bar;      // [C,D] residual+norm
@@ -26,18 +26,18 @@ struct MlpGradient {
   Weights down;                                     // the first layer of the tile's start, in downT until lower_input
   float* norm_bar;
 
-  MlpGradient(const MlpShape& shape, Arena& x)
+  MlpGradient(const NetworkShape& shape, Arena& x)
       : s(shape), t(shape, x), b(x, kTileTokens, shape.width > shape.hidden ? shape.width : shape.hidden) {
     const int64_t C = kTileTokens, D = s.width, E = s.hidden;
     for (Matrix* m : {&raw.system, &raw.outer, &raw.inside1, &raw.inside2, &raw.inside3}) *m = x.matrix(C, C);
     for (GateGradients<L>& g : g_bar) g.place(x, C);
-    for (int l = 0; l < 3; ++l) {
+    for (int l = 0; l < kMaxFastWeights; ++l) {
       bar[l] = {s.in(l), s.out(l), x.matrix(s.in(l), s.out(l)), {}, {}};
       if (s.momentum) bar[l].S = x.matrix(s.in(l), s.out(l));
       if (s.to_initial) bar[l].I = x.matrix(s.in(l), s.out(l));
       R_bar[l] = x.matrix(s.in(l), s.out(l));
     }
-    if (s.norm) {
+    if (s.norm()) {
       for (Matrix* m : {&gamma_bar, &gain_delta_bar, &chain_bar}) *m = x.matrix(C, D);
       for (Matrix* m : {&gainT.w, &gainT.S, &gainT.I}) *m = x.matrix(D, 1);
       gain_deltaT = x.matrix(D, C), ones_bar = x.matrix(C, 1);
@@ -55,10 +55,10 @@ struct MlpGradient {
   }
 
   /// From the gradients of the final state.
-  void start(const MlpGradientTask& task) {
+  void start(const NetworkGradientTask& task) {
     t.load_constants(*task.call);
     const bool at_point = (s.position + s.tokens) % s.refresh == 0;
-    for (int l = 0; l < 3; ++l) {
+    for (int l = 0; l < kMaxFastWeights; ++l) {
       const int64_t in = s.in(l);
       auto load = [&](const float* from, Matrix to) { from ? t.load_matrix(from, l, to) : set_zero<L>(to, in); };
       load(s.has_refresh_point(l) ? task.end_refresh_point[l] : nullptr, R_bar[l]);
@@ -70,10 +70,10 @@ struct MlpGradient {
     }
   }
 
-  void tile(const MlpGradientTask& task, const MlpSlot& slot, int64_t first, int64_t n) {
+  void tile(const NetworkGradientTask& task, const NetworkSlot& slot, int64_t first, int64_t n) {
     t.errors(*task.call, slot, first, n, raw);
     t.features(slot, raw);
-    if (s.norm)
+    if (s.norm())
       t.outputs(slot, raw);
     else
       product<L, Band::lower_result>({n, n, s.hidden}, t.z, t.aT, SetMasked<L>{t.inside2, t.g[1].K, raw.inside2});
@@ -87,10 +87,10 @@ struct MlpGradient {
     add_rows<L>(q_bar, y_bar, n);
     write_gradient<L>(t.weights(slot, 0), bar[0], downT, t.g[0], g_bar[0], n, t.k, t.delta1, k_bar, delta1_bar, b);
     write_gradient<L>(t.weights(slot, 1), bar[1], upT, t.g[1], g_bar[1], n, t.a, t.delta2, a_bar, delta2_bar, b);
-    if (s.norm) gain(slot, n);
+    if (s.norm()) gain(slot, n);
     reads(slot, n);
     if (!s.exact_last) gates(task, first, n);  // a guard's steps depend on the keys' features
-    s.norm ? norm_errors(n) : errors(slot, n);
+    s.norm() ? norm_errors(n) : errors(slot, n);
     if (s.sweeps > 0) sweeps(slot, n);
     lower_input(n);
     if (s.exact_last) gates(task, first, n);
@@ -103,7 +103,7 @@ struct MlpGradient {
     store_rows<L>(delta2_bar, n, D, task.value + first * D, D);
   }
 
-  void gates(const MlpGradientTask& task, int64_t first, int64_t n) {
+  void gates(const NetworkGradientTask& task, int64_t first, int64_t n) {
     for (int l = 0; l < s.layers(); ++l) {
       float *theta = task.theta[l] + first, *eta = s.momentum ? task.eta[l] + first : nullptr;
       g_bar[l].finish(t.g[l], n, theta, task.alpha[l] + first, eta);
@@ -114,7 +114,7 @@ struct MlpGradient {
   }
 
   /// From the reads' gradient to that of the chain's output, in y_bar; and the gain's write and read.
-  void gain(const MlpSlot& slot, int64_t n) {
+  void gain(const NetworkSlot& slot, int64_t n) {
     set_zero<L>(gain_delta_bar, n);
     for (int64_t i = 0; i < n * y_bar.stride; i += L) {
       const Float<L> y = kernels::at<L>(y_bar.data + i);
@@ -134,11 +134,11 @@ struct MlpGradient {
                      ones_bar, ones_bar, gain_delta_bar, b);
   }
 
-  void reads(const MlpSlot& slot, int64_t n) {
+  void reads(const NetworkSlot& slot, int64_t n) {
     if (!s.exact_last) transpose<L>(t.delta2, n, s.width, t.deltaT);
     const Weights last = s.exact_last ? t.upT : transposed<L>(t.weights(slot, 1), upT);
     read_gradient<L>(last, bar[1], t.g[1], g_bar[1], n, t.z, t.a, t.deltaT, t.inside2, raw.inside2, y_bar, z_bar, a_bar, delta2_bar, b);
-    if (s.norm)
+    if (s.norm())
       multiply_rows<L>(t.hq, z_bar, n, z_bar);
     else
       feature_gradient<L>(t.hq, t.z, t.norm_z, n, s.hidden, z_bar, z_bar, nullptr);
@@ -149,7 +149,7 @@ struct MlpGradient {
   }
 
   /// From delta1_bar and delta2_bar to h_bar and the gradient of −target, which is left in delta2_bar.
-  void errors(const MlpSlot& slot, int64_t n) {
+  void errors(const NetworkSlot& slot, int64_t n) {
     const int64_t D = s.width, E = s.hidden;
     feature_gradient_backward<L>(t.h, raw.curve, t.a, t.norm, t.back, t.delta1, s.clip ? t.clip : nullptr, n, E, delta1_bar, a_bar, h_bar,
                                  norm_bar);
@@ -171,7 +171,7 @@ struct MlpGradient {
   }
 
   /// From h_bar of the last sweep to that of the refresh point's features, each sweep's tile worked out again from the errors before it.
-  void sweeps(const MlpSlot& slot, int64_t n) {
+  void sweeps(const NetworkSlot& slot, int64_t n) {
     const int64_t D = s.width, E = s.hidden;
     const Gates<L>& g = t.g[0];
     set_zero<L>(base1_bar, n), set_zero<L>(target_bar, n);
@@ -225,7 +225,7 @@ struct MlpGradient {
 
   /// At a tile that starts at a refresh point, R = w + I.
   void leave_interval() {
-    for (int l = 0; l < 3; ++l) {
+    for (int l = 0; l < kMaxFastWeights; ++l) {
       if (!s.has_refresh_point(l)) continue;
       add_rows<L>(bar[l].w, R_bar[l], s.in(l));
       if (s.to_initial) add_rows<L>(bar[l].I, R_bar[l], s.in(l));
@@ -233,8 +233,8 @@ struct MlpGradient {
     }
   }
 
-  void finish(const MlpGradientTask& task) {
-    for (int l = 0; l < 3; ++l) {
+  void finish(const NetworkGradientTask& task) {
+    for (int l = 0; l < kMaxFastWeights; ++l) {
       if (task.refresh_point[l]) t.store_matrix(R_bar[l], l, task.refresh_point[l]);
       if (l >= s.layers()) continue;
       if (s.to_initial) {  // w = W − I at the start
@@ -248,18 +248,18 @@ struct MlpGradient {
 };
 
 template <int L>
-int64_t mlp_gradient_scratch(const MlpShape& s) {
+int64_t mlp_gradient_scratch(const NetworkShape& s) {
   Arena count(nullptr);
   MlpGradient<L> gradient(s, count);
   return count.used();
 }
 
 template <int L>
-void mlp_gradient(const MlpShape& s, const MlpGradientTask& task, float* scratch) {
+void mlp_gradient(const NetworkShape& s, const NetworkGradientTask& task, float* scratch) {
   Arena arena(scratch);
   MlpGradient<L> gradient(s, arena);
   gradient.start(task);
-  auto slot_at = [&](int64_t j) { return MlpSlot::at(s, task.call->slots + j * s.slot_floats); };
+  auto slot_at = [&](int64_t j) { return NetworkSlot::at(s, task.call->slots + j * s.slot_floats); };
   IntervalWalk walk(s.refresh, s.position, s.tokens, s.tiles);
   for (TileSpan tile; walk.next(tile);) {
     if (tile.new_point) tile.point < 0 ? gradient.t.load_refresh_point(*task.call) : gradient.t.refresh(slot_at(tile.point), true);

@@ -8,40 +8,23 @@ namespace mneme::kernels {
 namespace {
 
 /// w = W − I and S of every layer.
-struct MlpSlot {
-  Matrix w[3], S[3];
+struct NetworkSlot {
+  Matrix w[kMaxFastWeights], S[kMaxFastWeights];
 
-  MlpSlot(const MlpShape& s, Arena& a) {
+  NetworkSlot(const NetworkShape& s, Arena& a) {
     for (int l = 0; l < s.layers(); ++l) {
       w[l] = a.matrix(s.in(l), s.out(l));
       if (s.momentum) S[l] = a.matrix(s.in(l), s.out(l));
     }
   }
-  static int64_t floats(const MlpShape& s) {
+  static int64_t floats(const NetworkShape& s) {
     Arena count(nullptr);
-    MlpSlot slot(s, count);
+    NetworkSlot slot(s, count);
     return count.used();
   }
-  static MlpSlot at(const MlpShape& s, float* block) {
+  static NetworkSlot at(const NetworkShape& s, float* block) {
     Arena a(block);
-    return MlpSlot(s, a);
-  }
-};
-
-struct LinearSlot {
-  Matrix w, S;
-
-  LinearSlot(const LinearShape& s, Arena& a) : w(a.matrix(s.key_width, s.value_width)) {
-    if (s.momentum) S = a.matrix(s.key_width, s.value_width);
-  }
-  static int64_t floats(const LinearShape& s) {
-    Arena count(nullptr);
-    LinearSlot slot(s, count);
-    return count.used();
-  }
-  static LinearSlot at(const LinearShape& s, float* block) {
-    Arena a(block);
-    return LinearSlot(s, a);
+    return NetworkSlot(s, a);
   }
 };
 

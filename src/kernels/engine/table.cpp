@@ -20,21 +20,24 @@ void plain_product(int64_t m, int64_t n, int64_t k, float* a, float* b, float* c
   product<L>({m, n, k}, Matrix{a, k}, Matrix{b, n}, Set<L>{{c, n}});
 }
 
+bool one_matrix(const NetworkShape& s) { return s.form == Form::linear; }
+int64_t network_scratch(const NetworkShape& s) { return one_matrix(s) ? linear_scratch<L>(s) : mlp_scratch<L>(s); }
+int64_t network_gradient_scratch(const NetworkShape& s) { return one_matrix(s) ? linear_gradient_scratch<L>(s) : mlp_gradient_scratch<L>(s); }
+void network(const NetworkShape& s, const NetworkTask& task, float* scratch) { one_matrix(s) ? linear<L>(s, task, scratch) : mlp<L>(s, task, scratch); }
+void network_gradient(const NetworkShape& s, const NetworkGradientTask& task, float* scratch) {
+  one_matrix(s) ? linear_gradient<L>(s, task, scratch) : mlp_gradient<L>(s, task, scratch);
+}
+
 }  // namespace
 
 extern const Engine MNEME_TABLE(MNEME_ENGINE);
 constexpr Engine MNEME_TABLE(MNEME_ENGINE) = {
     MNEME_QUOTED(MNEME_ENGINE),
-    mlp_scratch<L>,
-    mlp_gradient_scratch<L>,
-    MlpSlot::floats,
-    mlp<L>,
-    mlp_gradient<L>,
-    linear_scratch<L>,
-    linear_gradient_scratch<L>,
-    LinearSlot::floats,
-    linear<L>,
-    linear_gradient<L>,
+    network_scratch,
+    network_gradient_scratch,
+    NetworkSlot::floats,
+    network,
+    network_gradient,
     attention_scratch<L>,
     attention_gradient_scratch<L>,
     attention<L>,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/dispatch.h"
+#include "kernels/network.h"
 #include "mneme/errors.h"
 #include "tests/support/poisoned.h"
 #include "tests/support/tensors.h"
@@ -14,6 +15,14 @@ using Tensors = std::vector<at::Tensor>;
 inline at::Tensor unit_rows(const at::Tensor& x) { return x / x.norm(2, -1, true); }
 inline at::Tensor column(const at::Tensor& x, int64_t t) { return x.narrow(1, t, 1).unsqueeze(2); }
 inline at::Tensor single(const at::Tensor& x) { return x.to(at::kFloat); }
+
+/// What a loop has as [N,…], as the kernels have it: [N,1,…] in fp32; gates [N,T] of fast weights side by side.
+inline at::Tensor one_head(const at::Tensor& x) { return single(x).unsqueeze(1); }
+inline Tensors one_head(Tensors list) {
+  for (at::Tensor& x : list) x = one_head(x);
+  return list;
+}
+inline at::Tensor gates(const Tensors& of_layers) { return one_head(at::stack(of_layers, 2)); }
 
 // A step as the guard leaves it; `load`, undefined at a refresh point, is Σ θ' AᵀA of what the interval has wanted to write.
 inline at::Tensor guarded(at::Tensor& load, const at::Tensor& A, const at::Tensor& theta, const at::Tensor& eta, double curvature,

@@ -1,5 +1,4 @@
 // The fused linear memory against a token loop written here: reads, states, every gradient, on each instruction set.
-#include "kernels/linear.h"
 #include "tests/unit/kernels/fused_cases.h"
 
 using namespace mneme;
@@ -38,13 +37,24 @@ Tensors linear_loop(const Tensors& x, const LinearCase& c) {
   return out;
 }
 
+kernels::NetworkCall linear_call(const Tensors& x, const LinearCase& c, int64_t steps) {
+  auto rows = [&](int i) { return one_head(x[i].narrow(1, 0, steps)); };
+  auto gate = [&](int i) { return gates({x[i].narrow(1, 0, steps)}); };
+  kernels::NetworkCall call{rows(0), rows(1), rows(2), gate(3), gate(4)};
+  if (c.momentum) call.eta = gate(5);
+  call.form = kernels::Form::linear, call.exact_last = false, call.refresh = c.refresh, call.position = c.position;
+  return call;
+}
+
+kernels::NetworkState linear_state(const Tensors& x, const LinearCase& c) {
+  return {{one_head(x[6])}, c.momentum ? Tensors{one_head(x[7])} : Tensors{}, {one_head(x[8])}};
+}
+
 Tensors linear_kernel(const Tensors& x, const LinearCase& c) {
-  kernels::LinearCall call{single(x[0]), single(x[1]), single(x[2]), single(x[3]), single(x[4]), {}, c.refresh, c.position};
-  kernels::LinearState s{single(x[6]), {}, single(x[8])};
-  if (c.momentum) call.eta = single(x[5]), s.momentum = single(x[7]);
-  Tensors out{kernels::linear(call, s), s.weights};
-  if (c.momentum) out.push_back(s.momentum);
-  if (c.refresh > 1) out.push_back(s.refresh_point);
+  kernels::NetworkState s = linear_state(x, c);
+  Tensors out{kernels::network(linear_call(x, c, c.T), s).squeeze(1), s.weights[0].squeeze(1)};
+  if (c.momentum) out.push_back(s.momentum[0].squeeze(1));
+  if (c.refresh > 1) out.push_back(s.refresh_point[0].squeeze(1));
   return out;
 }
 
@@ -67,6 +77,20 @@ TEST_CASE("fused linear memory equals the token loop, states and every gradient"
     }
 }
 
+TEST_CASE("fused linear memory: exact is refresh 1, to the bit, and its point is the weights", "[memory][fused]") {
+  torch::manual_seed(4);
+  const LinearCase c{100, 1};
+  const Tensors x = linear_inputs(2, c.T, 20, 9);
+  kernels::NetworkState stale = linear_state(x, c), exact = stale;
+  kernels::NetworkCall call = linear_call(x, c, c.T);
+  const at::Tensor reads = kernels::network(call, stale);
+  call.exact_last = true, call.refresh = 24;
+  REQUIRE(at::equal(kernels::network(call, exact), reads));
+  REQUIRE(at::equal(exact.weights[0], stale.weights[0]));
+  REQUIRE(at::equal(stale.refresh_point[0], stale.weights[0]));
+  REQUIRE(exact.refresh_point.empty());
+}
+
 TEST_CASE("fused linear memory: every instruction set gives the same results", "[memory][fused]") {
   torch::manual_seed(3);
   const Poisoned poisoned;
@@ -79,28 +103,43 @@ TEST_CASE("fused linear memory gives the same bits whether states are kept for a
   for (int64_t refresh : {16, 64, 100}) require_same_bits(linear_kernel, linear_inputs(2, 150, 20, 9), LinearCase{150, refresh, 7});
 }
 
-TEST_CASE("fused linear memory takes [B,H,T,D] views without copies and gives the same bits", "[memory][fused]") {
+TEST_CASE("fused linear memory takes views without copies and gives the same bits", "[memory][fused]") {
   torch::manual_seed(5);
   const int64_t B = 2, H = 3, T = 70, D = 20;
   const at::Tensor packed = normal({B, T, 3, H, D}, at::kFloat);
   auto view = [&](int i) { return packed.select(2, i).transpose(1, 2); };
-  auto gate = [&] { return uniform({B, H, T}, 0, .05, at::kFloat); };
-  kernels::LinearCall strided{view(0), view(1), view(2), gate(), gate(), gate()}, dense = strided;
-  for (at::Tensor* t : {&dense.query, &dense.key, &dense.value}) *t = t->reshape({B * H, T, D});
-  kernels::LinearState a{normal({B * H, D, D}, at::kFloat), at::zeros({B * H, D, D}), {}}, b = a;
-  REQUIRE(at::equal(kernels::linear(strided, a).reshape({B * H, T, D}), kernels::linear(dense, b)));
-  REQUIRE(at::equal(a.weights, b.weights));
+  auto gate = [&] { return uniform({B, T, H, 1}, 0, .05, at::kFloat).transpose(1, 2); };
+  kernels::NetworkCall strided{view(0), view(1), view(2), gate(), gate(), gate()};
+  strided.form = kernels::Form::linear;
+  kernels::NetworkCall dense = strided;  // of B · H rows with one head
+  for (at::Tensor* t : {&dense.query, &dense.key, &dense.value, &dense.theta, &dense.alpha, &dense.eta}) *t = t->reshape({B * H, 1, T, -1});
+  const at::Tensor W = normal({B, H, D, D}, at::kFloat), flat = W.view({B * H, 1, D, D});
+  kernels::NetworkState a{{W}, {at::zeros_like(W)}}, b{{flat}, {at::zeros_like(flat)}};
+  REQUIRE(at::equal(kernels::network(strided, a).reshape({B * H, 1, T, D}), kernels::network(dense, b)));
+  REQUIRE(at::equal(a.weights[0].view_as(flat), b.weights[0]));
 }
 
 TEST_CASE("fused linear memory: an empty call reads nothing and changes nothing", "[memory][fused]") {
   torch::manual_seed(8);
-  const Tensors y = linear_inputs(2, 3, 6, 9);
-  auto none = [&](int i) { return single(y[i].narrow(1, 0, 0)); };
-  kernels::LinearCall call{none(0), none(1), none(2), none(3), none(4), none(5), 64, 5};
-  kernels::LinearState linear{single(y[6]), single(y[7]), single(y[8])};
-  REQUIRE(kernels::linear(call, linear).sizes() == at::IntArrayRef({2, 0, 9}));
-  REQUIRE(at::equal(linear.weights, single(y[6])));
-  REQUIRE(at::equal(linear.momentum, single(y[7])));
-  REQUIRE(at::equal(linear.refresh_point, single(y[8])));
+  const LinearCase c{0, 64, 5};
+  const Tensors x = linear_inputs(2, 3, 6, 9);
+  kernels::NetworkState state = linear_state(x, c);
+  const kernels::NetworkState before = state;
+  REQUIRE(kernels::network(linear_call(x, c, 0), state).sizes() == at::IntArrayRef({2, 1, 0, 9}));
+  REQUIRE(at::equal(state.weights[0], before.weights[0]));
+  REQUIRE(at::equal(state.momentum[0], before.momentum[0]));
+  REQUIRE(at::equal(state.refresh_point[0], before.refresh_point[0]));
 }
 
+TEST_CASE("fused linear memory names what does not fit", "[memory][fused]") {
+  const LinearCase c{20, 1};
+  const Tensors x = linear_inputs(2, c.T, 6, 9);
+  kernels::NetworkState state = linear_state(x, c);
+  kernels::NetworkCall call = linear_call(x, c, c.T);
+  call.initial = state.weights;
+  REQUIRE_THROWS_WITH(kernels::network(call, state), Catch::Contains("forgets towards zero"));
+  call = linear_call(x, c, c.T), call.guard_limit = .4;
+  REQUIRE_THROWS_WITH(kernels::network(call, state), Catch::Contains("of two matrices"));
+  call = linear_call(x, c, c.T), state.weights.push_back(state.weights[0]);
+  REQUIRE_THROWS_WITH(kernels::network(call, state), Catch::Contains("one matrix (linear)") && Catch::Contains("not 2"));
+}

@@ -1,5 +1,4 @@
 // The fused MLP memory, form feature, against a token loop written here: reads, states, every gradient, on each instruction set.
-#include "kernels/mlp.h"
 #include "tests/unit/kernels/fused_cases.h"
 
 using namespace mneme;
@@ -77,27 +76,29 @@ Tensors mlp_loop(const Tensors& x, const MlpCase& c) {
   return out;
 }
 
-kernels::MlpCall mlp_call(const Tensors& x, const MlpCase& c, int64_t first, int64_t steps) {
-  auto part = [&](int i) { return single(x[i].narrow(1, first, steps)); };
-  kernels::MlpCall call{part(0), part(1),      part(2), {part(3), part(4)}, {part(5), part(6)}, {},
-                      {},      c.exact_last, c.clip,  c.refresh,          c.position + first};
+kernels::NetworkCall mlp_call(const Tensors& x, const MlpCase& c, int64_t first, int64_t steps) {
+  auto part = [&](int i) { return x[i].narrow(1, first, steps); };
+  kernels::NetworkCall call{one_head(part(0)), one_head(part(1)), one_head(part(2)), gates({part(3), part(4)}), gates({part(5), part(6)})};
+  call.exact_last = c.exact_last, call.clip = c.clip, call.refresh = c.refresh, call.position = c.position + first;
   call.sweeps = c.sweeps, call.guard_limit = c.guard, call.factor = c.factor;
-  if (c.momentum) call.eta = {part(7), part(8)};
-  if (c.to_initial) call.initial = {single(x[15]), single(x[16])};
+  if (c.momentum) call.eta = gates({part(7), part(8)});
+  if (c.to_initial) call.initial = one_head(Tensors{x[15], x[16]});
   return call;
 }
 
-kernels::MlpState mlp_state(const Tensors& x, const MlpCase& c) {
-  kernels::MlpState state{{single(x[9]), single(x[10])}, {}, {single(x[13]), c.exact_last ? at::Tensor() : single(x[14])}};
-  if (c.momentum) state.momentum = {single(x[11]), single(x[12])};
+kernels::NetworkState mlp_state(const Tensors& x, const MlpCase& c) {
+  kernels::NetworkState state{one_head(Tensors{x[9], x[10]}), {}, {one_head(x[13])}};
+  if (!c.exact_last) state.refresh_point.push_back(one_head(x[14]));
+  if (c.momentum) state.momentum = one_head(Tensors{x[11], x[12]});
   return state;
 }
 
 Tensors mlp_kernel(const Tensors& x, const MlpCase& c) {
-  kernels::MlpState s = mlp_state(x, c);
-  Tensors out{kernels::mlp(mlp_call(x, c, 0, c.T), s), s.weights[0], s.weights[1], s.refresh_point[0]};
-  if (!c.exact_last) out.push_back(s.refresh_point[1]);
-  if (c.momentum) out.insert(out.end(), {s.momentum[0], s.momentum[1]});
+  kernels::NetworkState s = mlp_state(x, c);
+  Tensors out{kernels::network(mlp_call(x, c, 0, c.T), s), s.weights[0], s.weights[1]};
+  out.insert(out.end(), s.refresh_point.begin(), s.refresh_point.end());
+  out.insert(out.end(), s.momentum.begin(), s.momentum.end());
+  for (at::Tensor& y : out) y = y.squeeze(1);
   return out;
 }
 
@@ -168,32 +169,32 @@ TEST_CASE("fused MLP memory: any split equals one call; causal, row-independent 
   torch::manual_seed(4);
   const MlpCase c{150, 24};
   const Tensors x = mlp_inputs(3, c.T, 12, 20);
-  kernels::MlpState one = mlp_state(x, c), many = one, again = one;
-  const at::Tensor whole = kernels::mlp(mlp_call(x, c, 0, c.T), one);
+  kernels::NetworkState one = mlp_state(x, c), many = one, again = one;
+  const at::Tensor whole = kernels::network(mlp_call(x, c, 0, c.T), one);
   Tensors reads;
   int64_t first = 0;
   for (int64_t next : {1, 2, 20, 24, 49, 143, 150}) {
-    reads.push_back(kernels::mlp(mlp_call(x, c, first, next - first), many));
+    reads.push_back(kernels::network(mlp_call(x, c, first, next - first), many));
     first = next;
   }
-  REQUIRE(relative_error(at::cat(reads, 1), whole) < kSingle);
+  REQUIRE(relative_error(at::cat(reads, 2), whole) < kSingle);
   for (int l = 0; l < 2; ++l) {
     REQUIRE(relative_error(many.weights[l], one.weights[l]) < kSingle);
     REQUIRE(relative_error(many.momentum[l], one.momentum[l]) < kSingle);
   }
-  REQUIRE(at::equal(kernels::mlp(mlp_call(x, c, 0, c.T), again), whole));
+  REQUIRE(at::equal(kernels::network(mlp_call(x, c, 0, c.T), again), whole));
   Tensors later = x, other = x;
   for (int i = 0; i < 3; ++i) {
     later[i] = x[i].clone(), later[i].narrow(1, 91, 59).normal_();
     other[i] = x[i].clone(), other[i][2].normal_();
   }
-  kernels::MlpState a = mlp_state(x, c), b = a;
-  REQUIRE(at::equal(kernels::mlp(mlp_call(later, c, 0, c.T), a).narrow(1, 0, 91), whole.narrow(1, 0, 91)));
-  REQUIRE(at::equal(kernels::mlp(mlp_call(other, c, 0, c.T), b).narrow(0, 0, 2), whole.narrow(0, 0, 2)));
+  kernels::NetworkState a = mlp_state(x, c), b = a;
+  REQUIRE(at::equal(kernels::network(mlp_call(later, c, 0, c.T), a).narrow(2, 0, 91), whole.narrow(2, 0, 91)));
+  REQUIRE(at::equal(kernels::network(mlp_call(other, c, 0, c.T), b).narrow(0, 0, 2), whole.narrow(0, 0, 2)));
   Tensors fewer;
   for (const at::Tensor& t : x) fewer.push_back(t.narrow(0, 0, 1));
-  kernels::MlpState alone = mlp_state(fewer, c);
-  REQUIRE(at::equal(kernels::mlp(mlp_call(fewer, c, 0, c.T), alone), whole.narrow(0, 0, 1)));
+  kernels::NetworkState alone = mlp_state(fewer, c);
+  REQUIRE(at::equal(kernels::network(mlp_call(fewer, c, 0, c.T), alone), whole.narrow(0, 0, 1)));
 }
 
 TEST_CASE("fused MLP memory gives the same bits whether states are kept for a backward pass or not", "[memory][fused]") {
@@ -212,9 +213,9 @@ TEST_CASE("fused MLP memory: an empty call reads nothing and changes nothing", "
   torch::manual_seed(8);
   const MlpCase c{3, 64, 5};
   const Tensors x = mlp_inputs(2, c.T, 6, 9);
-  kernels::MlpState mlp = mlp_state(x, c);
-  const kernels::MlpState before = mlp;
-  REQUIRE(kernels::mlp(mlp_call(x, c, 0, 0), mlp).sizes() == at::IntArrayRef({2, 0, 6}));
+  kernels::NetworkState mlp = mlp_state(x, c);
+  const kernels::NetworkState before = mlp;
+  REQUIRE(kernels::network(mlp_call(x, c, 0, 0), mlp).sizes() == at::IntArrayRef({2, 1, 0, 6}));
   for (int l = 0; l < 2; ++l) {
     REQUIRE(at::equal(mlp.weights[l], before.weights[l]));
     REQUIRE(at::equal(mlp.momentum[l], before.momentum[l]));
@@ -225,20 +226,24 @@ TEST_CASE("fused MLP memory: an empty call reads nothing and changes nothing", "
 TEST_CASE("fused MLP memory names what does not fit", "[memory][fused]") {
   const MlpCase c{20, 64};
   const Tensors x = mlp_inputs(2, c.T, 6, 9);
-  kernels::MlpState state = mlp_state(x, c);
-  kernels::MlpCall call = mlp_call(x, c, 0, c.T);
-  call.value = call.value.narrow(2, 0, 5);
-  REQUIRE_THROWS_WITH(kernels::mlp(call, state), Catch::Contains("value has sizes [2,1,20,5], should have [2,1,20,6]"));
+  kernels::NetworkState state = mlp_state(x, c);
+  kernels::NetworkCall call = mlp_call(x, c, 0, c.T);
+  call.value = call.value.narrow(3, 0, 5);
+  REQUIRE_THROWS_WITH(kernels::network(call, state), Catch::Contains("value has sizes [2,1,20,5], should have [2,1,20,6]"));
   call = mlp_call(x, c, 0, c.T);
-  call.theta[1] = call.theta[1].narrow(1, 0, 19);
-  REQUIRE_THROWS_WITH(kernels::mlp(call, state), Catch::Contains("theta of layer 2"));
+  call.theta = call.theta.narrow(2, 0, 19);
+  REQUIRE_THROWS_WITH(kernels::network(call, state), Catch::Contains("theta has sizes [2,1,19,2], should have [2,1,20,2]"));
+  call = mlp_call(x, c, 0, c.T);
+  state.momentum[1] = state.momentum[0];
+  REQUIRE_THROWS_WITH(kernels::network(call, state), Catch::Contains("momentum of layer 2"));
+  state = mlp_state(x, c);
   call = mlp_call(x, c, 0, c.T);
   call.sweeps = 1;
-  REQUIRE_THROWS_WITH(kernels::mlp(call, state), Catch::Contains("whole refresh intervals"));
+  REQUIRE_THROWS_WITH(kernels::network(call, state), Catch::Contains("whole refresh intervals"));
   call.sweeps = 0, call.guard_limit = .4;
-  REQUIRE_THROWS_WITH(kernels::mlp(call, state), Catch::Contains("gradients at the refresh point"));
+  REQUIRE_THROWS_WITH(kernels::network(call, state), Catch::Contains("gradients at the refresh point"));
   call = mlp_call(x, c, 0, c.T);
   state.weights[0] = state.weights[0].to(at::kDouble);
   REQUIRE_FALSE(kernels::supports(call, state));
-  REQUIRE_THROWS_AS(kernels::mlp(call, state), ConfigError);
+  REQUIRE_THROWS_AS(kernels::network(call, state), ConfigError);
 }

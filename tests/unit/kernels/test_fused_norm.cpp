@@ -1,5 +1,4 @@
 // The fused MLP memory, form residual+norm, against a token loop with autograd's inner gradients: reads, states, every gradient.
-#include "kernels/mlp.h"
 #include "tests/unit/kernels/fused_cases.h"
 
 using namespace mneme;
@@ -61,22 +60,20 @@ Tensors norm_loop(const Tensors& x, const NormCase& c) {
 
 Tensors norm_kernel(const Tensors& x, const NormCase& c) {
   const int layers = c.fast_gain ? 3 : 2;
-  kernels::MlpCall call{single(x[0]), single(x[1]), single(x[2]), {},        {},         {},
-                      {},           false,        false,        c.refresh, c.position, kernels::Form::residual_norm};
-  kernels::MlpState s;
-  for (int l = 0; l < layers; ++l) {
-    call.theta[l] = single(x[3 + l]), call.alpha[l] = single(x[6 + l]);
-    s.weights[l] = single(x[12 + l]), s.refresh_point[l] = single(x[18 + l]);
-    if (c.momentum) call.eta[l] = single(x[9 + l]), s.momentum[l] = single(x[15 + l]);
-    if (c.to_initial) call.initial[l] = single(x[21 + l]);
-  }
-  if (!c.fast_gain) call.gain = single(x[20]);
+  auto of_layers = [&](int first) { return Tensors(x.begin() + first, x.begin() + first + layers); };
+  kernels::NetworkCall call{one_head(x[0]), one_head(x[1]), one_head(x[2]), gates(of_layers(3)), gates(of_layers(6))};
+  call.form = kernels::Form::residual_norm, call.refresh = c.refresh, call.position = c.position;
   call.factor = c.factor, call.guard_limit = c.guard;
-  Tensors out{kernels::mlp(call, s)};
+  kernels::NetworkState s{one_head(of_layers(12)), {}, one_head(of_layers(18))};
+  if (c.momentum) call.eta = gates(of_layers(9)), s.momentum = one_head(of_layers(15));
+  if (c.to_initial) call.initial = one_head(of_layers(21));
+  if (!c.fast_gain) call.gain = one_head(x[20]);
+  Tensors out{kernels::network(call, s)};
   for (int l = 0; l < layers; ++l) {
     out.insert(out.end(), {s.weights[l], s.refresh_point[l]});
     if (c.momentum) out.push_back(s.momentum[l]);
   }
+  for (at::Tensor& y : out) y = y.squeeze(1);
   return out;
 }
 

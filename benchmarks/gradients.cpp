@@ -10,7 +10,7 @@
 #include <algorithm>
 
 #include "benchmarks/bench.h"
-#include "memory/mlp.h"
+#include "memory/network_kernels.h"
 #include "mneme/memory.h"
 #include "mneme/model.h"
 
@@ -62,23 +62,24 @@ std::vector<Mode> modes() {
   return result;
 }
 
-memory::MlpCall call_of(const Inputs& in, const Mode& mode) {
-  auto gate = [&](double value) { return at::full({kRows, kTokens}, value, in.key.options()); };
-  memory::MlpCall call;
-  call.query = in.query, call.key = in.key, call.value = in.value;
-  call.theta = {gate(0.1 * in.theta), gate(in.theta)}, call.alpha = {gate(1e-4), gate(1e-4)}, call.eta = {gate(0), gate(0)};
+// The rows as those of one head each.
+memory::NetworkCall call_of(const Inputs& in, const Mode& mode) {
+  auto gates = [&](double lower, double last) { return at::tensor({lower, last}, in.key.options()).expand({kRows, 1, kTokens, 2}); };
+  memory::NetworkCall call;
+  call.query = in.query.unsqueeze(1), call.key = in.key.unsqueeze(1), call.value = in.value.unsqueeze(1);
+  call.theta = gates(0.1 * in.theta, in.theta), call.alpha = gates(1e-4, 1e-4), call.eta = gates(0, 0);
   call.gradient = mode.gradient, call.refresh = mode.refresh, call.sweeps = mode.sweeps, call.guard = mode.guard;
-  call.initial = {in.lower, at::zeros({kRows, kWidth, kWidth}, in.key.options())};
+  call.initial = {in.lower.unsqueeze(1), at::zeros({kRows, 1, kWidth, kWidth}, in.key.options())};
   return call;
 }
 
-at::Tensor reads_of(const memory::MlpCall& call) {
-  memory::MlpWeights w;
+at::Tensor reads_of(const memory::NetworkCall& call) {
+  memory::NetworkWeights w;
   w.weights = call.initial, w.momentum = {at::zeros_like(w.weights[0]), at::zeros_like(w.weights[1])};
   if (call.guard) w.load = {at::zeros_like(w.weights[1]), at::zeros_like(w.weights[1])};
   if (call.gradient == memory::Gradient::sweeps)
     w.sweep_weights.assign(call.sweeps, w.weights), w.sweep_momentum.assign(call.sweeps, w.momentum);
-  return memory::mlp_chunked(call, w);
+  return memory::network_chunked(call, w);
 }
 
 /// Forward and backward of one call of the memory that a config with this mode makes.

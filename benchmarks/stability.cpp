@@ -12,7 +12,7 @@
 #include <complex>
 
 #include "benchmarks/bench.h"
-#include "memory/mlp.h"
+#include "memory/network_kernels.h"
 
 namespace mneme {
 namespace {
@@ -46,24 +46,24 @@ double spectral_radius(const Regime& s, double theta) {
 bool shrinks(const Regime& s, double theta, bool guard) {
   const auto wide = at::TensorOptions().dtype(at::kDouble);
   auto generator = at::make_generator<at::CPUGeneratorImpl>(7);
-  at::Tensor key = at::empty({1, s.repeated ? 1 : kTokens, kWidth}, wide).normal_(0, 1, generator);
-  key = (key / key.norm(2, {2}, true)).expand({1, kTokens, kWidth}).contiguous();
-  auto gate = [&](double value) { return at::full({1, kTokens}, value, wide); };
-  memory::MlpCall call;
+  at::Tensor key = at::empty({1, 1, s.repeated ? 1 : kTokens, kWidth}, wide).normal_(0, 1, generator);
+  key = (key / key.norm(2, {3}, true)).expand({1, 1, kTokens, kWidth}).contiguous();
+  auto gate = [&](double value) { return at::full({1, 1, kTokens, 1}, value, wide); };
+  memory::NetworkCall call;
   call.net.depth = 1, call.net.form = memory::Form::plain;
   call.query = key, call.key = key, call.value = at::zeros_like(key);
-  call.theta = {gate(theta)}, call.alpha = {gate(s.alpha)}, call.eta = {gate(s.eta)};
+  call.theta = gate(theta), call.alpha = gate(s.alpha), call.eta = gate(s.eta);
   call.refresh = s.refresh, call.guard = guard;
   call.gradient = s.refresh == 1 ? memory::Gradient::exact_last : memory::Gradient::refresh;
   if (s.refresh == 1) call.refresh = kTokens;  // exact: no refresh points
   // Something under every key: the identity.
-  memory::MlpWeights w;
-  w.weights = {at::eye(kWidth, wide).unsqueeze(0)}, w.momentum = {at::zeros_like(w.weights[0])};
-  if (guard) w.load = {at::zeros({1, kWidth, kWidth}, wide)};
-  const at::Tensor first = key.narrow(1, 0, 1);
-  const double before = at::bmm(first, w.weights[0]).norm().item<double>();
-  memory::mlp_chunked(call, w);
-  const double after = at::bmm(first, w.weights[0]).norm().item<double>();
+  memory::NetworkWeights w;
+  w.weights = {at::eye(kWidth, wide).view({1, 1, kWidth, kWidth})}, w.momentum = {at::zeros_like(w.weights[0])};
+  if (guard) w.load = {at::zeros_like(w.weights[0])};
+  const at::Tensor first = key.narrow(2, 0, 1);
+  const double before = at::matmul(first, w.weights[0]).norm().item<double>();
+  memory::network_chunked(call, w);
+  const double after = at::matmul(first, w.weights[0]).norm().item<double>();
   return std::isfinite(after) && after < before;
 }
 

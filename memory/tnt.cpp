@@ -17,7 +17,7 @@
 #include <set>
 
 #include "memory/linear_recurrence.h"
-#include "memory/mlp.h"
+#include "memory/network_kernels.h"
 #include "memory/recurrent_memory.h"
 #include "memory/unread_options.h"
 #include "mneme/memory.h"
@@ -150,8 +150,7 @@ class Tnt : public Memory {
 
   // Tokens of one shard: reads [B,H,T,V]; appends their losses [B,H,T].
   at::Tensor within_shard(const MemoryInput& in, State& state, std::vector<at::Tensor>& losses) const {
-    const int64_t B = in.key.size(0), T = in.key.size(2);
-    at::Tensor reads = at::bmm(rows_of(in.query), rows_of(state.tensor("global_point"))), sum;
+    at::Tensor reads = at::matmul(in.query, state.tensor("global_point")), sum;
     moved(in, in.query, state, 0, shard_, "global");
     const at::Tensor asked = projects_ ? projected(in, state) : in.query;
     for (size_t i = 0; i < chunks_.size(); ++i) {
@@ -159,35 +158,32 @@ class Tnt : public Memory {
       reads = reads + m.reads;
       sum = sum.defined() ? sum + m.losses : m.losses;
     }
-    losses.push_back((sum / double(chunks_.size())).view({B, heads_, T}));
-    return reads.view({B, heads_, T, value_width_});
+    losses.push_back(sum / double(chunks_.size()));
+    return reads;
   }
 
   struct Moved {
-    at::Tensor reads, losses;  // [N,T,V], [N,T]
+    at::Tensor reads, losses;  // [B,H,T,V], [B,H,T]
   };
   // The i-th memory, of that name in the state, moved on; gradients are those of the start of its chunk.
   Moved moved(const MemoryInput& in, const at::Tensor& query, State& state, size_t i, int64_t chunk, const std::string& name) const {
-    const int64_t B = in.key.size(0), T = in.key.size(2), N = B * heads_;
     const bool stale = i == 0 || chunk > 1;
-    memory::MlpCall call;
+    memory::NetworkCall call;
     call.net.depth = 1, call.net.form = memory::Form::plain;
-    call.query = rows_of(query), call.key = rows_of(in.key), call.value = rows_of(in.value);
-    auto gate = [&](const char* of) { return in.gate(of).select(3, int64_t(i)).reshape({N, T}); };
-    call.theta = {gate("theta")}, call.alpha = {options_.forgetting ? gate("alpha") : at::zeros({N, T}, call.key.options())};
-    if (in.step.defined()) call.step = in.step.to(call.key.scalar_type()).unsqueeze(1).expand({B, heads_, T}).reshape({N, T});
+    call.query = query, call.key = in.key, call.value = in.value, call.step = in.step;
+    auto gate = [&](const char* of) { return in.gate(of).narrow(3, int64_t(i), 1); };
+    call.theta = gate("theta"), call.alpha = options_.forgetting ? gate("alpha") : at::zeros_like(call.theta);
     call.gradient = stale ? memory::Gradient::refresh : memory::Gradient::exact_last;
     call.refresh = stale ? chunk : kNoChunk;
     call.position = state.position, call.tile = options_.tile, call.read_before = options_.read == "before";
     call.guard = options_.guard, call.losses = true;
-    memory::MlpWeights w{{rows_of(state.tensor(name))}};
-    if (stale) w.refresh_point = {rows_of(state.tensor(name + "_point"))};
-    if (stale && options_.guard) w.load = {rows_of(state.tensor(name + "_load"))};
-    const at::Tensor reads = options_.kernel == "reference" ? mlp_reference(call, w) : mlp_chunked(call, w);
-    auto hold = [&](const std::string& of, const at::Tensor& x) { state.tensor(of) = x.view({B, heads_, x.size(1), x.size(2)}); };
-    hold(name, w.weights[0]);
-    if (stale) hold(name + "_point", w.refresh_point[0]);
-    if (stale && options_.guard) hold(name + "_load", w.load[0]);
+    memory::NetworkWeights w{{state.tensor(name)}};
+    if (stale) w.refresh_point = {state.tensor(name + "_point")};
+    if (stale && options_.guard) w.load = {state.tensor(name + "_load")};
+    const at::Tensor reads = options_.kernel == "reference" ? network_reference(call, w) : network_chunked(call, w);
+    state.tensor(name) = w.weights[0];
+    if (stale) state.tensor(name + "_point") = w.refresh_point[0];
+    if (stale && options_.guard) state.tensor(name + "_load") = w.load[0];
     return {reads, w.losses};
   }
 

@@ -1,4 +1,4 @@
-// Groups of tokens that form one step of the recurrence (mlp.h): their α and η stand at their last token.
+// Groups of tokens that form one step of the recurrence (network_kernels.h): their α and η stand at their last token.
 #pragma once
 
 #include <ATen/ATen.h>

@@ -1,8 +1,8 @@
 // The ways to compute a memory's calls as a table, asked in order: the first that memory.kernel lets and that takes the call runs.
 //
 //   fused         hand-written CPU kernel (src/kernels/)
-//   linear tiles  tiles of one matrix with exact gradients, solved for all tiles at once (linear_chunked.h)
-//   chunked       tiles of matrix products (mlp.h, linear_recurrence.h)
+//   linear tiles  tiles of one matrix with exact gradients, solved for all tiles at once (network_kernels.h)
+//   chunked       tiles of matrix products (network_kernels.h, linear_recurrence.h)
 //   reference     the loop over tokens: the definition
 //
 // A memory has some of them. memory.kernel names the first it may be: `chunked` passes over what stands before the tiles, `reference` over

@@ -1,11 +1,10 @@
-#include "memory/network_fused.h"
-
 #include <ATen/ATen.h>
 
 #include <algorithm>
 
 #include "kernels/network.h"
 #include "memory/guard.h"
+#include "memory/network_kernels.h"
 
 namespace mneme::memory {
 namespace {
@@ -13,72 +12,49 @@ namespace {
 bool two_layers(const Network& net) { return net.depth == 2 && net.form != Form::plain; }
 
 // Sweeps and the guard run over whole refresh intervals.
-bool by_intervals(const MlpCall& rule) { return rule.gradient == Gradient::sweeps || rule.guarded(); }
+bool by_intervals(const NetworkCall& rule) { return rule.gradient == Gradient::sweeps || rule.guarded(); }
 
-at::Tensor fused(const MlpCall& call, const MemoryInput& in, MlpWeights& w) {
-  const int64_t B = in.key.size(0), H = in.key.size(1), T = in.key.size(2);
-  auto gates = [&](const std::vector<at::Tensor>& list) {
-    return list.empty() ? at::Tensor() : at::stack(list, 1).view({B, H, int64_t(list.size()), T}).transpose(2, 3);
-  };
-  auto shaped = [](std::vector<at::Tensor> list, auto&& sizes_of) {
-    for (at::Tensor& x : list) x = x.view(sizes_of(x));
-    return list;
-  };
-  auto heads = [&](const at::Tensor& x) { return std::vector<int64_t>{B, H, x.size(1), x.size(2)}; };
-  auto flat = [&](const at::Tensor& x) { return std::vector<int64_t>{B * H, x.size(2), x.size(3)}; };
-  kernels::NetworkCall c{in.query, in.key, in.value, gates(call.theta), gates(call.alpha), gates(call.eta), shaped(call.initial, heads)};
-  if (call.gain.defined()) c.gain = call.gain.view(heads(call.gain));
+at::Tensor run_fused(const NetworkCall& call, NetworkWeights& w) {
+  kernels::NetworkCall c{call.query, call.key, call.value, call.theta, call.alpha, call.eta, call.initial, call.gain};
   c.form = !two_layers(call.net) ? kernels::Form::linear : call.net.form == Form::feature ? kernels::Form::feature : kernels::Form::residual_norm;
   c.exact_last = call.gradient != Gradient::refresh, c.refresh = call.refresh, c.position = call.position;
-  c.factor = loss_factor(call.net, in.value.size(3));
+  c.factor = loss_factor(call.net, call.value.size(3));
   if (call.gradient == Gradient::sweeps) c.sweeps = call.sweeps;
   if (call.guarded()) c.guard_limit = kGuardLimit;
-  kernels::NetworkState state{shaped(w.weights, heads), shaped(w.momentum, heads), shaped(w.refresh_point, heads)};
+  kernels::NetworkState state{w.weights, w.momentum, w.refresh_point};
   // A call that the kernel could not tell from one of its own: nothing but float32 on the CPU may reach it.
   if (!kernels::supports(c, state)) throw ConfigError("memory: rows and weights of the fused kernels must be float32 on the CPU, both of them");
   const at::Tensor reads = kernels::network(c, state);
-  w.weights = shaped(state.weights, flat), w.momentum = shaped(state.momentum, flat), w.refresh_point = shaped(state.refresh_point, flat);
+  w.weights = state.weights, w.momentum = state.momentum, w.refresh_point = state.refresh_point;
   return reads;
 }
 
 // Tokens [first, first + steps) of a call.
-MlpCall part(MlpCall call, int64_t first, int64_t steps) {
-  auto cut = [&](at::Tensor& x) { x = x.narrow(1, first, steps); };
-  cut(call.query), cut(call.key), cut(call.value);
-  for (auto* gates : {&call.theta, &call.alpha, &call.eta})
-    for (at::Tensor& gate : *gates) cut(gate);
+NetworkCall part_of(NetworkCall call, int64_t first, int64_t steps) {
+  for (at::Tensor* x : {&call.query, &call.key, &call.value, &call.theta, &call.alpha, &call.eta})
+    if (x->defined()) *x = x->narrow(2, first, steps);
   call.position += first;
   return call;
 }
 
-// The kernel sweeps and guards whole refresh intervals; what a call has before and after them is left to the tiled form.
-at::Tensor fused_intervals(const MlpCall& call, const MemoryInput& in, MlpWeights& w) {
-  const int64_t T = call.key.size(1), head = std::min(T, (call.refresh - call.position % call.refresh) % call.refresh);
+// The kernel sweeps and guards whole refresh intervals; what a call has before and after them is left to the tiles.
+at::Tensor run_fused_intervals(const NetworkCall& call, NetworkWeights& w) {
+  const int64_t T = call.key.size(2), head = std::min(T, (call.refresh - call.position % call.refresh) % call.refresh);
   const int64_t whole = (T - head) / call.refresh * call.refresh, tail = T - head - whole;
   std::vector<at::Tensor> reads;
-  auto tiled = [&](int64_t first, int64_t steps) {
-    if (steps > 0) reads.push_back(mlp_chunked(part(call, first, steps), w).reshape({in.key.size(0), in.key.size(1), steps, -1}));
-  };
-  auto whole_intervals = [&](const MlpCall& intervals, const MemoryInput& rows) {
-    reads.push_back(fused(intervals, rows, w));
-    begin_interval(w);
-  };
-  tiled(0, head);
-  if (whole == T) {
-    whole_intervals(call, in);
-  } else if (whole > 0) {
-    MemoryInput middle = in;
-    for (at::Tensor* x : {&middle.query, &middle.key, &middle.value}) *x = x->narrow(2, head, whole);
-    whole_intervals(part(call, head, whole), middle);
+  if (head > 0) reads.push_back(network_chunked(part_of(call, 0, head), w));
+  if (whole > 0) {
+    reads.push_back(run_fused(whole == T ? call : part_of(call, head, whole), w));
+    begin_interval(call, w);
   }
-  tiled(head + whole, tail);
+  if (tail > 0) reads.push_back(network_chunked(part_of(call, head + whole, tail), w));
   w.firings = at::Tensor();  // counted with the losses, which the kernel does not give
   return reads.size() == 1 ? reads[0] : at::cat(reads, 2);
 }
 
 }  // namespace
 
-std::string why_not_fused(const MlpCall& rule, const CallShape& call) {
+std::string why_not_fused(const NetworkCall& rule, const CallShape& call) {
   const Network& net = rule.net;
   const bool one_matrix = net.depth == 1 && net.form == Form::plain, mlp = two_layers(net);
   auto tokens = [](int64_t n) { return std::to_string(n) + (n == 1 ? " token" : " tokens"); };
@@ -109,8 +85,8 @@ std::string why_not_fused(const MlpCall& rule, const CallShape& call) {
   return {};
 }
 
-at::Tensor run_fused(const MlpCall& call, const MemoryInput& in, MlpWeights& w) {
-  return by_intervals(call) ? fused_intervals(call, in, w) : fused(call, in, w);
+at::Tensor network_fused(const NetworkCall& call, NetworkWeights& w) {
+  return by_intervals(call) ? run_fused_intervals(call, w) : run_fused(call, w);
 }
 
 }  // namespace mneme::memory

@@ -7,9 +7,6 @@
 #include <utility>
 
 #include "memory/group.h"
-#include "memory/kernel_table.h"
-#include "memory/linear_chunked.h"
-#include "memory/network_fused.h"
 #include "memory/pending.h"
 
 namespace mneme::memory {
@@ -72,16 +69,17 @@ void check_network_rule(const MemoryOptions& o, bool one_matrix, bool refresh_by
     problems.add("memory.group", "does not divide memory.refresh = " + std::to_string(o.refresh) + "; choose a divisor");
 }
 
-at::Tensor NetworkMemory::per_row(const at::Tensor& parameter, int64_t rows) const {
-  return parameter.unsqueeze(0).expand({rows, -1, -1, -1}).reshape({rows * parameter.size(0), parameter.size(1), parameter.size(2)});
+// θ of every fast weight, [B,H,T,L].
+at::Tensor NetworkMemory::step_sizes(const MemoryInput& input) const {
+  const at::Tensor& all = input.gate("theta");
+  if (!lower_step_.defined()) return by_weight(all);
+  std::vector<at::Tensor> steps = by_weight(all).unbind(3);
+  for (int64_t l = 0; l + 1 < net_.depth; ++l) steps[l] = steps[l] * lower_step_.select(1, l).sigmoid().view({1, -1, 1});
+  return at::stack(steps, 2).transpose(2, 3);
 }
 
-at::Tensor NetworkMemory::step_size(const MemoryInput& input, int64_t l) const {
-  const at::Tensor& all = input.gate("theta");
-  const at::Tensor theta = all.select(3, std::min(l, all.size(3) - 1));
-  if (!lower_step_.defined() || l + 1 >= net_.depth) return theta;
-  return theta * lower_step_.select(1, l).sigmoid().view({1, -1, 1});
-}
+// Gates of all fast weights, which may share one.
+at::Tensor NetworkMemory::by_weight(const at::Tensor& gates) const { return gates.expand({-1, -1, -1, fast_weights()}); }
 
 // θ ← (1 − η) θ with the η of the token's group, which only its end knows.
 at::Tensor NetworkMemory::damped(const MemoryInput& input) const {
@@ -89,8 +87,8 @@ at::Tensor NetworkMemory::damped(const MemoryInput& input) const {
 }
 
 // What every call of this memory has, without its tensors.
-MlpCall NetworkMemory::rule() const {
-  MlpCall call;
+NetworkCall NetworkMemory::rule() const {
+  NetworkCall call;
   call.net = net_;
   if (settings_.retain_initial) call.initial = initial_;
   call.gradient = gradient_;
@@ -105,22 +103,18 @@ MlpCall NetworkMemory::rule() const {
   return call;
 }
 
-MlpCall NetworkMemory::call_of(const MemoryInput& input, int64_t position) const {
-  const int64_t B = input.key.size(0), H = input.key.size(1), T = input.key.size(2);
-  auto rows = [&](const at::Tensor& x) { return x.reshape({B * H, T, x.size(3)}); };
-  auto gate = [&](const at::Tensor& x, int64_t l) { return x.select(3, std::min(l, x.size(3) - 1)).reshape({B * H, T}); };
-  MlpCall call = rule();
-  call.query = rows(input.query), call.key = rows(input.key), call.value = rows(input.value);
-  for (int64_t l = 0; l < fast_weights(); ++l) {
-    call.theta.push_back(step_size(input, l).reshape({B * H, T}));
-    call.alpha.push_back(options_.forgetting ? gate(input.gate("alpha"), l) : at::zeros({B * H, T}, input.key.options()));
-    if (options_.momentum) call.eta.push_back(gate(input.gate("eta"), l));
-    if (settings_.retain_initial) call.initial[l] = per_row(initial_[l], B);
-  }
-  if (gain_.defined() && !settings_.fast_gain) call.gain = per_row(gain_, B);
-  if (input.step.defined())
-    call.step = input.step.to(call.key.scalar_type()).unsqueeze(1).expand({B, H, T}).reshape({B * H, T});
+NetworkCall NetworkMemory::call_of(const MemoryInput& input, int64_t position) const {
+  auto each_row = [&](const at::Tensor& of_heads) { return of_heads.unsqueeze(0).expand({input.key.size(0), -1, -1, -1}); };
+  NetworkCall call = rule();
+  call.query = features(input.query), call.key = features(input.key), call.value = input.value;
+  call.theta = step_sizes(input);
+  call.alpha = options_.forgetting ? by_weight(input.gate("alpha")) : at::zeros_like(call.theta);
+  if (options_.momentum) call.eta = by_weight(input.gate("eta"));
+  for (at::Tensor& initial : call.initial) initial = each_row(initial);
+  if (gain_.defined() && !settings_.fast_gain) call.gain = each_row(gain_);
+  call.step = input.step;
   call.position = position;
+  call.losses = input.losses || input.probe;
   return call;
 }
 
@@ -131,52 +125,7 @@ bool NetworkMemory::guarded() const {
 
 namespace {
 
-at::Tensor run_linear(const MlpCall& call, const MemoryInput&, MlpWeights& state) {
-  LinearCall linear{call.query, call.key, call.value, call.theta[0], call.alpha[0], call.momentum() ? call.eta[0] : at::Tensor(), call.step};
-  linear.tile = call.tile, linear.group = call.group, linear.read_before = call.read_before, linear.decayed = call.decayed;
-  linear.factor = loss_factor(call.net, call.value.size(2));
-  LinearWeights w{state.weights[0], call.momentum() ? state.momentum[0] : at::Tensor()};
-  // Retention towards the initial weights is the same rule for W − W_init with targets v − k W_init.
-  const at::Tensor initial = call.initial.empty() ? at::Tensor() : call.initial[0];
-  if (initial.defined()) linear.value = linear.value - at::bmm(call.key, initial), w.weights = w.weights - initial;
-  at::Tensor reads = linear_chunked(linear, w);
-  if (initial.defined()) reads = at::baddbmm(reads, call.query, initial), w.weights = w.weights + initial;
-  state.weights[0] = w.weights;
-  if (call.momentum()) state.momentum[0] = w.momentum;
-  return reads;
-}
-
-// One matrix, exact gradients of a squared error: solved for all tiles at once.
-std::string why_not_linear(const MlpCall& rule, const CallShape& call) {
-  const Network& net = rule.net;
-  if (net.depth != 1 || net.form != Form::plain) return "it has one matrix alone";
-  if (rule.gradient != Gradient::exact_last) return "it has exact gradients";
-  if (net.loss != InnerLoss::l2 && net.loss != InnerLoss::l2_mean) return "it has squared losses";
-  return call.measured ? "losses are asked for" : "";
-}
-
-std::string why_not_reference(const MlpCall& rule, const CallShape&) {
-  return rule.gradient == Gradient::sweeps ? "it has no sweeps: what they converge to is memory.gradient = refresh, memory.refresh = 1" : "";
-}
-
-using NetworkRun = at::Tensor(const MlpCall& call, const MemoryInput& input, MlpWeights& weights);
-
-const KernelTable<MlpCall, NetworkRun>& network_kernels() {
-  static const KernelTable<MlpCall, NetworkRun> table{
-      {"fused", "hand-written CPU kernel, float32: one matrix, or two", "fused", why_not_fused,
-       [](const MlpCall& call, const MemoryInput& input, MlpWeights& w) {
-         const at::Tensor reads = run_fused(call, input, w);
-         return reads.reshape({call.key.size(0), call.key.size(1), reads.size(3)});
-       }},
-      {"linear tiles", "tiles of one matrix with exact gradients, all solved at once", "chunked", why_not_linear, run_linear},
-      {"chunked", "tiles of matrix products", "chunked", always,
-       [](const MlpCall& call, const MemoryInput&, MlpWeights& w) { return mlp_chunked(call, w); }},
-      {"reference", "the loop over tokens: the definition", "reference", why_not_reference,
-       [](const MlpCall& call, const MemoryInput&, MlpWeights& w) { return mlp_reference(call, w); }}};
-  return table;
-}
-
-std::string where_gradients_are_taken(const MlpCall& rule) {
+std::string where_gradients_are_taken(const NetworkCall& rule) {
   const std::string interval = "refreshed every " + std::to_string(rule.refresh) + (rule.refresh == 1 ? " token" : " tokens");
   switch (rule.gradient) {
     case Gradient::refresh: return "gradients at weights " + interval + (rule.guarded() ? ", guarded" : "") + (rule.clipped() ? ", clipped" : "");
@@ -190,7 +139,7 @@ std::string where_gradients_are_taken(const MlpCall& rule) {
 }  // namespace
 
 MemoryDescription NetworkMemory::describe(const CallShape& shape) const {
-  const MlpCall call = rule();
+  const NetworkCall call = rule();
   const std::string loss = net_.loss == InnerLoss::l2 ? "‖M(k) − v‖²" : net_.loss == InnerLoss::l2_mean ? "mean (M(k) − v)²"
                            : net_.loss == InnerLoss::dot ? "−⟨M(k), v⟩" : "huber(‖M(k) − v‖)";
   const std::string kept = !options_.forgetting ? "M" : settings_.retain_initial ? "M_0 + (1 − α) (M − M_0)" : "(1 − α) M";
@@ -209,25 +158,23 @@ at::Tensor NetworkMemory::forward(const MemoryInput& input, State& state) {
   if (!state.has("weights_0")) start(state, B);
   Joined joined = join_pending(input, state, options_.group);
   if (options_.momentum && options_.momentum_damping) joined.input.gates["theta"] = damped(joined.input);
-  joined.input.query = features(joined.input.query), joined.input.key = features(joined.input.key);
-  MlpCall call = call_of(joined.input, state.position - joined.waiting);
-  call.losses = input.losses || input.probe;
-  MlpWeights w = held(state);
-  const at::Tensor reads = choose(network_kernels(), options_.kernel, call, shape_of(joined.input)).run(call, joined.input, w);
-  hold(state, w, B);
+  const NetworkCall call = call_of(joined.input, state.position - joined.waiting);
+  NetworkWeights w = held(state);
+  const at::Tensor reads = choose(network_kernels(), options_.kernel, call, shape_of(joined.input)).run(call, w);
+  hold(state, w);
   state.position += T;
-  if (input.losses) *input.losses = w.losses.narrow(1, joined.waiting, T).view({B, H, T});
+  if (input.losses) *input.losses = w.losses.narrow(2, joined.waiting, T);
   if (input.probe) measure(w, joined.waiting, T, *input.probe);
-  return reads.narrow(1, joined.waiting, T).view({B, H, T, reads.size(2)});
+  return reads.narrow(2, joined.waiting, T);
 }
 
-void NetworkMemory::measure(const MlpWeights& w, int64_t waiting, int64_t steps, Probe& probe) const {
-  const at::Tensor losses = w.losses.narrow(1, waiting, steps);
+void NetworkMemory::measure(const NetworkWeights& w, int64_t waiting, int64_t steps, Probe& probe) const {
+  const at::Tensor losses = w.losses.narrow(2, waiting, steps);
   probe.mean({"surprise", "1", "inner loss of a token at the weights its gradient was taken at, mean"}, losses.mean().item<double>(),
              double(losses.numel()));
   if (w.firings.defined()) probe.sum({"guard_firings", "steps", "steps that the guard shortened"}, w.firings.item<double>());
   double square = 0;
-  for (const at::Tensor& weights : w.weights) square += weights.square().sum().item<double>() / double(weights.size(0));
+  for (const at::Tensor& weights : w.weights) square += weights.square().sum().item<double>() / double(weights.size(0) * weights.size(1));
   probe.mean({"weights_norm", "1", "Frobenius norm of a head's fast weights after a call, root mean square"}, std::sqrt(square), double(steps));
 }
 
@@ -270,16 +217,13 @@ void NetworkMemory::start(State& state, int64_t rows) {
   }
 }
 
-MlpWeights NetworkMemory::held(State& state) const {
+NetworkWeights NetworkMemory::held(State& state) const {
   auto all = [&](const std::string& name) {
     std::vector<at::Tensor> list;
-    for (size_t l = 0; state.has(named(name.c_str(), l)); ++l) {
-      const at::Tensor& x = state.tensor(named(name.c_str(), l));
-      list.push_back(x.reshape({x.size(0) * x.size(1), x.size(2), x.size(3)}));
-    }
+    for (size_t l = 0; state.has(named(name.c_str(), l)); ++l) list.push_back(state.tensor(named(name.c_str(), l)));
     return list;
   };
-  MlpWeights w{all("weights_"), all("momentum_"), all("refresh_point_"), all("load_"), {}, {}, {}};
+  NetworkWeights w{all("weights_"), all("momentum_"), all("refresh_point_"), all("load_")};
   for (int64_t n = 0; gradient_ == Gradient::sweeps && n < settings_.sweeps; ++n) {
     w.sweep_weights.push_back(all("sweep_" + std::to_string(n) + "_weights_"));
     w.sweep_momentum.push_back(all("sweep_" + std::to_string(n) + "_momentum_"));
@@ -287,13 +231,11 @@ MlpWeights NetworkMemory::held(State& state) const {
   return w;
 }
 
-void NetworkMemory::hold(State& state, const MlpWeights& w, int64_t rows) const {
+void NetworkMemory::hold(State& state, const NetworkWeights& w) const {
   auto all = [&](const std::string& name, const std::vector<at::Tensor>& list) {
-    for (size_t l = 0; l < list.size(); ++l)
-      state.tensor(named(name.c_str(), l)) = list[l].view({rows, list[l].size(0) / rows, list[l].size(1), list[l].size(2)});
+    for (size_t l = 0; l < list.size(); ++l) state.tensor(named(name.c_str(), l)) = list[l];
   };
-  all("weights_", w.weights), all("momentum_", w.momentum), all("load_", w.load);
-  if (net_.depth > 1 || gradient_ == Gradient::refresh) all("refresh_point_", w.refresh_point);
+  all("weights_", w.weights), all("momentum_", w.momentum), all("refresh_point_", w.refresh_point), all("load_", w.load);
   for (size_t n = 0; n < w.sweep_weights.size(); ++n) {
     all("sweep_" + std::to_string(n) + "_weights_", w.sweep_weights[n]);
     all("sweep_" + std::to_string(n) + "_momentum_", w.sweep_momentum[n]);

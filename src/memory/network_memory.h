@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "memory/mlp.h"
+#include "memory/network_kernels.h"
 #include "mneme/memory.h"
 
 namespace mneme::memory {
@@ -49,14 +49,14 @@ class NetworkMemory : public Memory {
  private:
   int64_t fast_weights() const { return net_.depth + (settings_.fast_gain ? 1 : 0); }
   bool guarded() const;
-  MlpCall rule() const;
-  MlpCall call_of(const MemoryInput& input, int64_t position) const;
-  MlpWeights held(State& state) const;
-  void hold(State& state, const MlpWeights& weights, int64_t rows) const;
-  void measure(const MlpWeights& weights, int64_t waiting, int64_t steps, Probe& probe) const;
-  at::Tensor per_row(const at::Tensor& parameter, int64_t rows) const;
+  NetworkCall rule() const;
+  NetworkCall call_of(const MemoryInput& input, int64_t position) const;
+  NetworkWeights held(State& state) const;
+  void hold(State& state, const NetworkWeights& weights) const;
+  void measure(const NetworkWeights& weights, int64_t waiting, int64_t steps, Probe& probe) const;
   at::Tensor damped(const MemoryInput& input) const;
-  at::Tensor step_size(const MemoryInput& input, int64_t l) const;
+  at::Tensor step_sizes(const MemoryInput& input) const;
+  at::Tensor by_weight(const at::Tensor& gates) const;
 
   NetworkSettings settings_;
   Network net_;

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <map>
 
-#include "memory/linear_chunked.h"
 #include "memory/linear_recurrence.h"
+#include "memory/network_kernels.h"
 
 using namespace mneme;
 using namespace mneme::test;
@@ -157,13 +157,16 @@ TEST_CASE("delta family: Momentum DeltaNet with p = k and β = 1 is the linear m
   for (auto& [key, value] : x) leaves.push_back(value.requires_grad_(true));
   const at::Tensor S = x.at("initial_S");
   for (int64_t tile : {4, 64}) {
-    auto gate = [&](const char* name) { return rows(x.at(name)).squeeze(2); };
-    memory::LinearCall call{rows(x.at("q")), rows(x.at("k")), rows(x.at("v")), gate("eta") / 2, 1 - gate("log_alpha").exp(),
-                            gate("log_mu").exp()};
+    auto by_head = [&](const char* name) { return x.at(name).transpose(1, 2); };
+    auto gate = [&](const char* name) { return by_head(name).unsqueeze(3); };
+    memory::NetworkCall call;
+    call.net.depth = 1, call.net.form = memory::Form::plain;
+    call.query = by_head("q"), call.key = by_head("k"), call.value = by_head("v");
+    call.theta = gate("eta") / 2, call.alpha = 1 - gate("log_alpha").exp(), call.eta = gate("log_mu").exp();
     call.tile = tile;
-    memory::LinearWeights w{S.flatten(0, 1), -x.at("initial_M").flatten(0, 1)};
-    const at::Tensor reads = tokens(memory::linear_chunked(call, w), S.size(0));
-    const at::Tensor state = at::stack({w.weights.view_as(S), -w.momentum.view_as(S)});
+    memory::NetworkWeights w{{S}, {-x.at("initial_M")}};
+    const at::Tensor reads = memory::network_linear(call, w).transpose(1, 2);
+    const at::Tensor state = at::stack({w.weights[0], -w.momentum[0]});
     REQUIRE(relative_error(reads, outputs.at("reads")) <= kExact);
     REQUIRE(relative_error(state, outputs.at("state")) <= kExact);
     const auto derived = torch::autograd::grad({(reads * cotangents.at("reads")).sum() + (state * cotangents.at("state")).sum()}, leaves);

@@ -2,7 +2,7 @@
 #include "tests/golden/golden.h"
 
 #include "memory/coefficients.h"
-#include "memory/linear_chunked.h"
+#include "memory/network_kernels.h"
 
 using namespace mneme;
 using namespace mneme::test;
@@ -26,24 +26,22 @@ TEST_CASE("linear rules: coefficients as flash-linear-attention's Titans referen
 TEST_CASE("linear rules: DeltaNet is the exact mode with θ = β/2, Gated DeltaNet its gradient after forgetting", "[memory][golden]") {
   const auto fixture = golden("linear_attention_rules.json").at("fla_delta");
   const at::Tensor h0 = golden_tensor(fixture.at("h0"));
-  const int64_t B = h0.size(0), H = h0.size(1), T = 16;
-  auto rows = [&](const nlohmann::json& json) {  // [B,T,H,·] → [B·H,T,·]
-    const at::Tensor x = golden_tensor(json).transpose(1, 2);
-    return x.reshape({B * H, T, -1});
-  };
+  auto by_head = [](const nlohmann::json& json) { return golden_tensor(json).transpose(1, 2); };  // [B,T,H,…] → [B,H,T,…]
+  auto gate = [&](const nlohmann::json& json) { return by_head(json).unsqueeze(3); };
   for (const bool gated : {false, true}) {
     const auto& expected = fixture.at(gated ? "gated_delta" : "delta");
-    memory::LinearCall call{};
-    call.query = rows(fixture.at("q")), call.key = rows(fixture.at("k")), call.value = rows(fixture.at("v"));
-    call.theta = rows(fixture.at("beta")).squeeze(2) / 2;
-    call.alpha = 1 - rows(expected.at("g")).squeeze(2).exp();
+    memory::NetworkCall call;
+    call.net.depth = 1, call.net.form = memory::Form::plain;
+    call.query = by_head(fixture.at("q")), call.key = by_head(fixture.at("k")), call.value = by_head(fixture.at("v"));
+    call.theta = gate(fixture.at("beta")) / 2;
+    call.alpha = 1 - gate(expected.at("g")).exp();
     call.decayed = gated;
     for (int64_t tile : {5, 16}) {
       call.tile = tile;
-      memory::LinearWeights w{h0.reshape({B * H, h0.size(2), h0.size(3)}), {}};
-      const at::Tensor reads = memory::linear_chunked(call, w);
-      REQUIRE(relative_error(reads, rows(expected.at("o"))) <= 1e-5);
-      REQUIRE(relative_error(w.weights.view_as(h0), golden_tensor(expected.at("state"))) <= 1e-5);
+      memory::NetworkWeights w{{h0}};
+      const at::Tensor reads = memory::network_linear(call, w);
+      REQUIRE(relative_error(reads, by_head(expected.at("o"))) <= 1e-5);
+      REQUIRE(relative_error(w.weights[0], golden_tensor(expected.at("state"))) <= 1e-5);
     }
   }
 }

@@ -1,12 +1,12 @@
 // Cases of a memory network for the tests: a call and its state as a function of a flat list of tensors, so that outputs, states and
-// every outer gradient of two implementations can be compared by number.
+// every outer gradient of two implementations can be compared by number. Its tensors are rows [N,…], N = B · H; calls and states have heads.
 #pragma once
 
 #include "tests/support/tensors.h"
 
 #include <string>
 
-#include "memory/mlp.h"
+#include "memory/network_kernels.h"
 #include "nn/row_norm.h"
 
 namespace mneme::test {
@@ -17,10 +17,12 @@ struct NetworkCase {
   memory::Gradient gradient = memory::Gradient::refresh;
   int64_t refresh = 16, group = 1, position = 0, tile = 64, sweeps = 1;
   bool momentum = true, to_initial = true, fast_gain = false, masked = false, before = false, decayed = false, guard = false;
+  int64_t heads = 1;
   double clip = 0, theta = .4;  ///< theta: largest step of the last matrix; an eighth of it below
 
   int64_t fast() const { return net.depth + fast_gain; }
   bool slow_gain() const { return net.form == memory::Form::residual_norm && !fast_gain; }
+  at::Tensor by_head(const at::Tensor& rows) const { return rows.unflatten(0, at::IntArrayRef({rows.size(0) / heads, heads})); }
   int64_t points() const { return gradient == memory::Gradient::refresh ? fast() : net.depth - 1; }
 };
 
@@ -45,24 +47,26 @@ inline std::vector<at::Tensor> network_inputs(const NetworkCase& c, int64_t N, i
 
 inline at::Tensor network_input(const std::vector<at::Tensor>& x, int64_t l, int which) { return x[3 + 7 * l + which]; }
 
-inline memory::MlpCall network_call(const std::vector<at::Tensor>& x, const NetworkCase& c, int64_t first = 0, int64_t steps = -1) {
+inline memory::NetworkCall network_call(const std::vector<at::Tensor>& x, const NetworkCase& c, int64_t first = 0, int64_t steps = -1) {
   const int64_t T = steps < 0 ? x[0].size(1) : steps;
-  auto part = [&](const at::Tensor& t) { return t.narrow(1, first, T); };
-  memory::MlpCall call;
+  auto part = [&](const at::Tensor& t) { return c.by_head(t.narrow(1, first, T)); };
+  auto gates = [&](int which) {
+    std::vector<at::Tensor> of_weights;
+    for (int64_t l = 0; l < c.fast(); ++l) of_weights.push_back(part(network_input(x, l, which)));
+    return at::stack(of_weights, 3);
+  };
+  memory::NetworkCall call;
   call.net = c.net;
   call.query = part(x[0]), call.key = part(x[1]), call.value = part(x[2]);
-  for (int64_t l = 0; l < c.fast(); ++l) {
-    call.theta.push_back(part(network_input(x, l, 0)));
-    call.alpha.push_back(part(network_input(x, l, 1)));
-    if (c.momentum) call.eta.push_back(part(network_input(x, l, 2)));
-    if (c.to_initial) call.initial.push_back(network_input(x, l, 6));
-  }
-  if (c.slow_gain()) call.gain = x.back();
+  call.theta = gates(0), call.alpha = gates(1);
+  if (c.momentum) call.eta = gates(2);
+  for (int64_t l = 0; c.to_initial && l < c.fast(); ++l) call.initial.push_back(c.by_head(network_input(x, l, 6)));
+  if (c.slow_gain()) call.gain = c.by_head(x.back());
   if (c.masked) {  // every third token, and a whole stretch
-    at::Tensor step = at::ones_like(x[3]);
-    step.slice(1, 0, c10::nullopt, 3).fill_(0);
-    if (step.size(1) > 20) step.narrow(1, 10, 8).fill_(0);
-    call.step = part(step.detach());
+    at::Tensor step = at::ones({x[0].size(0) / c.heads, x[0].size(1)}, at::kBool);
+    step.slice(1, 0, c10::nullopt, 3).fill_(false);
+    if (step.size(1) > 20) step.narrow(1, 10, 8).fill_(false);
+    call.step = step.narrow(1, first, T);
   }
   call.gradient = c.gradient, call.sweeps = c.sweeps, call.refresh = c.refresh, call.group = c.group, call.position = c.position + first;
   call.tile = c.tile, call.read_before = c.before, call.decayed = c.decayed, call.clip = c.clip, call.guard = c.guard;
@@ -70,15 +74,16 @@ inline memory::MlpCall network_call(const std::vector<at::Tensor>& x, const Netw
   return call;
 }
 
-inline memory::MlpWeights network_state(const std::vector<at::Tensor>& x, const NetworkCase& c) {
-  memory::MlpWeights w;
+inline memory::NetworkWeights network_state(const std::vector<at::Tensor>& x, const NetworkCase& c) {
+  memory::NetworkWeights w;
   for (int64_t l = 0; l < c.fast(); ++l) {
-    w.weights.push_back(network_input(x, l, 3));
-    if (c.momentum) w.momentum.push_back(network_input(x, l, 4));
-    if (l < c.points()) w.refresh_point.push_back(network_input(x, l, 5));
+    auto weight = [&](int which) { return c.by_head(network_input(x, l, which)); };
+    w.weights.push_back(weight(3));
+    if (c.momentum) w.momentum.push_back(weight(4));
+    if (l < c.points()) w.refresh_point.push_back(weight(5));
     if (c.guard && l < c.net.depth) {
       const at::Tensor& W = w.weights[l];
-      w.load.push_back(at::zeros({W.size(0), W.size(1), W.size(1)}, W.options()));
+      w.load.push_back(at::zeros({W.size(0), W.size(1), W.size(2), W.size(2)}, W.options()));
     }
   }
   for (int64_t n = 0; c.gradient == memory::Gradient::sweeps && n < c.sweeps; ++n) {  // each sweep has its own view of the interval
@@ -92,7 +97,7 @@ inline memory::MlpWeights network_state(const std::vector<at::Tensor>& x, const 
 }
 
 /// All of a state that is differentiable, in a fixed order.
-inline std::vector<at::Tensor> network_state_list(const memory::MlpWeights& w) {
+inline std::vector<at::Tensor> network_state_list(const memory::NetworkWeights& w) {
   std::vector<at::Tensor> all;
   auto add = [&](const std::vector<at::Tensor>& list) {
     for (const at::Tensor& x : list)
@@ -104,13 +109,13 @@ inline std::vector<at::Tensor> network_state_list(const memory::MlpWeights& w) {
   return all;
 }
 
-/// reads, inner losses, then all of the state.
+/// reads and inner losses as rows, then all of the state.
 template <class F>
 Function network_function(F f, NetworkCase c) {
   return [=](const std::vector<at::Tensor>& x) {
-    memory::MlpWeights w = network_state(x, c);
-    std::vector<at::Tensor> r{f(network_call(x, c), w)};
-    r.push_back(w.losses);
+    memory::NetworkWeights w = network_state(x, c);
+    std::vector<at::Tensor> r{f(network_call(x, c), w).flatten(0, 1)};
+    r.push_back(w.losses.flatten(0, 1));
     for (const at::Tensor& t : network_state_list(w)) r.push_back(t);
     return r;
   };

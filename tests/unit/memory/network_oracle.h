@@ -10,10 +10,10 @@ class NetworkOracle {
  public:
   int64_t firings = 0, steps = 0;  ///< steps that the guard shortened, of all it looked at
 
-  explicit NetworkOracle(const memory::MlpCall& call) : call_(call), depth_(call.net.depth), stale_(call.gradient == memory::Gradient::refresh) {}
+  explicit NetworkOracle(const memory::NetworkCall& call) : call_(call), depth_(call.net.depth), stale_(call.gradient == memory::Gradient::refresh) {}
 
   /// Reads and inner losses of row n, then its state in the order of network_state_list.
-  std::vector<at::Tensor> run(int64_t n, const memory::MlpWeights& start) {
+  std::vector<at::Tensor> run(int64_t n, const memory::NetworkWeights& start) {
     begin(n, start);
     std::vector<at::Tensor> reads, losses;
     for (int64_t t = 0; t < tokens(); ++t) {
@@ -43,14 +43,16 @@ class NetworkOracle {
     at::Tensor loss;
   };
 
-  int64_t tokens() const { return call_.key.size(1); }
+  int64_t tokens() const { return call_.key.size(2); }
+  static at::Tensor of_row(const at::Tensor& by_head, int64_t n) { return by_head[n / by_head.size(1)][n % by_head.size(1)]; }
+  at::Tensor gate(const at::Tensor& gates, int64_t n, int64_t t, int64_t l) const { return of_row(gates, n)[t][l]; }
   int64_t group_end(int64_t t) const { return std::min(t / call_.group * call_.group + call_.group - 1, tokens() - 1); }
-  at::Tensor gain_of(const Tensors& w, int64_t n) const { return call_.fast_gain() ? w[depth_] : call_.gain.defined() ? call_.gain[n] : at::Tensor(); }
-  bool is_step(int64_t n, int64_t t) const { return !call_.step.defined() || call_.step[n][t].item<double>() > 0; }
+  at::Tensor gain_of(const Tensors& w, int64_t n) const { return call_.fast_gain() ? w[depth_] : call_.gain.defined() ? of_row(call_.gain, n) : at::Tensor(); }
+  bool is_step(int64_t n, int64_t t) const { return !call_.step.defined() || call_.step[n / call_.key.size(1)][t].item<bool>(); }
 
   static Tensors row_of(const Tensors& list, int64_t n) {
     Tensors r;
-    for (const at::Tensor& x : list) r.push_back(x[n]);
+    for (const at::Tensor& x : list) r.push_back(of_row(x, n));
     return r;
   }
   Fast fast_of(const Tensors& W, const Tensors& S, int64_t n) const {
@@ -60,7 +62,7 @@ class NetworkOracle {
     return f;
   }
 
-  void begin(int64_t n, const memory::MlpWeights& start) {
+  void begin(int64_t n, const memory::NetworkWeights& start) {
     views_.clear();
     for (size_t s = 0; s < start.sweep_weights.size(); ++s) views_.push_back(fast_of(start.sweep_weights[s], start.sweep_momentum[s], n));
     views_.push_back(fast_of(start.weights, start.momentum, n));
@@ -78,11 +80,11 @@ class NetworkOracle {
     fired_ = looked_at_ = 0;
   }
 
-  memory::MlpWeights end(const memory::MlpWeights& start) const {
-    memory::MlpWeights w{views_.back().W, start.momentum.empty() ? Tensors() : views_.back().S, point_};
+  memory::NetworkWeights end(const memory::NetworkWeights& start) const {
+    memory::NetworkWeights w{views_.back().W, start.momentum.empty() ? Tensors() : views_.back().S, point_};
     w.refresh_point.resize(start.refresh_point.size());
     for (size_t l = 0; l < start.load.size(); ++l) {  // Σ θ'_j A_j ⊗ A_j
-      at::Tensor load = at::zeros_like(start.load[l][0]);
+      at::Tensor load = at::zeros_like(of_row(start.load[l], 0));
       for (const Written& j : interval_[l]) load = load + j.total * j.row.t().mm(j.row);
       w.load.push_back(load);
     }
@@ -117,7 +119,7 @@ class NetworkOracle {
 
   at::Tensor read(int64_t n, int64_t t) const {
     const Tensors& W = views_.back().W;
-    const at::Tensor q = call_.query[n][t].unsqueeze(0);
+    const at::Tensor q = of_row(call_.query, n)[t].unsqueeze(0);
     at::Tensor z = q;
     for (int64_t l = 0; l < depth_; ++l) {
       z = at::mm(z, W[l]);
@@ -158,9 +160,9 @@ class NetworkOracle {
     Tensors W = s == 0 ? point_ : views_[s - 1].W;
     W.resize(views_[s].W.size());
     const at::Tensor& last = views_[s].W[depth_ - 1];
-    const at::Tensor forget = call_.decayed ? call_.alpha[depth_ - 1][n][group_end(t)] : at::zeros({}, last.options());
+    const at::Tensor forget = call_.decayed ? gate(call_.alpha, n, group_end(t), depth_ - 1) : at::zeros({}, last.options());
     W[depth_ - 1] = (1 - forget) * last;
-    if (!call_.initial.empty()) W[depth_ - 1] = W[depth_ - 1] + forget * call_.initial[depth_ - 1][n];
+    if (!call_.initial.empty()) W[depth_ - 1] = W[depth_ - 1] + forget * of_row(call_.initial[depth_ - 1], n);
     return W;
   }
 
@@ -168,14 +170,14 @@ class NetworkOracle {
     at::Tensor loss;
     for (size_t s = 0; s < views_.size(); ++s) {
       const Tensors W = weights_for(n, t, s);
-      const Gradient g = gradient(call_.key[n][t].unsqueeze(0), call_.value[n][t].unsqueeze(0), W, gain_of(W, n));
+      const Gradient g = gradient(of_row(call_.key, n)[t].unsqueeze(0), of_row(call_.value, n)[t].unsqueeze(0), W, gain_of(W, n));
       loss = g.loss;
       if (!is_step(n, t)) continue;
       at::Tensor square;
       for (const at::Tensor& u : g.u) square = square.defined() ? square + u.square().sum() : u.square().sum();
       const bool clipped = stale_ && call_.clip > 0 && square.item<double>() > call_.clip * call_.clip;
       for (size_t l = 0; l < g.u.size(); ++l) {
-        at::Tensor theta = call_.theta[l][n][t];
+        at::Tensor theta = gate(call_.theta, n, t, int64_t(l));
         if (clipped) theta = theta * call_.clip / square.sqrt();
         if (stale_ && call_.guard && int64_t(l) < depth_) theta = guarded(theta, n, t, int64_t(l), g.rows[l]);
         const at::Tensor step = theta * g.u[l];
@@ -186,8 +188,8 @@ class NetworkOracle {
   }
 
   at::Tensor guarded(const at::Tensor& theta, int64_t n, int64_t t, int64_t l, const at::Tensor& row) {
-    const double half_curvature = call_.net.loss == memory::InnerLoss::l2_mean ? 1 / double(call_.value.size(2)) : 1;
-    const at::Tensor keep = (call_.eta.empty() ? 1 - at::zeros_like(theta) : 1 - call_.eta[l][n][group_end(t)]) / half_curvature;
+    const double half_curvature = call_.net.loss == memory::InnerLoss::l2_mean ? 1 / double(call_.value.size(3)) : 1;
+    const at::Tensor keep = (call_.momentum() ? 1 - gate(call_.eta, n, group_end(t), l) : 1 - at::zeros_like(theta)) / half_curvature;
     const at::Tensor wanted = theta / keep, square = row.square().sum();
     at::Tensor load = at::zeros_like(wanted);
     for (const Written& j : waiting_[l]) load = load + j.total * (j.row * row).sum().square() / square;
@@ -208,14 +210,14 @@ class NetworkOracle {
     for (size_t s = 0; s < views_.size(); ++s)
       for (size_t l = 0; l < sums_[s].size(); ++l) {
         Fast& f = views_[s];
-        f.S[l] = (call_.eta.empty() ? at::zeros({}, f.S[l].options()) : call_.eta[l][n][t]) * f.S[l] - sums_[s][l];
-        const at::Tensor a = call_.alpha[l][n][t];
+        f.S[l] = (call_.momentum() ? gate(call_.eta, n, t, int64_t(l)) : at::zeros({}, f.S[l].options())) * f.S[l] - sums_[s][l];
+        const at::Tensor a = gate(call_.alpha, n, t, int64_t(l));
         f.W[l] = (1 - a) * f.W[l] + f.S[l];
-        if (!call_.initial.empty()) f.W[l] = f.W[l] + a * call_.initial[l][n];
+        if (!call_.initial.empty()) f.W[l] = f.W[l] + a * of_row(call_.initial[l], n);
       }
   }
 
-  const memory::MlpCall& call_;
+  const memory::NetworkCall& call_;
   const int64_t depth_;
   const bool stale_;
   std::vector<Fast> views_;  // of each sweep but the last; then the memory itself
@@ -226,16 +228,16 @@ class NetworkOracle {
 };
 
 /// All rows; sets `firings` and leaves the state where the call ends, so that it can stand in a kernel's place.
-inline at::Tensor network_oracle(const memory::MlpCall& call, memory::MlpWeights& state) {
+inline at::Tensor network_oracle(const memory::NetworkCall& call, memory::NetworkWeights& state) {
   NetworkOracle oracle(call);
   std::vector<std::vector<at::Tensor>> rows;
-  for (int64_t n = 0; n < call.key.size(0); ++n) rows.push_back(oracle.run(n, state));
+  for (int64_t n = 0; n < call.key.size(0) * call.key.size(1); ++n) rows.push_back(oracle.run(n, state));
   size_t next = 0;
   auto stacked = [&] {
     std::vector<at::Tensor> column;
     for (const auto& row : rows) column.push_back(row[next]);
     ++next;
-    return at::stack(column);
+    return at::stack(column).unflatten(0, call.key.sizes().slice(0, 2));
   };
   const at::Tensor reads = stacked();
   state.losses = stacked();

@@ -6,14 +6,14 @@
 using namespace mneme;
 using namespace mneme::test;
 using memory::Form;
-using memory::MlpWeights;
+using memory::NetworkWeights;
 
 namespace {
 
-using KernelFunction = at::Tensor (*)(const memory::MlpCall&, MlpWeights&);
+using KernelFunction = at::Tensor (*)(const memory::NetworkCall&, NetworkWeights&);
 
 int64_t firings(KernelFunction f, const std::vector<at::Tensor>& x, const NetworkCase& c) {
-  MlpWeights w = network_state(x, c);
+  NetworkWeights w = network_state(x, c);
   f(network_call(x, c), w);
   return w.firings.item<int64_t>();
 }
@@ -36,7 +36,7 @@ TEST_CASE("guard: repeated keys stay bounded, distinct keys are untouched", "[me
   x[2] = x[2].narrow(1, 0, 1).expand_as(x[2]).contiguous();
   x[0] = x[1], x[3] = at::full_like(x[3], .5), x[4] = at::zeros_like(x[4]);
   auto error = [&] {
-    const at::Tensor y = network_function(memory::mlp_chunked, c)(x)[0];
+    const at::Tensor y = network_function(memory::network_chunked, c)(x)[0];
     return (y - x[2]).narrow(1, 630, 10).abs().max().item<double>();
   };
   REQUIRE_FALSE(error() < 1e6);  // 64 stale steps of .5 step 32 times too far
@@ -53,15 +53,15 @@ TEST_CASE("guard: counts the steps that were taken and shortened, in both forms,
     torch::manual_seed(9);
     const int64_t T = 30;  // the last group is unfinished
     auto x = network_inputs(c, 2, T, 6, 8);
-    const memory::MlpCall call = network_call(x, c);
+    const memory::NetworkCall call = network_call(x, c);
     NetworkOracle oracle(call);
     for (int64_t n : {0, 1}) oracle.run(n, network_state(x, c));
     REQUIRE(oracle.firings > 0);
     REQUIRE(oracle.firings < oracle.steps);
-    REQUIRE(firings(memory::mlp_chunked, x, c) == oracle.firings);
-    REQUIRE(firings(memory::mlp_reference, x, c) == oracle.firings);
-    for (const KernelFunction f : {&memory::mlp_chunked, &memory::mlp_reference}) {
-      MlpWeights w = network_state(x, c);
+    REQUIRE(firings(memory::network_chunked, x, c) == oracle.firings);
+    REQUIRE(firings(memory::network_reference, x, c) == oracle.firings);
+    for (const KernelFunction f : {&memory::network_chunked, &memory::network_reference}) {
+      NetworkWeights w = network_state(x, c);
       int64_t sum = 0, first = 0;
       for (int64_t next : {c.group, 5 * c.group, T}) {
         f(network_call(x, c, first, next - first), w);
@@ -79,7 +79,7 @@ TEST_CASE("guard: no step, no firing: masked tokens, θ = 0, keys of zeros", "[m
   c.net.depth = 1, c.net.form = Form::plain, c.guard = true;
   auto x = network_inputs(c, 1, 16, 6, 6);
   x[1] = x[1].narrow(1, 0, 1).repeat({1, 16, 1}), x[3].fill_(.3), x[5].fill_(.5);  // .6 of .4: every token is shortened
-  for (const KernelFunction f : {&memory::mlp_chunked, &memory::mlp_reference}) {
+  for (const KernelFunction f : {&memory::network_chunked, &memory::network_reference}) {
     auto y = x;
     REQUIRE(firings(f, y, c) == 16);
     y[3] = x[3].clone(), y[3].narrow(1, 3, 4).zero_();
@@ -107,8 +107,8 @@ TEST_CASE("guard: tokens of an unfinished group have written nothing yet", "[mem
   NetworkCase c;
   c.guard = true, c.group = 4;
   const auto x = network_inputs(c, 2, 11, 6, 8);
-  for (const KernelFunction f : {&memory::mlp_chunked, &memory::mlp_reference}) {
-    MlpWeights whole = network_state(x, c), finished = whole;
+  for (const KernelFunction f : {&memory::network_chunked, &memory::network_reference}) {
+    NetworkWeights whole = network_state(x, c), finished = whole;
     f(network_call(x, c), whole), f(network_call(x, c, 0, 8), finished);
     for (size_t l = 0; l < whole.load.size(); ++l) REQUIRE(relative_error(whole.load[l], finished.load[l]) < kExact);
     REQUIRE(at::equal(whole.firings, finished.firings));

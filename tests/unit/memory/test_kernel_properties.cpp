@@ -2,8 +2,6 @@
 // close to fp64; at sizes around tile borders and vector widths. Scratch of the fused kernels is full of NaN.
 #include "tests/unit/memory/network_cases.h"
 
-#include "memory/linear_chunked.h"
-#include "memory/network_fused.h"
 #include "mneme/random.h"
 #include "tests/support/poisoned.h"
 
@@ -11,8 +9,8 @@ using namespace mneme;
 using namespace mneme::test;
 using memory::Form;
 using memory::Gradient;
-using memory::MlpCall;
-using memory::MlpWeights;
+using memory::NetworkCall;
+using memory::NetworkWeights;
 
 namespace {
 
@@ -20,27 +18,21 @@ struct Sizes {
   int64_t rows, heads, tokens, width;
 };
 
-using Run = at::Tensor (*)(const MlpCall&, MlpWeights&, const Sizes&);
+using Run = at::Tensor (*)(const NetworkCall&, NetworkWeights&);
 
-at::Tensor reference(const MlpCall& call, MlpWeights& w, const Sizes&) { return memory::mlp_reference(call, w); }
-at::Tensor chunked(const MlpCall& call, MlpWeights& w, const Sizes&) { return memory::mlp_chunked(call, w); }
-
-at::Tensor linear(const MlpCall& call, MlpWeights& w, const Sizes&) {
-  memory::LinearCall c{call.query, call.key, call.value, call.theta[0], call.alpha[0], call.eta[0], call.step};
-  c.tile = call.tile, c.group = call.group;
-  memory::LinearWeights state{w.weights[0], w.momentum[0]};
-  const at::Tensor reads = memory::linear_chunked(c, state);
-  w.weights[0] = state.weights, w.momentum[0] = state.momentum;
-  return reads;
+at::Tensor fused(const NetworkCall& call, NetworkWeights& w) {
+  NetworkCall own = call;
+  own.losses = false;
+  const int64_t enough = std::max(call.key.size(2), call.refresh);  // sweeps and the guard: what is no whole interval runs in tiles
+  REQUIRE(memory::why_not_fused(own, {enough, call.key.scalar_type()}).empty());  // the kernel itself, not what stands in for it
+  return memory::network_fused(own, w);
 }
 
-at::Tensor fused(const MlpCall& call, MlpWeights& w, const Sizes& s) {
-  MlpCall own = call;
+at::Tensor linear(const NetworkCall& call, NetworkWeights& w) {
+  NetworkCall own = call;
   own.losses = false;
-  auto heads = [&](const at::Tensor& x) { return x.reshape({s.rows, s.heads, x.size(1), x.size(2)}); };
-  const int64_t enough = std::max(call.key.size(1), call.refresh);  // sweeps and the guard: what is no whole interval runs in tiles
-  REQUIRE(memory::why_not_fused(own, {enough, call.key.scalar_type()}).empty());  // the kernel itself, not what stands in for it
-  return memory::run_fused(own, {heads(call.query), heads(call.key), heads(call.value), {}, {}, {}}, w).reshape(call.value.sizes());
+  REQUIRE(memory::why_not_linear(own, {call.key.size(2), call.key.scalar_type()}).empty());
+  return memory::network_linear(own, w);
 }
 
 struct Kernel {
@@ -94,11 +86,11 @@ std::vector<Kernel> kernels() {
     c.name = name + ", " + c.name;
     all.push_back({c, run, at::kDouble}), all.push_back({c, run, at::kFloat});
   };
-  for (const NetworkCase& c : by_gradient()) add("loop", c, reference), add("tiles", c, chunked);
+  for (const NetworkCase& c : by_gradient()) add("loop", c, memory::network_reference), add("tiles", c, memory::network_chunked);
   for (int64_t n : {1, 2}) {
     NetworkCase c = of("sweeps " + std::to_string(n), Form::feature, 1 + n, Gradient::sweeps, 24);
     c.sweeps = n;
-    add("tiles", c, chunked);
+    add("tiles", c, memory::network_chunked);
   }
   NetworkCase matrix = of("exact", Form::plain, 1, Gradient::exact_last, 1 << 20), grouped = matrix;
   matrix.to_initial = grouped.to_initial = false;
@@ -130,16 +122,18 @@ Tensors inputs(const Kernel& k, const Sizes& s) {
 }
 
 struct Result {
-  at::Tensor reads;
-  MlpWeights state;
+  at::Tensor reads;  // as rows
+  NetworkWeights state;
 };
 
 Result run(const Kernel& k, const Sizes& s, const Tensors& x, const std::vector<int64_t>& cuts) {
-  Result r{{}, network_state(x, k.c)};
+  NetworkCase c = k.c;
+  c.heads = s.heads;
+  Result r{{}, network_state(x, c)};
   Tensors reads;
   int64_t first = 0;
   for (int64_t next : cuts) {
-    reads.push_back(k.run(network_call(x, k.c, first, next - first), r.state, s));
+    reads.push_back(k.run(network_call(x, c, first, next - first), r.state).flatten(0, 1));
     first = next;
   }
   r.reads = at::cat(reads, 1);
@@ -174,7 +168,7 @@ void for_each(const F& test) {
   for (const NetworkCase& c : options) {
     INFO(c.name);
     torch::manual_seed(7);
-    const Kernel k{c, chunked};
+    const Kernel k{c, memory::network_chunked};
     const Sizes s{3, 1, 40, 6};
     test(k, s, inputs(k, s));
   }
@@ -233,7 +227,7 @@ TEST_CASE("kernels: other rows leave every bit unchanged, of reads and state", "
       REQUIRE(at::equal(rest(r.reads), rest(all.reads)));
       REQUIRE_FALSE(at::equal(r.reads[other], all.reads[other]));
       const Tensors a = network_state_list(r.state), b = network_state_list(all.state);
-      for (size_t i = 0; i < a.size(); ++i) REQUIRE(at::equal(rest(a[i]), rest(b[i])));
+      for (size_t i = 0; i < a.size(); ++i) REQUIRE(at::equal(rest(a[i].flatten(0, 1)), rest(b[i].flatten(0, 1))));
     }
   });
 }
@@ -242,7 +236,7 @@ TEST_CASE("kernels: fp32 is close to the token loop in fp64", "[memory][kernels]
   for_each([&](const Kernel& k, const Sizes& s, const Tensors& x) {
     if (k.dtype != at::kFloat) return;
     Kernel truth = k;
-    truth.dtype = at::kDouble, truth.run = k.c.gradient == Gradient::sweeps ? chunked : reference;
+    truth.dtype = at::kDouble, truth.run = k.c.gradient == Gradient::sweeps ? memory::network_chunked : memory::network_reference;
     if (k.c.gradient == Gradient::exact_last && k.c.net.depth == 1) truth.c.refresh = k.c.group;  // the loop's name for exact
     Tensors wide = x;
     for (at::Tensor& t : wide) t = t.to(at::kDouble);

@@ -7,7 +7,6 @@
 #include "config/fields.h"
 #include "memory/kernel_table.h"
 #include "memory/layer.h"
-#include "memory/network_fused.h"
 #include "mneme/memory.h"
 #include "nn/row_norm.h"
 

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstdio>
 
-#include "memory/linear_chunked.h"
 #include "memory/linear_recurrence.h"
+#include "memory/network_kernels.h"
 #include "nn/row_norm.h"
 
 using namespace mneme;
@@ -241,11 +241,15 @@ TEST_CASE("linear recurrence: time against the linear memory's exact gradients",
     std::printf("%-34s forward %7.1f ms   with backward %7.1f ms\n", what, forward, both);
   };
   const auto titans = [](const std::vector<at::Tensor>& x) {
-    memory::LinearWeights w{x[5], {}};
-    return std::vector<at::Tensor>{memory::linear_chunked({x[0], x[1], x[2], x[3], x[4], {}}, w)};
+    memory::NetworkCall call;
+    call.net.depth = 1, call.net.form = memory::Form::plain;
+    auto by_head = [&](int i) { return x[i].unsqueeze(1); };
+    call.query = by_head(0), call.key = by_head(1), call.value = by_head(2), call.theta = by_head(3).unsqueeze(3), call.alpha = by_head(4).unsqueeze(3);
+    memory::NetworkWeights w{{by_head(5)}};
+    return std::vector<at::Tensor>{memory::network_linear(call, w)};
   };
   const auto x = single(random_inputs(N, T, D, D, Decay::channel));
-  time("linear_chunked", titans, {x[0], x[1], x[2], uniform({N, T}, 0, .5, at::kFloat), uniform({N, T}, 0, .1, at::kFloat), x[6]});
+  time("network_linear", titans, {x[0], x[1], x[2], uniform({N, T}, 0, .5, at::kFloat), uniform({N, T}, 0, .1, at::kFloat), x[6]});
   for (Decay decay : {Decay::none, Decay::head, Decay::channel})
     for (Erase erase : {Erase::none, Erase::along_key, Erase::along_own}) {
       auto y = x;

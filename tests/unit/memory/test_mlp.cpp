@@ -6,7 +6,7 @@ using namespace mneme;
 using namespace mneme::test;
 using memory::Form;
 using memory::Gradient;
-using memory::MlpWeights;
+using memory::NetworkWeights;
 
 namespace {
 
@@ -26,8 +26,8 @@ TEST_CASE("memory networks: token loop and tiles follow autograd of the inner lo
     torch::manual_seed(1);
     const auto x = network_inputs(c, 2, tokens_of(c), 5, 7);
     const Function oracle = network_function(network_oracle, c);
-    require_same(network_function(memory::mlp_reference, c), oracle, x, kExact, kExactGradient);
-    require_same(network_function(memory::mlp_chunked, c), oracle, x, kExact, kExactGradient);
+    require_same(network_function(memory::network_reference, c), oracle, x, kExact, kExactGradient);
+    require_same(network_function(memory::network_chunked, c), oracle, x, kExact, kExactGradient);
   }
 }
 
@@ -37,7 +37,7 @@ TEST_CASE("memory networks: sweeps follow their definition token by token, state
     INFO(c.name);
     torch::manual_seed(1);
     const auto x = network_inputs(c, 2, tokens_of(c), 5, 7);
-    require_same(network_function(memory::mlp_chunked, c), network_function(network_oracle, c), x, kExact, kExactGradient);
+    require_same(network_function(memory::network_chunked, c), network_function(network_oracle, c), x, kExact, kExactGradient);
   }
 }
 
@@ -46,7 +46,7 @@ TEST_CASE("memory networks: chunked equals the token loop, states and every grad
     for (int64_t T : {1, 2, 27}) {
       INFO(c.name << ", T " << T);
       torch::manual_seed(2);
-      require_same(network_function(memory::mlp_chunked, c), network_function(memory::mlp_reference, c), network_inputs(c, 2, T, 6, 8), kExact,
+      require_same(network_function(memory::network_chunked, c), network_function(memory::network_reference, c), network_inputs(c, 2, T, 6, 8), kExact,
                    kExactGradient);
     }
 }
@@ -58,7 +58,7 @@ TEST_CASE("memory networks: chunked equals the token loop at tile borders", "[me
       torch::manual_seed(3);
       NetworkCase c;
       c.gradient = gradient, c.refresh = 64;
-      require_same(network_function(memory::mlp_chunked, c), network_function(memory::mlp_reference, c), network_inputs(c, 2, T, 8, 12), kExact,
+      require_same(network_function(memory::network_chunked, c), network_function(memory::network_reference, c), network_inputs(c, 2, T, 8, 12), kExact,
                    kExactGradient);
     }
 }
@@ -79,7 +79,7 @@ TEST_CASE("memory networks: a group is one step: gradients summed, gates of its 
       picked[3 + 7 * l + which] = gate.slice(1, 3, c10::nullopt, 4).contiguous();
     }
   single.refresh = 4;
-  const auto a = network_function(memory::mlp_chunked, grouped)(x), b = network_function(memory::mlp_reference, single)(picked);
+  const auto a = network_function(memory::network_chunked, grouped)(x), b = network_function(memory::network_reference, single)(picked);
   REQUIRE(relative_error(a[0].slice(1, 3, c10::nullopt, 4), b[0]) < kExact);
   for (size_t i = 2; i < a.size(); ++i) REQUIRE(relative_error(a[i], b[i]) < kExact);  // the state; 1: losses
 }
@@ -95,7 +95,7 @@ TEST_CASE("memory networks: a masked token is no step: leaving it out gives the 
     if (t.size(1) == 40) t = t.index_select(1, kept);
   NetworkCase all = c;
   all.masked = false;
-  const auto a = network_function(memory::mlp_chunked, c)(x), b = network_function(memory::mlp_reference, all)(rest);
+  const auto a = network_function(memory::network_chunked, c)(x), b = network_function(memory::network_reference, all)(rest);
   REQUIRE(relative_error(a[0].index_select(1, kept), b[0]) < kExact);
   for (size_t i = 2; i < a.size(); ++i) REQUIRE(relative_error(a[i], b[i]) < kExact);
 }
@@ -106,15 +106,15 @@ TEST_CASE("memory networks: exact-last and sweeps at refresh 1 are the exact rec
     NetworkCase exact;
     exact.net.depth = depth, exact.refresh = 1;
     const auto x = network_inputs(exact, 2, 32, 8, 8);
-    const at::Tensor truth = network_function(memory::mlp_reference, exact)(x)[0];
+    const at::Tensor truth = network_function(memory::network_reference, exact)(x)[0];
     NetworkCase one = exact;
     one.gradient = Gradient::exact_last;
-    REQUIRE(relative_error(network_function(memory::mlp_chunked, one)(x)[0], truth) < kExact);
+    REQUIRE(relative_error(network_function(memory::network_chunked, one)(x)[0], truth) < kExact);
     double last = 1e9;
     for (int64_t n : {0, 1, 3, 6}) {
       NetworkCase c = exact;
       c.refresh = 32, c.gradient = n ? Gradient::sweeps : Gradient::exact_last, c.sweeps = n;
-      const double error = relative_error(network_function(memory::mlp_chunked, c)(x)[0], truth);
+      const double error = relative_error(network_function(memory::network_chunked, c)(x)[0], truth);
       INFO("depth " << depth << " sweeps " << n << " error " << error);
       REQUIRE(error < last);
       last = error;
@@ -132,13 +132,13 @@ TEST_CASE("memory networks: an empty call reads nothing and changes nothing", "[
       torch::manual_seed(8);
       c.position = position;
       const auto x = network_inputs(c, 2, 3, 6, 8);
-      for (const auto f : {&memory::mlp_chunked, &memory::mlp_reference}) {
-        if (f == &memory::mlp_reference && c.gradient == Gradient::sweeps) continue;
-        MlpWeights w = network_state(x, c);
+      for (const auto f : {&memory::network_chunked, &memory::network_reference}) {
+        if (f == &memory::network_reference && c.gradient == Gradient::sweeps) continue;
+        NetworkWeights w = network_state(x, c);
         const auto before = network_state_list(w);
         const at::Tensor reads = f(network_call(x, c, 0, 0), w);
-        REQUIRE(reads.sizes() == at::IntArrayRef({2, 0, 6}));
-        REQUIRE(w.losses.sizes() == at::IntArrayRef({2, 0}));
+        REQUIRE(reads.sizes() == at::IntArrayRef({2, 1, 0, 6}));
+        REQUIRE(w.losses.sizes() == at::IntArrayRef({2, 1, 0}));
         const auto after = network_state_list(w);
         REQUIRE(after.size() == before.size());
         for (size_t i = 0; i < after.size(); ++i) REQUIRE(at::equal(after[i], before[i]));

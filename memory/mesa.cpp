@@ -68,31 +68,30 @@ class Mesa : public Memory {
 
   // Reads [B,H,T,V] of the queries; G and H move on. H is a recurrence with one key channel, the matrix a row.
   at::Tensor reads(const MemoryInput& in, const at::Tensor& queries, bool before, at::Tensor& G, at::Tensor& H) const {
-    const int64_t B = in.key.size(0), T = in.key.size(2), N = B * heads_, K = key_width_, V = value_width_;
+    const int64_t B = in.key.size(0), T = in.key.size(2), K = key_width_;
     if (T == 0) return at::empty_like(in.value);
-    auto rows = [&](const at::Tensor& x) { return x.reshape({N, T, x.size(3)}); };
     at::Tensor beta = in.gate("beta"), decay = in.gate("decay");
     if (in.step.defined()) {  // a token that is none
       const at::Tensor none = ~in.step.view({B, 1, T, 1});
       beta = beta.masked_fill(none, 0), decay = decay.masked_fill(none, 0);
     }
-    const at::Tensor ridges = at::diag_embed(ridge()).repeat({B, 1, 1}).unsqueeze(1);  // [N,1,K,K]
+    const at::Tensor ridges = at::diag_embed(ridge()).repeat({B, 1, 1}).view({B, heads_, 1, K, K});
     auto run = [&](memory::LinearRecurrence call, at::Tensor& state) {
       call.read_before = before, call.tile = options_.tile;
       return memory::linear_recurrence(call, state, options_.kernel);
     };
-    auto tiles = [&](const at::Tensor& x) { return rows(x).split(options_.tile, 1); };
+    auto tiles = [&](const at::Tensor& x) { return x.split(options_.tile, 2); };
     const std::vector<at::Tensor> q = tiles(queries), k = tiles(in.key), u = tiles(beta * in.value), b = tiles(beta), a = tiles(decay);
-    at::Tensor g = G.reshape({N, K, V}), h = H.reshape({N, 1, K * K});
+    at::Tensor h = H.flatten(2).unsqueeze(2);  // [B,H,1,K²]
     std::vector<at::Tensor> all;
     for (size_t i = 0; i < q.size(); ++i) {
       const at::Tensor one = at::ones_like(b[i]);
-      const at::Tensor keys = run({one, one, ((b[i] * k[i]).unsqueeze(3) * k[i].unsqueeze(2)).flatten(2), a[i]}, h);
-      const at::Tensor solved = at::linalg_solve(keys.unflatten(2, at::IntArrayRef({K, K})) + ridges, q[i].unsqueeze(3)).squeeze(3);
-      all.push_back(run({solved, k[i], u[i], a[i]}, g));
+      const at::Tensor keys = run({one, one, ((b[i] * k[i]).unsqueeze(4) * k[i].unsqueeze(3)).flatten(3), a[i]}, h);
+      const at::Tensor solved = at::linalg_solve(keys.unflatten(3, at::IntArrayRef({K, K})) + ridges, q[i].unsqueeze(4)).squeeze(4);
+      all.push_back(run({solved, k[i], u[i], a[i]}, G));
     }
-    G = g.view({B, heads_, K, V}), H = h.view({B, heads_, K, K});
-    return at::cat(all, 1).view({B, heads_, T, V});
+    H = h.view({B, heads_, K, K});
+    return at::cat(all, 2);
   }
 
   MemoryOptions options_;

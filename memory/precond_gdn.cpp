@@ -42,19 +42,18 @@ class PrecondGdn : public memory::RecurrentMemory {
 
   // A after every token, [B,H,T,K]: a recurrence with one key channel, the matrix a row.
   at::Tensor moved(const MemoryInput& in, at::Tensor& A) const {
-    const int64_t B = in.key.size(0), T = in.key.size(2), N = B * heads_;
     at::Tensor decay = in.gate("own_decay"), square = in.gate("own_step") * in.key.square();
     if (in.step.defined()) {
-      const at::Tensor none = ~in.step.view({B, 1, T, 1});
+      const at::Tensor none = ~in.step.unsqueeze(1).unsqueeze(3);
       decay = decay.masked_fill(none, 0), square = square.masked_fill(none, 0);
     }
-    const at::Tensor one = at::ones({N, T, 1}, square.options());
-    memory::LinearRecurrence call{one, one, square.reshape({N, T, key_width_}), decay.reshape({N, T, 1})};
+    const at::Tensor one = at::ones_like(decay);
+    memory::LinearRecurrence call{one, one, square, decay};
     call.tile = options_.tile;
-    at::Tensor row = A.reshape({N, 1, key_width_});
+    at::Tensor row = A.unsqueeze(2);
     const at::Tensor all = memory::linear_recurrence(call, row, options_.kernel);
-    A = row.view({B, heads_, key_width_});
-    return all.view({B, heads_, T, key_width_});
+    A = row.squeeze(2);
+    return all;
   }
 
   at::Tensor centre_;  // c: [H,1,1]

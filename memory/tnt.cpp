@@ -146,8 +146,6 @@ class Tnt : public Memory {
     }
   }
 
-  at::Tensor rows_of(const at::Tensor& x) const { return x.reshape({x.size(0) * heads_, x.size(2), x.size(3)}); }
-
   // Tokens of one shard: reads [B,H,T,V]; appends their losses [B,H,T].
   at::Tensor within_shard(const MemoryInput& in, State& state, std::vector<at::Tensor>& losses) const {
     at::Tensor reads = at::matmul(in.query, state.tensor("global_point")), sum;
@@ -190,13 +188,9 @@ class Tnt : public Memory {
   // P_t q_t [B,H,T,K]; P moves on.
   at::Tensor projected(const MemoryInput& in, State& state) const {
     const at::Tensor share = in.key / in.key.square().sum(3, true).clamp_min(1e-12);
-    memory::LinearRecurrence call{rows_of(in.query), rows_of(in.key), rows_of(in.step.defined() ? share * in.step.view({-1, 1, in.key.size(2), 1}) : share)};
+    memory::LinearRecurrence call{in.query, in.key, in.step.defined() ? share * in.step.view({-1, 1, in.key.size(2), 1}) : share};
     call.read_before = options_.read == "before", call.tile = options_.tile;
-    at::Tensor& P = state.tensor("projection");
-    at::Tensor sum = rows_of(P);
-    const at::Tensor asked = memory::linear_recurrence(call, sum, options_.kernel);
-    P = sum.view_as(P);
-    return asked.view_as(in.query);
+    return memory::linear_recurrence(call, state.tensor("projection"), options_.kernel);
   }
 
   void measure(const at::Tensor& losses, State& state, Probe& probe) const {

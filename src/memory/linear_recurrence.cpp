@@ -161,13 +161,29 @@ at::Tensor run_tiles(const RecurrenceTiles& x, at::Tensor& state, int64_t count,
   return reads.view({N, count * size, V});
 }
 
-}  // namespace
+// The call with one row dimension N = B · H, as batched products want it: [N,T,·].
+LinearRecurrence flat(LinearRecurrence call, const at::Tensor& state) {
+  const int64_t B = state.size(0), H = state.size(1), T = call.query.size(2);
+  for (at::Tensor* x : {&call.query, &call.write_key, &call.write_value, &call.log_decay, &call.erase, &call.along})
+    if (x->defined()) *x = x->expand({B, H, T, x->size(3)}).reshape({B * H, T, x->size(3)});
+  return call;
+}
 
-at::Tensor linear_recurrence_chunked(const LinearRecurrence& call, at::Tensor& state) {
-  const int64_t N = call.query.size(0), steps = call.query.size(1);
-  if (N * steps == 0) return at::empty_like(call.write_value);
-  // RecurrenceTiles are powers of two; what is left over is filled up with tokens that do nothing.
+// `run` on the flat call and state.
+template <class F>
+at::Tensor with_flat(const LinearRecurrence& call, at::Tensor& state, const F& run) {
+  const int64_t B = state.size(0), H = state.size(1), T = call.query.size(2), K = state.size(2), V = state.size(3);
+  if (B * H * T == 0) return at::empty({B, H, T, V}, call.write_value.options());
+  at::Tensor S = state.reshape({B * H, K, V});
+  const at::Tensor reads = run(flat(call, state), S);
+  state = S.view({B, H, K, V});
+  return reads.view({B, H, T, V});
+}
+
+at::Tensor run_chunked(const LinearRecurrence& call, at::Tensor& state) {
+  // Tiles are powers of two; what is left over is filled up with tokens that do nothing.
   auto whole_power = [](int64_t n) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(n))); };
+  const int64_t N = state.size(0), steps = call.query.size(1);
   const int64_t size = whole_power(std::clamp<int64_t>(call.tile, 1, steps)), count = steps / size, rest = steps - count * size;
   auto run = [&](int64_t first, int64_t tokens, int64_t tiles, int64_t each) {
     auto part = [&](const at::Tensor& x) {
@@ -185,11 +201,9 @@ at::Tensor linear_recurrence_chunked(const LinearRecurrence& call, at::Tensor& s
   return rest ? at::cat({whole, run(count * size, rest, 1, whole_power(rest))}, 1) : whole;
 }
 
-at::Tensor linear_recurrence_reference(const LinearRecurrence& call, at::Tensor& state) {
-  const int64_t steps = call.query.size(1);
-  if (steps == 0) return at::empty_like(call.write_value);
+at::Tensor run_loop(const LinearRecurrence& call, at::Tensor& state) {
   Tensors reads;
-  for (int64_t t = 0; t < steps; ++t) {
+  for (int64_t t = 0; t < call.query.size(1); ++t) {
     auto row = [&](const at::Tensor& x) { return x.narrow(1, t, 1); };
     auto column = [&](const at::Tensor& x) { return row(x).transpose(1, 2); };
     const at::Tensor before = state;
@@ -200,5 +214,10 @@ at::Tensor linear_recurrence_reference(const LinearRecurrence& call, at::Tensor&
   }
   return at::cat(reads, 1);
 }
+
+}  // namespace
+
+at::Tensor linear_recurrence_chunked(const LinearRecurrence& call, at::Tensor& state) { return with_flat(call, state, run_chunked); }
+at::Tensor linear_recurrence_reference(const LinearRecurrence& call, at::Tensor& state) { return with_flat(call, state, run_loop); }
 
 }  // namespace mneme::memory

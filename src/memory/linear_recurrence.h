@@ -7,7 +7,7 @@
 // e addresses the state before the decay: a rule that erases from the decayed state passes a ⊙ e. Gated DeltaNet: e = a β k, d = k,
 // u = β v. RWKV-7: e = k̂, d = â k̂. GLA: no e.
 //
-// Shapes: N = batch rows × heads, T tokens, K key width, V value width.
+// Shapes: B rows, H heads, T tokens, K key width, V value width. What is the same for all rows or heads may have size 1 there.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,15 +15,15 @@
 namespace mneme::memory {
 
 struct LinearRecurrence {
-  at::Tensor query, write_key;        ///< q, k [N,T,K]
-  at::Tensor write_value;             ///< u [N,T,V]
-  at::Tensor log_decay = {};          ///< ≤ 0, [N,T,1] or per key channel [N,T,K]; undefined = no decay
-  at::Tensor erase = {}, along = {};  ///< e, d [N,T,K]; e undefined = nothing is erased; d undefined = write_key
+  at::Tensor query, write_key;        ///< q, k [B,H,T,K]
+  at::Tensor write_value;             ///< u [B,H,T,V]
+  at::Tensor log_decay = {};          ///< ≤ 0, [B,H,T,1] or per key channel [B,H,T,K]; undefined = no decay
+  at::Tensor erase = {}, along = {};  ///< e, d [B,H,T,K]; e undefined = nothing is erased; d undefined = write_key
   bool read_before = false;           ///< reads see S_{t−1}
   int64_t tile = 64;                  ///< never changes results
 };
 
-/// Reads [N,T,V]; `state` [N,K,V] moves T ≥ 0 tokens on. Differentiable with respect to every tensor.
+/// Reads [B,H,T,V]; `state` [B,H,K,V] moves T ≥ 0 tokens on. Differentiable with respect to every tensor.
 at::Tensor linear_recurrence_reference(const LinearRecurrence& call, at::Tensor& state);  ///< the loop over tokens: the definition
 at::Tensor linear_recurrence_chunked(const LinearRecurrence& call, at::Tensor& state);    ///< tiles of matrix products
 

@@ -41,12 +41,10 @@ void RecurrentMemory::start(State& state, int64_t rows) {
   start_own(state, rows);
 }
 
-LinearRecurrence RecurrentMemory::call_of(const Terms& t, const at::Tensor& step, int64_t rows) const {
-  const int64_t N = rows * heads_, T = t.query.size(2);
-  auto flat = [&](const at::Tensor& x) { return x.defined() ? x.expand({rows, heads_, T, x.size(3)}).reshape({N, T, x.size(3)}) : x; };
-  LinearRecurrence call{flat(t.query), flat(t.write_key), flat(t.write_value), flat(t.log_decay), flat(t.erase), flat(t.along)};
+LinearRecurrence RecurrentMemory::call_of(const Terms& t, const at::Tensor& step) const {
+  LinearRecurrence call{t.query, t.write_key, t.write_value, t.log_decay, t.erase, t.along};
   if (step.defined()) {  // a token that is none: nothing decays, is erased or written
-    const at::Tensor none = ~step.view({rows, 1, T, 1}).expand({rows, heads_, T, 1}).reshape({N, T, 1});
+    const at::Tensor none = ~step.unsqueeze(1).unsqueeze(3);
     for (at::Tensor* x : {&call.write_value, &call.log_decay, &call.erase})
       if (x->defined()) *x = x->masked_fill(none, 0);
   }
@@ -62,25 +60,23 @@ at::Tensor RecurrentMemory::forward(const MemoryInput& input, State& state) {
     return at::empty_like(input.value);
   }
   if (!state.has("weights")) start(state, B);
-  const LinearRecurrence call = call_of(terms(input, state), input.step, B);
-  const at::Tensor before = state.tensor("weights").reshape({B * heads_, key_width_, value_width_});
-  at::Tensor weights = before;
+  const LinearRecurrence call = call_of(terms(input, state), input.step);
+  at::Tensor& weights = state.tensor("weights");
+  at::Tensor before = weights;
   const at::Tensor reads = linear_recurrence(call, weights, options_.kernel);
-  state.tensor("weights") = weights.view({B, heads_, key_width_, value_width_});
   state.position += T;
   if (input.losses || input.probe) {  // surprise ‖S_{t−1}ᵀ k_t − v_t‖²
     LinearRecurrence asked = call;
-    asked.query = input.key.reshape({B * heads_, T, key_width_}), asked.read_before = true;
-    at::Tensor again = before;
-    const at::Tensor losses = (linear_recurrence(asked, again, options_.kernel).view({B, heads_, T, value_width_}) - input.value).square().sum(-1);
+    asked.query = input.key, asked.read_before = true;
+    const at::Tensor losses = (linear_recurrence(asked, before, options_.kernel) - input.value).square().sum(-1);
     if (input.losses) *input.losses = losses;
     if (input.probe) {
       input.probe->mean({"surprise", "1", "squared error of a token's value before its own write, mean"}, losses.mean().item<double>(), double(losses.numel()));
       input.probe->mean({"weights_norm", "1", "Frobenius norm of a head's state after a call, root mean square"},
-                        std::sqrt(weights.square().sum().item<double>() / double(weights.size(0))), double(T));
+                        std::sqrt(weights.square().sum().item<double>() / double(B * heads_)), double(T));
     }
   }
-  return reads.view({B, heads_, T, value_width_});
+  return reads;
 }
 
 at::Tensor RecurrentMemory::read(const at::Tensor& query, State& state) {

@@ -42,7 +42,7 @@ class RecurrentMemory : public Memory {
   int64_t heads_, key_width_, value_width_;
 
  private:
-  LinearRecurrence call_of(const Terms& terms, const at::Tensor& step, int64_t rows) const;
+  LinearRecurrence call_of(const Terms& terms, const at::Tensor& step) const;
   at::Tensor at_start_;  // [1] a buffer: its type and device are those of the model
 };
 

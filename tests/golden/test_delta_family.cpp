@@ -23,23 +23,21 @@ Named tensors(const nlohmann::json& json) {
   return r;
 }
 
-// [B,T,H,·] → [B·H,T,·] and back; states [B,H,…] ↔ [B·H,…].
-at::Tensor rows(const at::Tensor& x) { return x.transpose(1, 2).reshape({x.size(0) * x.size(2), x.size(1), -1}); }
-at::Tensor tokens(const at::Tensor& x, int64_t B) { return x.view({B, -1, x.size(1), x.size(2)}).transpose(1, 2); }
+// [B,T,H] or [B,T,H,·] ↔ [B,H,T,·]
+at::Tensor by_head(const at::Tensor& x) { return (x.dim() == 3 ? x.unsqueeze(3) : x).transpose(1, 2); }
 
-// From the fixture's inputs, as rows and without states, to the call.
+// From the fixture's inputs, by head and without states, to the call.
 using Rule = std::function<LinearRecurrence(const Named& x)>;
 
 Named run(const Named& inputs, const Rule& rule, Form form, int64_t tile) {
   Named x;
   for (const auto& [name, value] : inputs)
-    if (name.find("initial") != 0) x[name] = rows(value);
+    if (name.find("initial") != 0) x[name] = by_head(value);
   LinearRecurrence call = rule(x);
   call.tile = tile;
-  const at::Tensor initial = inputs.at("initial_state");
-  at::Tensor state = initial.flatten(0, 1);
+  at::Tensor state = inputs.at("initial_state");
   const at::Tensor reads = form(call, state);
-  return {{"reads", tokens(reads, initial.size(0))}, {"state", state.view_as(initial)}};
+  return {{"reads", reads.transpose(1, 2)}, {"state", state}};
 }
 
 // Outputs and gradients of Σ outputs · cotangents as the fixture has them.
@@ -157,12 +155,11 @@ TEST_CASE("delta family: Momentum DeltaNet with p = k and β = 1 is the linear m
   for (auto& [key, value] : x) leaves.push_back(value.requires_grad_(true));
   const at::Tensor S = x.at("initial_S");
   for (int64_t tile : {4, 64}) {
-    auto by_head = [&](const char* name) { return x.at(name).transpose(1, 2); };
-    auto gate = [&](const char* name) { return by_head(name).unsqueeze(3); };
+    auto input = [&](const char* name) { return by_head(x.at(name)); };
     memory::NetworkCall call;
     call.net.depth = 1, call.net.form = memory::Form::plain;
-    call.query = by_head("q"), call.key = by_head("k"), call.value = by_head("v");
-    call.theta = gate("eta") / 2, call.alpha = 1 - gate("log_alpha").exp(), call.eta = gate("log_mu").exp();
+    call.query = input("q"), call.key = input("k"), call.value = input("v");
+    call.theta = input("eta") / 2, call.alpha = 1 - input("log_alpha").exp(), call.eta = input("log_mu").exp();
     call.tile = tile;
     memory::NetworkWeights w{{S}, {-x.at("initial_M")}};
     const at::Tensor reads = memory::network_linear(call, w).transpose(1, 2);

@@ -83,19 +83,16 @@ class SsmBlock : public Block {
     const at::Tensor heads = streams[0].unflatten(2, at::IntArrayRef({H, P}));
     at::Tensor delta = at::softplus(parts[2] + delta_bias_);
     if (context.mask.defined()) delta = delta.masked_fill(~context.mask.unsqueeze(2), 0);
-    auto by_head = [&](const at::Tensor& of) {  // [B,T,H or 1,·] → [B H,T,·]
-      return of.transpose(1, 2).expand({B, H, T, of.size(3)}).reshape({B * H, T, of.size(3)});
-    };
+    auto by_head = [](const at::Tensor& of) { return of.transpose(1, 2); };  // [B,T,H or 1,·] → [B,H or 1,T,·]
     const memory::LinearRecurrence call{.query = by_head(streams[2].unsqueeze(2)),
                                         .write_key = by_head(streams[1].unsqueeze(2)),
                                         .write_value = by_head(heads * delta.unsqueeze(3)),
                                         .log_decay = by_head((delta * -log_a_.exp()).unsqueeze(3))};
-    at::Tensor& carried = state.tensor("h");
-    at::Tensor h = carried.defined() ? carried.reshape({B * H, N, P}) : at::zeros({B * H, N, P}, x.options());
+    at::Tensor& h = state.tensor("h");
+    if (!h.defined()) h = at::zeros({B, H, N, P}, x.options());
     const at::Tensor reads = T == 1 ? memory::linear_recurrence_reference(call, h) : memory::linear_recurrence_chunked(call, h);
-    carried = h.view({B, H, N, P});
     state.advance(T);
-    const at::Tensor y = reads.view({B, H, T, P}).transpose(1, 2) + skip_.unsqueeze(1) * heads;
+    const at::Tensor y = reads.transpose(1, 2) + skip_.unsqueeze(1) * heads;
     return at::linear(nn::rms_norm(y.flatten(2) * at::silu(parts[0]), norm_, 1e-5), out_);
   }
 

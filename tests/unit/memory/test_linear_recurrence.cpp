@@ -50,14 +50,15 @@ std::vector<at::Tensor> random_inputs(int64_t N, int64_t T, int64_t K, int64_t V
 template <class F>
 Function kernel(F f, Case c) {
   return [=](const std::vector<at::Tensor>& x) {
-    LinearRecurrence call{x[0], x[1], x[2]};
-    if (c.decay != Decay::none) call.log_decay = x[3];
-    if (c.erase != Erase::none) call.erase = x[4];
-    if (c.erase == Erase::along_own) call.along = x[5];
+    auto heads = [&](int i) { return x[i].unsqueeze(0); };  // of one row
+    LinearRecurrence call{heads(0), heads(1), heads(2)};
+    if (c.decay != Decay::none) call.log_decay = heads(3);
+    if (c.erase != Erase::none) call.erase = heads(4);
+    if (c.erase == Erase::along_own) call.along = heads(5);
     call.read_before = c.before, call.tile = c.tile;
-    at::Tensor state = x[6];
+    at::Tensor state = heads(6);
     const at::Tensor reads = f(call, state);
-    return std::vector<at::Tensor>{reads, state};
+    return std::vector<at::Tensor>{reads.squeeze(0), state.squeeze(0)};
   };
 }
 
@@ -116,6 +117,19 @@ TEST_CASE("linear recurrence: an empty call reads nothing and changes nothing", 
     const auto r = kernel(memory::linear_recurrence_chunked, c)(x);
     REQUIRE(r[0].sizes() == at::IntArrayRef({2, 0, 5}));
     REQUIRE(at::equal(r[1], x[6]));
+  }
+}
+
+TEST_CASE("linear recurrence: what rows or heads share may have size 1 there", "[memory][linear_recurrence]") {
+  torch::manual_seed(9);
+  const int64_t B = 2, H = 3, T = 20;
+  const at::Tensor q = normal({B, 1, T, 6}), k = normal({1, H, T, 6}), u = normal({B, H, T, 5}), a = -uniform({1, 1, T, 1}, 0, 1), S = normal({B, H, 6, 5});
+  for (const auto f : {memory::linear_recurrence_chunked, memory::linear_recurrence_reference}) {
+    at::Tensor shared = S, each = S;
+    const at::Tensor reads = f({q, k, u, a}, shared);
+    REQUIRE(reads.sizes() == u.sizes());
+    REQUIRE(at::equal(reads, f({q.expand({B, H, T, 6}), k.expand({B, H, T, 6}), u, a.expand({B, H, T, 1})}, each)));
+    REQUIRE(at::equal(shared, each));
   }
 }
 

@@ -24,8 +24,8 @@ Tensors linear_loop(const Tensors& x, const LinearCase& c) {
   Tensors reads;
   for (int64_t t = 0; t < c.T; ++t) {
     if ((c.position + t) % c.refresh == 0) R = W;
-    const at::Tensor k = x[1].narrow(1, t, 1), surprise = at::bmm(k.transpose(1, 2), 2 * (at::bmm(k, R) - x[2].narrow(1, t, 1)));
-    const at::Tensor step = -column(x[3], t) * surprise;
+    const at::Tensor k = x[1].narrow(1, t, 1), gradient = at::bmm(k.transpose(1, 2), 2 * (at::bmm(k, R) - x[2].narrow(1, t, 1)));
+    const at::Tensor step = -column(x[3], t) * gradient;
     S = c.momentum ? column(x[5], t) * S + step : step;
     W = (1 - column(x[4], t)) * W + S;
     reads.push_back(at::bmm(x[0].narrow(1, t, 1), W));

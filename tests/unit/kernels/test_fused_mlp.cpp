@@ -52,11 +52,11 @@ Tensors mlp_loop(const Tensors& x, const MlpCase& c) {
     const at::Tensor delta_2 = c.factor * (k + at::bmm(f.unit, last) - v), g = at::bmm(delta_2, last.transpose(1, 2));
     at::Tensor delta_1 = at::gelu_backward((g - f.unit * (f.unit * g).sum(-1, true)) * f.scale, f.pre);
     if (c.clip) delta_1 = delta_1 * (delta_1 * delta_1).sum(-1, true).add(1e-12).rsqrt().clamp_max(1);
-    const std::array<at::Tensor, 2> surprise{at::bmm(k.transpose(1, 2), delta_1), at::bmm(f.unit.transpose(1, 2), delta_2)};
+    const std::array<at::Tensor, 2> gradient{at::bmm(k.transpose(1, 2), delta_1), at::bmm(f.unit.transpose(1, 2), delta_2)};
     for (int l = 0; l < 2; ++l) {
       at::Tensor theta = column(x[3 + l], t);
       if (c.guard > 0) theta = guarded(load[l], l ? f.unit : k, theta, c.momentum ? column(x[7 + l], t) : at::Tensor(), c.factor / 2, c.guard);
-      const at::Tensor move = -theta * surprise[l], forget = column(x[5 + l], t);
+      const at::Tensor move = -theta * gradient[l], forget = column(x[5 + l], t);
       S[l] = c.momentum ? column(x[7 + l], t) * S[l] + move : move;
       W[l] = (1 - forget) * W[l] + S[l];
       if (c.to_initial) W[l] = W[l] + forget * x[15 + l];

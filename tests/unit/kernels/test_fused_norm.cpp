@@ -36,13 +36,13 @@ Tensors norm_loop(const Tensors& x, const NormCase& c) {
   for (int64_t t = 0; t < c.T; ++t) {
     if ((c.position + t) % c.refresh == 0) R = W, load = {};
     const at::Tensor k = x[1].narrow(1, t, 1), loss = (network(k, R) - x[2].narrow(1, t, 1)).square().sum() * (c.factor / 2);
-    const Tensors surprise = torch::autograd::grad({loss}, {R.begin(), R.begin() + layers}, {}, true, true);
+    const Tensors gradient = torch::autograd::grad({loss}, {R.begin(), R.begin() + layers}, {}, true, true);
     for (int l = 0; l < layers; ++l) {
       at::Tensor theta = column(x[3 + l], t);
       if (c.guard > 0 && l < 2)
         theta = guarded(load[l], l ? at::gelu(at::bmm(x[1].narrow(1, t, 1), R[0])) : x[1].narrow(1, t, 1), theta,
                         c.momentum ? column(x[9 + l], t) : at::Tensor(), c.factor / 2, c.guard);
-      const at::Tensor step = -theta * surprise[l], forget = column(x[6 + l], t);
+      const at::Tensor step = -theta * gradient[l], forget = column(x[6 + l], t);
       S[l] = c.momentum ? column(x[9 + l], t) * S[l] + step : step;
       W[l] = (1 - forget) * W[l] + S[l];
       if (c.to_initial) W[l] = W[l] + forget * x[21 + l];

@@ -20,7 +20,7 @@ class NetworkOracle {
       if ((call_.position + t) % call_.refresh == 0) refresh();
       if (t % call_.group == 0) begin_group();
       const at::Tensor before = read(n, t);
-      losses.push_back(add_surprise(n, t).view({1}));
+      losses.push_back(add_step(n, t).view({1}));
       if ((t + 1) % call_.group == 0) write(n, t);
       reads.push_back(call_.read_before ? before : read(n, t));
     }
@@ -166,7 +166,7 @@ class NetworkOracle {
     return W;
   }
 
-  at::Tensor add_surprise(int64_t n, int64_t t) {
+  at::Tensor add_step(int64_t n, int64_t t) {
     at::Tensor loss;
     for (size_t s = 0; s < views_.size(); ++s) {
       const Tensors W = weights_for(n, t, s);

@@ -67,7 +67,7 @@ class Memory {
     std::vector<at::Tensor> theta;
     bool active;
   };
-  struct Surprise {
+  struct Gradient {
     std::vector<at::Tensor> inputs, errors;  // A_l, Δ_l: the gradient for a matrix is the outer product
     at::Tensor of_gain;
   };
@@ -111,11 +111,11 @@ class Memory {
     return w;
   }
 
-  Surprise surprise(const Step& s, const std::vector<at::Tensor>& alpha) const {
+  Gradient gradient(const Step& s, const std::vector<at::Tensor>& alpha) const {
     const std::vector<at::Tensor> w = point(alpha);
     const size_t last = depth_ - 1;
     std::vector<at::Tensor> pre;
-    Surprise u;
+    Gradient u;
     at::Tensor rows = s.key;
     for (int64_t l = 0; l < depth_; ++l) {
       u.inputs.push_back(rows);
@@ -162,7 +162,7 @@ class Memory {
     for (const Step& s : group_) {
       if (!s.active) continue;
       moves = true;
-      const Surprise u = surprise(s, alpha);
+      const Gradient u = gradient(s, alpha);
       at::Tensor square = u.of_gain.defined() ? u.of_gain.square().sum() : at::zeros({}, s.key.options());
       for (int64_t l = 0; l < depth_; ++l) square = square + u.inputs[l].square().sum() * u.errors[l].square().sum();
       for (size_t l = 0; l < count; ++l) {

@@ -35,7 +35,8 @@ class Mesa : public Memory {
     const int64_t B = in.key.size(0), T = in.key.size(2);
     if (!state.has("weights")) start(state, B);
     at::Tensor &G = state.tensor("weights"), &H = state.tensor("keys");
-    if (in.losses || in.probe) {  // surprise ‖y_{t−1}(k_t) − v_t‖²
+    if (in.losses || in.probe) {  // surprise ‖y_{t−1}(k_t) − v_t‖²: a second pass, of values only
+      const at::NoGradGuard values_only;
       at::Tensor g = G, h = H;
       const at::Tensor losses = (reads(in, in.key, true, g, h) - in.value).square().sum(-1);
       if (in.losses) *in.losses = losses;

@@ -65,7 +65,8 @@ at::Tensor RecurrentMemory::forward(const MemoryInput& input, State& state) {
   at::Tensor before = weights;
   const at::Tensor reads = linear_recurrence(call, weights, options_.kernel);
   state.position += T;
-  if (input.losses || input.probe) {  // surprise ‖S_{t−1}ᵀ k_t − v_t‖²
+  if (input.losses || input.probe) {  // surprise ‖S_{t−1}ᵀ k_t − v_t‖²: a second pass, of values only
+    const at::NoGradGuard values_only;
     LinearRecurrence asked = call;
     asked.query = input.key, asked.read_before = true;
     const at::Tensor losses = (linear_recurrence(asked, before, options_.kernel) - input.value).square().sum(-1);

@@ -3,8 +3,8 @@
 //   S_t = diag(a_t) S_{t−1} − d_t (e_tᵀ S_{t−1}) + k_t u_tᵀ        y_t = S_tᵀ q_t
 //
 // A rule of this family is a file in memory/ that derives from it: its gates, and what a_t, e_t, d_t, k_t, u_t are made of. Splits,
-// padding, reads before the write, the token loop and the tiles, surprise and measurements are here. State per row: weights [H,K,V],
-// from zero, and what the rule keeps beside it.
+// padding, reads before the write, the token loop and the tiles, surprise and measurements are here. Surprise takes a second pass over the
+// tokens; it is a value, through which no gradient flows. State per row: weights [H,K,V], from zero, and what the rule keeps beside it.
 #pragma once
 
 #include "memory/linear_recurrence.h"

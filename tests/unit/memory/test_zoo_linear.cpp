@@ -209,11 +209,14 @@ TEST_CASE("zoo: gradients are finite, at the start and for every parameter; what
     in.step.narrow(1, 0, 3).fill_(false);
     std::vector<at::Tensor> leaves;
     for (const at::Tensor& x : flat(in)) leaves.push_back(leaf(x));
-    const MemoryInput live = unflat(leaves, in);
+    MemoryInput live = unflat(leaves, in);
+    at::Tensor losses;
+    live.losses = &losses;
     for (const at::Tensor& p : memory->parameters()) leaves.push_back(p);
     State state;
     const at::Tensor y = memory->forward(live, state);
     REQUIRE(y.sizes() == in.value.sizes());
+    if (kind != "momentum_deltanet") REQUIRE_FALSE(losses.requires_grad());  // a second pass over the tokens: its graph would be a second one
     for (const at::Tensor& g : torch::autograd::grad({y.square().sum()}, leaves)) {
       REQUIRE(at::isfinite(g).all().item<bool>());
       REQUIRE(g.abs().max().item<double>() > 0);

@@ -44,6 +44,7 @@ class MomentumDeltaNet : public memory::LoopMemory {
     return error.square().sum(-1);
   }
   at::Tensor read_of(const at::Tensor& queries, const Tensors& state) const override { return at::matmul(queries, state.at("weights")); }
+  bool is_read(const std::string& name) const override { return name == "weights"; }
 
   bool decayed_;
 };

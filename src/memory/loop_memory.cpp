@@ -114,7 +114,7 @@ State LoopMemory::readable(const State& state) const {
   State held;
   held.position = state.position;
   for (const auto& [name, x] : state.flatten())
-    if (is_of_rule(name)) held.tensor(name) = x;
+    if (is_of_rule(name) && is_read(name)) held.tensor(name) = x;
   return held;
 }
 

@@ -43,6 +43,8 @@ class LoopMemory : public Memory {
   virtual std::string equation() const { return "a step of its own for each token (memory/<kind>.cpp)"; }
   /// What queries [B,H,T,K] read from the state: [B,H,T,V].
   virtual at::Tensor read_of(const at::Tensor& queries, const Tensors& state) const = 0;
+  /// Whether `read_of` takes this tensor of the state; a momentum or a window need not be kept for reads alone.
+  virtual bool is_read(const std::string& /*name*/) const { return true; }
 
   MemoryOptions options_;
   int64_t heads_, key_width_, value_width_;

@@ -213,6 +213,12 @@ at::Tensor RuleMemory::step(const Tokens& tokens, Tensors& state) const {
 
 at::Tensor RuleMemory::read_of(const at::Tensor& queries, const Tensors& state) const { return network_->apply(weights(state), queries); }
 
+bool RuleMemory::is_read(const std::string& name) const {
+  for (size_t l = 0; l < names_.size(); ++l)
+    if (name == state_name(retention_->state_name(), l)) return true;
+  return false;
+}
+
 MemoryPlugin rule_plugin(const std::string& name, const std::string& summary, const RulePoint& point) {
   register_rule_parts();
   return {.name = name,

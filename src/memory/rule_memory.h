@@ -57,6 +57,7 @@ class RuleMemory : public LoopMemory {
   Tensors begin(int64_t rows, const at::TensorOptions& options) const override;
   at::Tensor step(const Tokens& tokens, Tensors& state) const override;
   at::Tensor read_of(const at::Tensor& queries, const Tensors& state) const override;
+  bool is_read(const std::string& name) const override;
   std::string equation() const override;
   rule::Matrices weights(const Tensors& state) const;
   at::Tensor initial(size_t l, const at::TensorOptions& options) const;

@@ -6,7 +6,8 @@
 //   both     M_t = (1 − α_t) M_{t−1} − θ_t ∇‖M k_t − v_t‖²     gates of their own: copy 0 the global memory's, then the local ones'
 //
 // shard: 2048 in the paper, where it is the global chunk too. P is a projection where keys are orthogonal; a key that comes n times in a
-// shard counts n times, as printed (projection = sum; none: local memories are asked by q). The guard bounds stale steps (memory.guard).
+// shard counts n times, as printed (projection = sum; none: local memories are asked by q). The guard bounds stale steps (memory.guard): those
+// of the global memory and of local ones whose chunk has more than one token; guard_firings counts what it shortened in all of them.
 // A shard's state does not depend on the shard before it but through V: that is what lets the paper train shards side by side; here they
 // follow one another. The surprise of a token is its local memories' inner loss, their mean.
 // State per row: global and its point V_s [H,K,V], projection [H,K,K], local_i [H,K,V]; points and the guard's loads [H,K,K] of stale ones.
@@ -75,13 +76,14 @@ class Tnt : public Memory {
     }
     if (!state.has("global")) start(state, B);
     std::vector<at::Tensor> reads, losses;
+    at::Tensor firings;
     for (const MemoryInput& part : parts_of(input, state.position)) {
-      reads.push_back(within_shard(part, state, losses));
+      reads.push_back(within_shard(part, state, losses, firings));
       state.position += part.key.size(2);
       if (state.position % shard_ == 0) begin_shard(state, B);
     }
     if (input.losses) *input.losses = at::cat(losses, 2);
-    if (input.probe) measure(at::cat(losses, 2), state, *input.probe);
+    if (input.probe) measure(at::cat(losses, 2), firings, state, *input.probe);
     return at::cat(reads, 2);
   }
 
@@ -96,7 +98,7 @@ class Tnt : public Memory {
 
   void start(State& state, int64_t rows) override {
     state.tensor("global") = state.tensor("global_point") = start_of(0, rows);
-    if (options_.guard) state.tensor("global_load") = square(rows);
+    if (guarded(shard_)) state.tensor("global_load") = square(rows);
     begin_shard(state, rows);
   }
 
@@ -142,18 +144,25 @@ class Tnt : public Memory {
       state.tensor(local(i)) = start_of(i + 1, rows);
       if (chunks_[i] == 1) continue;
       state.tensor(local(i) + "_point") = start_of(i + 1, rows);
-      if (options_.guard) state.tensor(local(i) + "_load") = square(rows);
+      if (guarded(chunks_[i])) state.tensor(local(i) + "_load") = square(rows);
     }
   }
 
-  // Tokens of one shard: reads [B,H,T,V]; appends their losses [B,H,T].
-  at::Tensor within_shard(const MemoryInput& in, State& state, std::vector<at::Tensor>& losses) const {
+  // Only steps that share a gradient point can overshoot together.
+  bool guarded(int64_t chunk) const { return options_.guard && chunk > 1; }
+
+  // Tokens of one shard: reads [B,H,T,V]; appends their losses [B,H,T], and adds what the guard shortened.
+  at::Tensor within_shard(const MemoryInput& in, State& state, std::vector<at::Tensor>& losses, at::Tensor& firings) const {
     at::Tensor reads = at::matmul(in.query, state.tensor("global_point")), sum;
-    moved(in, in.query, state, 0, shard_, "global");
+    auto count = [&](const at::Tensor& more) {
+      if (more.defined()) firings = firings.defined() ? firings + more : more;
+    };
+    count(moved(in, in.query, state, 0, shard_, "global").firings);
     const at::Tensor asked = projects_ ? projected(in, state) : in.query;
     for (size_t i = 0; i < chunks_.size(); ++i) {
       const Moved m = moved(in, asked, state, i + 1, chunks_[i], local(i));
       reads = reads + m.reads;
+      count(m.firings);
       sum = sum.defined() ? sum + m.losses : m.losses;
     }
     losses.push_back(sum / double(chunks_.size()));
@@ -162,6 +171,7 @@ class Tnt : public Memory {
 
   struct Moved {
     at::Tensor reads, losses;  // [B,H,T,V], [B,H,T]
+    at::Tensor firings;        // steps that the guard shortened; undefined without it
   };
   // The i-th memory, of that name in the state, moved on; gradients are those of the start of its chunk.
   Moved moved(const MemoryInput& in, const at::Tensor& query, State& state, size_t i, int64_t chunk, const std::string& name) const {
@@ -174,15 +184,15 @@ class Tnt : public Memory {
     call.gradient = stale ? memory::Gradient::refresh : memory::Gradient::exact_last;
     call.refresh = stale ? chunk : kNoChunk;
     call.position = state.position, call.tile = options_.tile, call.read_before = options_.read == "before";
-    call.guard = options_.guard, call.losses = true;
+    call.guard = guarded(chunk), call.losses = true;
     memory::NetworkWeights w{{state.tensor(name)}};
     if (stale) w.refresh_point = {state.tensor(name + "_point")};
-    if (stale && options_.guard) w.load = {state.tensor(name + "_load")};
+    if (call.guard) w.load = {state.tensor(name + "_load")};
     const at::Tensor reads = options_.kernel == "reference" ? network_reference(call, w) : network_chunked(call, w);
     state.tensor(name) = w.weights[0];
     if (stale) state.tensor(name + "_point") = w.refresh_point[0];
-    if (stale && options_.guard) state.tensor(name + "_load") = w.load[0];
-    return {reads, w.losses};
+    if (call.guard) state.tensor(name + "_load") = w.load[0];
+    return {reads, w.losses, w.firings};
   }
 
   // P_t q_t [B,H,T,K]; P moves on.
@@ -193,9 +203,10 @@ class Tnt : public Memory {
     return memory::linear_recurrence(call, state.tensor("projection"), options_.kernel);
   }
 
-  void measure(const at::Tensor& losses, State& state, Probe& probe) const {
+  void measure(const at::Tensor& losses, const at::Tensor& firings, State& state, Probe& probe) const {
     probe.mean({"surprise", "1", "inner loss of a token at the weights its gradient was taken at, mean over local memories and tokens"},
                losses.mean().item<double>(), double(losses.numel()));
+    if (firings.defined()) probe.sum({"guard_firings", "steps", "steps that the guard shortened, of the global and local memories"}, firings.item<double>());
     const at::Tensor& global = state.tensor("global");
     probe.mean({"weights_norm", "1", "Frobenius norm of a head's global memory after a call, root mean square"},
                std::sqrt(global.square().sum().item<double>() / double(global.size(0) * heads_)), double(losses.size(2)));

@@ -202,7 +202,7 @@ TEST_CASE("zoo: TNT does not see how a sequence is cut, inside shards and at the
   }
 }
 
-TEST_CASE("zoo: the guard bounds TNT's stale steps where one key comes again and again", "[memory][zoo][tnt]") {
+TEST_CASE("zoo: the guard bounds TNT's stale steps where one key comes again and again, and counts them", "[memory][zoo][tnt]") {
   const at::NoGradGuard none;
   constexpr int64_t T = 640;
   torch::manual_seed(9);
@@ -210,9 +210,14 @@ TEST_CASE("zoo: the guard bounds TNT's stale steps where one key comes again and
   for (const bool guard : {true, false}) {
     const auto memory = tnt_memory({.shard = 64, .chunks = {16}, .tile = 64, .guard = guard, .forgetting = false}, 1, 4, 3);
     MemoryInput in{k, k, v};
-    in.gates["theta"] = at::full({1, 1, T, 2}, .4, at::kDouble);
+    in.gates["theta"] = at::full({1, 1, T, 2}, .3, at::kDouble);  // of 0.4 that there is room for in an interval
+    Probe probe;
+    in.probe = &probe;
     State state;
     memory->forward(in, state);
+    const auto fired = probe.entries().find("guard_firings");
+    REQUIRE((fired != probe.entries().end()) == guard);
+    if (guard) REQUIRE(fired->second.total == double(T / 64 * 63 + T / 16 * 15));  // all but the first of each shard and of each chunk
     const double error = (at::matmul(k.select(2, 0).unsqueeze(2), state.tensor("global")) - v.narrow(2, 0, 1)).abs().max().item<double>();
     REQUIRE((error < .01) == guard);
   }

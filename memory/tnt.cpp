@@ -220,7 +220,7 @@ class Tnt : public Memory {
 };
 
 void check_tnt(const MemoryOptions& options, Problems& problems) {
-  memory::check_unread_options(options, {"kernel", "read", "tile", "guard"}, problems);
+  memory::check_unread_options(options, {"kernel", "read", "tile"}, problems);
 }
 
 }  // namespace

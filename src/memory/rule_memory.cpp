@@ -46,17 +46,22 @@ std::shared_ptr<const RuleOptions> options_at(const RulePoint& point, const std:
 void check_rule(const RulePoint& point, const MemoryOptions& options, Problems& problems) {
   const RulePoint at = options_at(point, options.own)->point;
   std::set<std::string> read{"kernel", "read", "group"};
-  auto ask = [&](const auto& registry, const std::string& name) {
-    const auto* part = registry.find(name);
-    if (!part) return;
-    read.insert(part->reads.begin(), part->reads.end());
-    if (part->check) part->check(options, problems);
+  std::map<std::string, std::string> readers;  // parts that could be chosen
+  auto ask = [&](const char* axis, const auto& registry, const std::string& name) {
+    for (const auto& part : registry.all()) {
+      const bool chosen = part.name == name;
+      Problems of_part;
+      if (part.check && (chosen || at.open)) part.check(options, chosen ? problems : of_part);
+      if (chosen) read.insert(part.reads.begin(), part.reads.end());
+      else if (at.open && of_part.empty())
+        for (const std::string& option : part.reads) readers.emplace(option, "memory." + options.kind + "." + axis + " = " + part.name);
+    }
   };
-  ask(rule::NetworkRegistry::instance(), at.network), ask(rule::LossRegistry::instance(), at.loss);
-  ask(rule::RetentionRegistry::instance(), at.retention), ask(rule::OptimizerRegistry::instance(), at.optimizer);
+  ask("network", rule::NetworkRegistry::instance(), at.network), ask("loss", rule::LossRegistry::instance(), at.loss);
+  ask("retention", rule::RetentionRegistry::instance(), at.retention), ask("optimizer", rule::OptimizerRegistry::instance(), at.optimizer);
   if (at.loss == "dot" && options.cache > 0)
     problems.add("memory.cache", "keeps the pairs of the largest errors, and loss = dot has none; choose another loss, or leave it out");
-  check_unread_options(options, read, problems);
+  check_unread_options(options, read, problems, readers);
 }
 
 }  // namespace

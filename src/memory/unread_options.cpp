@@ -8,6 +8,7 @@
 #include <tuple>
 #include <vector>
 
+#include "base/text.h"
 #include "config/fields.h"
 
 namespace mneme::memory {
@@ -49,32 +50,78 @@ bool same(const Declared& a, const Declared& b) {
          std::equal(a.tensors.begin(), a.tensors.end(), b.tensors.begin(), b.tensors.end(), same_tensor);
 }
 
-// `options` with one of them as a text says.
+// `options` with one of them as a text says; with an own option of the kind, and all other own options as they are.
 MemoryOptions with(MemoryOptions options, const std::string& name, const std::string& text) {
   for (Field& field : fields_of(options, ""))
     if (field.key == name) field.parse(text);
   return options;
 }
+MemoryOptions with_own(const MemoryPlugin& plugin, MemoryOptions options, const std::string& name, const std::string& text) {
+  const std::shared_ptr<Options> before = options.own;
+  options.own = plugin.options();
+  std::vector<Field> from, to = fields_of(*options.own, "");
+  if (before) from = fields_of(*before, "");
+  for (size_t i = 0; i < to.size(); ++i) {
+    if (before) to[i].parse(from[i].text());
+    if (to[i].key == name) to[i].parse(text);
+  }
+  return options;
+}
+
+// What the memory declares tells an option from another value of it.
+bool is_read(const MemoryPlugin& plugin, const MemoryOptions& options, const std::string& name, const std::string& other) {
+  const Declared as_given = declared(plugin, options);
+  const auto any = [&](bool Gate::*what) { return std::any_of(as_given.gates.begin(), as_given.gates.end(), [&](const Gate& gate) { return gate.*what; }); };
+  if (name == "write_penalty" && any(&Gate::writes)) return true;
+  if ((name == "group" || name == "gate_pooling") && any(&Gate::pooled)) return true;
+  return !same(as_given, declared(plugin, with(options, name, other)));
+}
+
+// The one other choice, or default of what was set, with which the option would be read: "memory.forgetting = true"; "": there is none.
+std::string would_read(const MemoryPlugin& plugin, const MemoryOptions& options, const std::string& name, const std::string& other) {
+  MemoryOptions given = options, usual;
+  usual.kind = given.kind;
+  if (plugin.options) {
+    usual.own = plugin.options();
+    if (!given.own) given.own = plugin.options();
+  }
+  auto reads = [&](const MemoryOptions& changed) {
+    Problems problems;
+    if (changed.own) changed.own->check("", problems);
+    return problems.empty() && is_read(plugin, changed, name, other);
+  };
+  if (name == "gate_pooling" && given.group == 1 && reads(with(given, "group", "2"))) return "memory.group > 1";
+  auto search = [&](std::vector<Field> fields, std::vector<Field> defaults, const std::string& prefix, const auto& changed) -> std::string {
+    for (size_t i = 0; i < fields.size(); ++i) {
+      const Field& field = fields[i];
+      if (field.key == name || (prefix == "memory." && read_by_the_layer().count(field.key))) continue;
+      std::vector<std::string> others{defaults[i].text()};
+      if (field.type == "choice" || field.type == "truth value") others = split(field.range, '|');
+      for (const std::string& text : others)
+        if (text != field.text() && reads(changed(field.key, text))) return prefix + field.key + " = " + text;
+    }
+    return "";
+  };
+  const std::string found = search(fields_of(given, ""), fields_of(usual, ""), "memory.", [&](const auto& key, const auto& text) { return with(given, key, text); });
+  if (!found.empty() || !given.own) return found;
+  return search(fields_of(*given.own, ""), fields_of(*usual.own, ""), "memory." + given.kind + ".",
+                [&](const auto& key, const auto& text) { return with_own(plugin, given, key, text); });
+}
 
 }  // namespace
 
-void check_unread_options(const MemoryOptions& options, const std::set<std::string>& read, Problems& problems) {
+void check_unread_options(const MemoryOptions& options, const std::set<std::string>& read, Problems& problems, const std::map<std::string, std::string>& readers) {
   const MemoryPlugin* plugin = MemoryRegistry::instance().find(options.kind);
   if (!plugin) return;
   MemoryOptions given = options, usual;
-  usual.kind = options.kind, usual.own = plugin->options ? plugin->options() : nullptr;
   const std::vector<Field> of_given = fields_of(given, ""), of_usual = fields_of(usual, "");
   for (size_t i = 0; i < of_given.size(); ++i) {
     const std::string &name = of_given[i].key, text = of_given[i].text(), by_default = of_usual[i].text();
-    if (text == by_default || read_by_the_layer().count(name) || read.count(name)) continue;
-    const Declared as_given = declared(*plugin, given);
-    const auto writes = [](const Gate& gate) { return gate.writes; };
-    const auto pooled = [](const Gate& gate) { return gate.pooled; };
-    if (name == "write_penalty" && std::any_of(as_given.gates.begin(), as_given.gates.end(), writes)) continue;
-    if ((name == "group" || name == "gate_pooling") && std::any_of(as_given.gates.begin(), as_given.gates.end(), pooled)) continue;
-    if (!same(as_given, declared(*plugin, with(given, name, by_default)))) continue;
-    if (!same(declared(*plugin, usual), declared(*plugin, with(usual, name, text)))) continue;
-    problems.add("memory." + name, "memory.kind = " + options.kind + " does not read it; leave it out");
+    if (text == by_default || read_by_the_layer().count(name) || read.count(name) || is_read(*plugin, given, name, by_default)) continue;
+    const auto known = readers.find(name);
+    const std::string reader = known != readers.end() ? known->second : would_read(*plugin, given, name, by_default);
+    problems.add("memory." + name, "memory.kind = " + options.kind + " does not read it" +
+                                       (reader.empty() ? "; leave it out" : " here, but with " + reader + "; set that, or leave it out"));
   }
 }
 

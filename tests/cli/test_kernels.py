@@ -105,6 +105,8 @@ class Kernels(ProgramTest):
                 err = self.refused(PLAIN, f"memory.kind={kind}", f"memory.{option}")
                 name, value = option.split("=")
                 self.assertIn(f"memory.{name} = {value}: memory.kind = {kind} does not read it; leave it out", err)
+        err = self.refused(PLAIN, "memory.kind=omega", "memory.forgetting=false", "memory.alpha_bias=-2")
+        self.assertIn("memory.alpha_bias = -2: memory.kind = omega does not read it here, but with memory.forgetting = true; set that, or leave it out", err)
         for kind, option in [("gla", "theta_bias=-1"), ("gla", "tile=8"), ("gla", "write_penalty=0"), ("omega", "theta_max=0.1"), ("momentum_deltanet", "eta_bias=1"),
                              ("elastic", "forgetting=false")]:
             with self.subTest(f"{kind} {option}"):

@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "base/text.h"
 #include "config/fields.h"
 #include "memory/kernel_table.h"
 #include "memory/layer.h"
@@ -26,6 +27,8 @@ const memory::KernelTable<int64_t, int()> kTable{{"fast", "", "fused", odd, [] {
                                                   [] { return 3; }}};
 
 int chosen(const std::string& asked, int64_t tokens, int64_t rule = 3) { return memory::choose(kTable, asked, rule, CallShape{.tokens = tokens}).run(); }
+
+using Set = std::pair<std::string, std::string>;  // an option and a text; "own.x": one of the kind's own
 
 struct Call {
   bool masked = false, measured = false;
@@ -138,7 +141,7 @@ TEST_CASE("kernel table: the reasons are of the rule or of the call", "[memory][
 
 TEST_CASE("unread options: of a rule by steps or terms, an option is refused where, and only where, it changes nothing", "[memory][kernel_table]") {
   register_memories();
-  const std::vector<std::pair<std::string, std::string>> other{
+  const std::vector<Set> other{
       {"inner_loss", "l2_mean"}, {"huber_delta", "2"}, {"gradient", "refresh"}, {"gradient_at", "decayed"}, {"refresh", "8"}, {"group", "2"},
       {"read", "before"}, {"momentum", "false"}, {"momentum_damping", "false"}, {"forgetting", "false"}, {"retention_target", "init"}, {"clip", "0.01"},
       {"guard", "false"}, {"gate_pooling", "attention"}, {"theta_max", "0.25"}, {"theta_bias", "-1"}, {"alpha_bias", "-2"}, {"eta_bias", "1"},
@@ -153,11 +156,14 @@ TEST_CASE("unread options: of a rule by steps or terms, an option is refused whe
   model.kind = "lmm", model.width = 8, model.conv_width = 0;
   for (const MemoryPlugin& plugin : MemoryRegistry::instance().all()) {
     if (plugin.name == "linear" || plugin.name == "neural_mlp" || plugin.name == "tnt") continue;  // rules of their own between options
-    auto options_with = [&](const std::string& name, const std::string& text) {
+    auto options_with = [&](const Set& base, const Set& more) {
       MemoryOptions o;
       o.kind = plugin.name, o.own = plugin.options ? plugin.options() : nullptr;
-      for (Field& field : fields_of(o, ""))
-        if (field.key == name) REQUIRE(field.parse(text).empty());
+      for (const Set* set : {&base, &more}) {
+        for (Field& field : fields_of(o, ""))
+          if (field.key == set->first) REQUIRE(field.parse(set->second).empty());
+        if (set->first.rfind("own.", 0) == 0) set_own(o, set->first.substr(4), set->second);
+      }
       return o;
     };
     auto outcome = [&](const MemoryOptions& o) {
@@ -172,19 +178,64 @@ TEST_CASE("unread options: of a rule by steps or terms, an option is refused whe
       const at::Tensor x = at::empty({2, 12, 8}, at::kDouble).normal_(0, 1, generator);
       return std::make_pair(layer.forward(x, state, context), context.penalty);
     };
-    auto as_by_default = outcome(options_with("", ""));
-    for (const auto& [name, text] : other) {
-      INFO(plugin.name << ": " << name << " = " << text);
-      const MemoryOptions o = options_with(name, text);
-      Problems problems;
-      plugin.check(o, problems);
-      bool refused = false;
-      for (const auto& [key, message] : problems.list()) refused = refused || (key == "memory." + name && message.find("does not read it; leave it out") != std::string::npos);
-      if (!problems.empty() && !refused) continue;  // for another reason
-      if (refused && name == "group") continue;     // such a rule has steps of one token: it would not run
-      const auto changed = outcome(o);
-      const bool same = at::equal(as_by_default.first, changed.first) && at::equal(as_by_default.second, changed.second);
-      CHECK(refused == same);
+    std::vector<Set> bases{{}, {"forgetting", "false"}};  // the kind by default, and where an option or another choice of its own is set
+    const MemoryOptions by_default = options_with({}, {});
+    if (by_default.own)
+      for (const Field& field : fields_of(*by_default.own, ""))
+        if (field.type == "choice" || field.type == "truth value")
+          for (const std::string& text : split(field.range, '|'))
+            if (text != field.text()) bases.push_back({"own." + field.key, text});
+    for (const Set& base : bases) {
+      Problems of_base;
+      const MemoryOptions start = options_with(base, {});
+      plugin.check(start, of_base);
+      if (!of_base.empty()) continue;
+      const auto as_it_starts = outcome(start);
+      for (const auto& [name, text] : other) {
+        if (name == base.first) continue;
+        INFO(plugin.name << ", " << base.first << " = " << base.second << ": " << name << " = " << text);
+        const MemoryOptions o = options_with(base, {name, text});
+        Problems problems;
+        plugin.check(o, problems);
+        bool refused = false;
+        for (const auto& [key, message] : problems.list()) refused = refused || (key == "memory." + name && message.find("does not read it") != std::string::npos);
+        if (!problems.empty() && !refused) continue;  // for another reason
+        if (refused && name == "group") continue;     // such a rule has steps of one token: it would not run
+        const auto changed = outcome(o);
+        const bool same = at::equal(as_it_starts.first, changed.first) && at::equal(as_it_starts.second, changed.second);
+        CHECK(refused == same);
+      }
     }
   }
+}
+
+TEST_CASE("unread options: what would read one is named", "[memory][kernel_table]") {
+  register_memories();
+  auto said = [](const std::string& kind, const std::vector<Set>& set) {
+    const MemoryPlugin& plugin = MemoryRegistry::instance().get(kind);
+    MemoryOptions o;
+    o.kind = kind, o.own = plugin.options ? plugin.options() : nullptr;
+    for (const auto& [name, text] : set) {
+      for (Field& field : fields_of(o, ""))
+        if (field.key == name) REQUIRE(field.parse(text).empty());
+      if (name.rfind("own.", 0) == 0) set_own(o, name.substr(4), text);
+    }
+    Problems problems;
+    plugin.check(o, problems);
+    std::string lines;
+    for (const auto& [key, message] : problems.list()) lines += key + " " + message + "\n";
+    return lines;
+  };
+  auto but_with = [](const std::string& key, const std::string& kind, const std::string& reader) {
+    return key + " memory.kind = " + kind + " does not read it here, but with " + reader + "; set that, or leave it out\n";
+  };
+  CHECK(said("omega", {{"forgetting", "false"}, {"alpha_bias", "-2"}}) == but_with("memory.alpha_bias", "omega", "memory.forgetting = true"));
+  CHECK(said("omega", {{"gate_pooling", "attention"}}) == but_with("memory.gate_pooling", "omega", "memory.group > 1"));
+  CHECK(said("miras", {{"eta_bias", "1"}}) == but_with("memory.eta_bias", "miras", "memory.miras.optimizer = momentum"));
+  CHECK(said("miras", {{"momentum_damping", "false"}}) == but_with("memory.momentum_damping", "miras", "memory.miras.optimizer = momentum"));
+  CHECK(said("miras", {{"momentum", "false"}}) == "memory.momentum memory.kind = miras does not read it; leave it out\n");  // it would be refused there
+  CHECK(said("tnt", {{"own.shard", "1"}, {"guard", "false"}}) == but_with("memory.guard", "tnt", "memory.tnt.shard = 64"));
+  CHECK(said("gla", {{"theta_max", "1"}}) == "memory.theta_max memory.kind = gla does not read it; leave it out\n");
+  CHECK(said("omega", {{"forgetting", "false"}}).empty());
+  CHECK(said("tnt", {{"guard", "false"}}).empty());
 }

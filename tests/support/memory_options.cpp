@@ -49,16 +49,21 @@ void AnyMemory::set(const std::vector<std::string>& key, const std::string& text
   throw ConfigError("memory." + key.at(1) + ": there is no such option (mneme options memory. lists them)");
 }
 
-bool AnyMemory::possible() const {
+void AnyMemory::find_problems(Problems& problems) const {
   const MemoryOptions options = made();
   std::vector<std::string> names;
   if (options.own)
     for (const Field& field : fields_of(*options.own, "")) names.push_back(field.key);
   for (const auto& [name, text] : own_values())
-    if (name != "init" && std::find(names.begin(), names.end(), name) == names.end()) return false;  // init: where it is none, nothing starts at zero
-  Problems problems;
-  if (options.own) options.own->check("", problems);
+    if (name != "init" && std::find(names.begin(), names.end(), name) == names.end())  // init: where it is none, nothing starts at zero
+      problems.add("memory." + kind + "." + name, "is no option of it");
+  if (options.own) options.own->check("memory." + kind + ".", problems);
   if (const MemoryPlugin& plugin = MemoryRegistry::instance().get(kind); plugin.check) plugin.check(options, problems);
+}
+
+bool AnyMemory::possible() const {
+  Problems problems;
+  find_problems(problems);
   return problems.empty();
 }
 

@@ -24,8 +24,9 @@ struct AnyMemory : private MemoryOptions {
   AnyMemory() = default;
   /// Of the kind what it has; the others stay out.
   MemoryOptions made() const;
-  /// All that was set is read by the kind, and its rules hold.
-  bool possible() const;
+  /// What was set that the kind has not, and what its rules say.
+  void find_problems(Problems& problems) const;
+  bool possible() const;  ///< there are none
   /// An option by its key, {"memory", "tile"} or {"memory", kind, "own option"}. ConfigError as in a config.
   void set(const std::vector<std::string>& key, const std::string& text);
 

@@ -172,6 +172,14 @@ class InstalledMneme(unittest.TestCase):
         self.assertRegex(self.conformance("--plugin", self.plugin, "stick", expect=2), r"no kind 'stick' \(memory.sticky, task.last_word\); did you mean 'sticky'")
         self.assertRegex(self.conformance("--plugin", self.plugin, "memory.sticky.kep=1", expect=2), "sticky.kep: there is no such option; there are keep")
         self.assertRegex(self.conformance("--plugin", self.plugin, "sticky", "memory.group=3", expect=2), "its own rules refuse sticky")
+        for setting, message in (("task.last_word.wrods=3", r"task\.last_word\.wrods.*did you mean.*words"), ("task.last_word.words=1", r"1 is out of range"),
+                                 ("task.lenght=24", r"task\.lenght.*did you mean"), ("eval.sampels=3", r"eval\.sampels.*did you mean"),
+                                 ("memory.linear.init=random", "no memory 'linear' is tested"), ("task.mqar.keys=3", "no task 'mqar' is tested")):
+            with self.subTest(setting):
+                error = self.conformance("--plugin", self.plugin, setting, expect=2)
+                self.assertRegex(error, message)
+                self.assertEqual(len(error.strip().splitlines()), 1, error)
+        self.assertRegex(self.conformance("--plugin", self.plugin, "sticky", "task.length=24", expect=2), "no task to test that could read it")
         self.assertRegex(self.conformance("--plugin", self.folder / "absent.so", expect=2), "there is no such file")
 
 

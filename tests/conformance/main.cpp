@@ -13,6 +13,7 @@
 
 #include "eval/plugin_file.h"
 #include "mneme/task.h"
+#include "tests/unit/tasks/task_fixture.h"
 
 namespace mneme::test {
 
@@ -55,6 +56,7 @@ Arguments parse(const std::vector<std::string>& given) {
   return result;
 }
 
+/// Settings that nothing of what is tested would read.
 void check_settings() {
   for (const auto& [key, text] : subjects().settings) {
     const std::string section = key.substr(0, key.find('.'));
@@ -64,13 +66,17 @@ void check_settings() {
     if (dots < 1 || dots > 2) throw UsageError(key + "=" + text + ": a key is section.option or section.kind.option");
     if (key == section + ".kind")
       throw UsageError(key + "=" + text + ": kinds are named alone, e.g. mneme_conformance --plugin my_rule.so my_rule");
-    if (dots == 2) {
-      const std::string kind = key.substr(section.size() + 1, key.rfind('.') - section.size() - 1);
-      const bool known = section == "memory"  ? MemoryRegistry::instance().find(kind) != nullptr
-                         : section == "model" ? BlockRegistry::instance().find(kind) != nullptr
-                                              : TaskRegistry::instance().find(kind) != nullptr;
-      if (!known) throw UsageError(key + "=" + text + ": there is no " + section + " '" + kind + "'");
-    }
+    const auto has = [](const std::vector<std::string>& list, const std::string& name) { return std::find(list.begin(), list.end(), name) != list.end(); };
+    const Subjects& s = subjects();
+    const bool of_tasks = section == "task" || section == "eval";
+    if (of_tasks ? s.tasks.empty() : s.memories.empty() && s.blocks.empty())
+      throw UsageError(key + "=" + text + ": there is no " + (of_tasks ? "task" : "memory or block") + " to test that could read it");
+    if (dots < 2) continue;
+    const std::string kind = split(key, '.').at(1);
+    const bool tested = section == "memory"  ? has(s.memories, kind) || (!s.blocks.empty() && has({"linear", "neural_mlp"}, kind))
+                        : section == "model" ? has(s.blocks, kind) || (!s.memories.empty() && has({"lmm", "mag", "mac"}, kind))
+                                             : has(s.tasks, kind);
+    if (!tested) throw UsageError(key + "=" + text + ": no " + section + " '" + kind + "' is tested");
   }
 }
 
@@ -92,7 +98,7 @@ void choose(const Arguments& arguments) {
   }
 }
 
-/// Says what will be tested. Error: nothing can be.
+/// Says what will be tested. Error: nothing can be, or a setting is none of an option.
 void announce() {
   const Subjects& s = subjects();
   for (const std::string& name : s.memories) fmt::print("memory {}: {}\n", name, MemoryRegistry::instance().get(name).summary);
@@ -106,6 +112,7 @@ void announce() {
     for (const std::string& name : *kinds)
       if (std::none_of(all.begin(), all.end(), [&](const Variant& v) { return v.memory.kind == name || v.model.kind == name; }))
         throw ConfigError("its own rules refuse " + name + " in every setting there is; give one that they take, e.g. memory.head_width=8");
+  for (const std::string& lines : every_task(TemporaryFolder())) make_task(lines);
 }
 
 int fail(const std::string& message, int status) {
@@ -124,8 +131,8 @@ int run(const std::vector<std::string>& given) {
   register_tasks();
   make_plugins_known();
   for (const std::string& file : arguments.plugins) load_plugin(file);
-  check_settings();
   choose(arguments);
+  check_settings();
   at::set_num_threads(1);  // small sizes: more would only wait for each other
   announce();
   const bool models = !subjects().memories.empty() || !subjects().blocks.empty(), tasks = !subjects().tasks.empty();

@@ -15,8 +15,11 @@ std::vector<std::string> of_plugins() {
   std::vector<std::string> all;
   for (const std::string& task : subjects().tasks) {
     std::string lines = "task.kind = " + task;
-    for (const auto& [key, text] : subjects().settings)
-      if (key.rfind("task." + task + ".", 0) == 0 || key == "task.length" || key.rfind("eval.", 0) == 0) lines += "; " + key + " = " + text;
+    for (const auto& [key, text] : subjects().settings) {
+      const std::vector<std::string> parts = split(key, '.');
+      const bool of_all = parts.size() == 2 && (parts[0] == "task" || parts[0] == "eval");
+      if (of_all || (parts[0] == "task" && parts.at(1) == task)) lines += "; " + key + " = " + text;
+    }
     all.push_back(lines);
   }
   return all;

@@ -1,4 +1,4 @@
-// Where the checkpoints of a run lie (docs/file-formats.md, section "Checkpoint"). What is in them: train/checkpoint.h.
+// Where the checkpoints of a run lie (docs/file-formats.md, section "Checkpoint"). What is in them: eval/checkpoint.h.
 #pragma once
 
 #include <string>

@@ -79,4 +79,13 @@ std::string format_number(double value) {
   return std::string(text, end);
 }
 
+std::string setting_text(const std::vector<int64_t>& setting) {
+  std::string text;
+  for (const int64_t value : setting) {
+    if (!text.empty()) text += 'x';
+    text += std::to_string(value);
+  }
+  return text;
+}
+
 }  // namespace mneme

@@ -1,6 +1,7 @@
 // Small text helpers that the standard library lacks.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,5 +24,8 @@ std::string did_you_mean(std::string_view name, const std::vector<std::string>& 
 
 /// Shortest text that reads back as the same number: 0.003, 10000, 1e-10.
 std::string format_number(double value);
+
+/// A point of a task's table as people write it: {8, 2048} → "8x2048".
+std::string setting_text(const std::vector<int64_t>& setting);
 
 }  // namespace mneme

@@ -6,7 +6,7 @@
 
 #include "base/files.h"
 #include "base/outputs.h"
-#include "base/setting_text.h"
+#include "base/text.h"
 #include "cli/program.h"
 #include "cli/result_text.h"
 #include "cli/status_line.h"
@@ -14,7 +14,7 @@
 #include "results/run_file.h"
 #include "eval/checkpoint.h"
 #include "eval/evaluate.h"
-#include "base/interrupt.h"
+#include "base/signals.h"
 #include "eval/make_task.h"
 #include "train/run_info.h"
 #include "eval/runtime.h"

@@ -12,7 +12,7 @@
 #include "cli/program.h"
 #include "mneme/errors.h"
 #include "eval/checkpoint.h"
-#include "base/interrupt.h"
+#include "base/signals.h"
 #include "eval/runtime.h"
 #include "eval/state_file.h"
 

@@ -8,7 +8,7 @@
 #include "cli/program.h"
 #include "cli/status_line.h"
 #include "cli/text_table.h"
-#include "base/interrupt.h"
+#include "base/signals.h"
 #include "eval/runtime.h"
 
 namespace mneme {

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "base/setting_text.h"
 #include "base/text.h"
 #include "cli/text_table.h"
 

@@ -6,7 +6,7 @@
 #include "cli/program.h"
 #include "cli/result_text.h"
 #include "cli/text_table.h"
-#include "base/interrupt.h"
+#include "base/signals.h"
 #include "train/trainer.h"
 
 namespace mneme {

@@ -16,7 +16,7 @@
 #include "mneme/errors.h"
 #include "report/stream_figure.h"
 #include "results/stream_file.h"
-#include "base/interrupt.h"
+#include "base/signals.h"
 #include "eval/make_task.h"
 #include "train/run_info.h"
 #include "eval/runtime.h"

@@ -10,7 +10,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/provenance.h"
-#include "base/signal_text.h"
+#include "base/signals.h"
 #include "base/text.h"
 #include "cli/job_pool.h"
 #include "cli/run_state.h"

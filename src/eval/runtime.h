@@ -17,7 +17,7 @@ at::Device device_of(const RuntimeOptions& runtime);
 bool device_is_here(const RuntimeOptions& runtime);
 
 /// Call once, before the first tensor operation: threads, deterministic algorithms, denormals flushed, an allocator that
-/// keeps what is freed (core/allocator.h). Returns the number of threads. ConfigError: as device_of.
+/// keeps what is freed (base/allocator.h). Returns the number of threads. ConfigError: as device_of.
 int64_t set_up_runtime(const RuntimeOptions& runtime);
 
 std::string libtorch_version();

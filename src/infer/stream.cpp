@@ -11,7 +11,7 @@
 
 #include "base/provenance.h"
 #include "mneme/errors.h"
-#include "base/interrupt.h"
+#include "base/signals.h"
 #include "eval/loss.h"
 
 namespace mneme {

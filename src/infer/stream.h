@@ -20,7 +20,7 @@ struct StreamRequest {
 };
 
 /// Reads the first `tokens` tokens of the stream. Bins end at 4096, 8192, … 65,536 tokens and then every 65,536. An interrupt
-/// (train/interrupt.h) ends it early, with status "interrupted" and what was read until then. Needs set_up_runtime(). Fills in all
+/// (base/signals.h) ends it early, with status "interrupted" and what was read until then. Needs set_up_runtime(). Fills in all
 /// of the record but `info` and what names the task. ConfigError: a model whose attention keeps every token, for a stream of
 /// more than 16,384. DataError: a token outside the model's vocabulary.
 StreamRecord read_stream(const LoadedModel& loaded, TokenStream& stream, const StreamRequest& request);

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "base/setting_text.h"
+#include "base/text.h"
 #include "results/run_record.h"
 
 namespace mneme {

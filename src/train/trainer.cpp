@@ -12,7 +12,7 @@
 #include "mneme/errors.h"
 #include "eval/checkpoint.h"
 #include "eval/evaluate.h"
-#include "base/interrupt.h"
+#include "base/signals.h"
 #include "eval/make_model.h"
 #include "eval/make_task.h"
 #include "eval/measure.h"

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/setting_text.h"
+#include "base/text.h"
 #include "mneme/task.h"
 
 namespace mneme {

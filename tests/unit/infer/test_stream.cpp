@@ -4,7 +4,7 @@
 #include "mneme/errors.h"
 #include "tests/support/test.h"
 #include "tests/support/train_fixture.h"
-#include "base/interrupt.h"
+#include "base/signals.h"
 #include "infer/stream.h"
 
 using namespace mneme;

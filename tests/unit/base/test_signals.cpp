@@ -1,4 +1,4 @@
-#include "base/signal_text.h"
+#include "base/signals.h"
 
 #include <csignal>
 #include <string>

@@ -23,7 +23,7 @@ set(MNEME_CONFORMANCE \${MNEME_PREFIX}/@CMAKE_INSTALL_BINDIR@/mneme_conformance)
 include(\${CMAKE_CURRENT_LIST_DIR}/MnemePlugin.cmake)
 ")
 
-# What `mneme new` writes is compiled in: src/cli/templates.h.
+# What `mneme new` writes is compiled in: template_text of src/cli/program.h.
 file(GLOB templates CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/cmake/templates/*)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${templates})
 set(entries)
@@ -33,7 +33,7 @@ foreach(file ${templates})
   string(APPEND entries "      {\"${name}\", R\"mneme(${text})mneme\"},\n")
 endforeach()
 set(text "// Written by cmake/Install.cmake from the files of cmake/templates/.
-#include \"cli/templates.h\"
+#include \"cli/program.h\"
 
 #include <map>
 

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include "cli/config_source.h"
 #include "cli/program.h"
 
 namespace mneme {

@@ -10,7 +10,6 @@
 #include "base/files.h"
 #include "base/text.h"
 #include "cli/program.h"
-#include "cli/templates.h"
 #include "mneme/errors.h"
 #include "mneme/model.h"
 #include "mneme/task.h"

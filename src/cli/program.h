@@ -41,6 +41,11 @@ Command doctor_command();
 Command bench_command();
 Command new_command();
 
+/// What `mneme show memory CONFIG` prints: the memory of a config, and which kernel computes which of its calls (show_memory.cpp).
+int show_memory(const CommandLine& line);
+/// The file of cmake/templates/ of that name, which `mneme new` writes; compiled in by cmake/Install.cmake. Asserts that there is one.
+const std::string& template_text(const std::string& file);
+
 /// Registers the plug-ins of the checkout, runs the subcommand, turns exceptions into messages. Returns the exit
 /// status.
 int run_program(const std::vector<std::string>& arguments);

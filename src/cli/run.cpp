@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
-#include "cli/config_source.h"
+#include "config/config.h"
 #include "cli/program.h"
 #include "cli/result_text.h"
 #include "cli/text_table.h"

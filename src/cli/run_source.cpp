@@ -6,7 +6,7 @@
 #include "config/sweep.h"
 #include "base/provenance.h"
 #include "base/text.h"
-#include "cli/config_source.h"
+#include "config/config.h"
 #include "cli/sweep_plan.h"
 #include "mneme/errors.h"
 #include "results/run_file.h"

@@ -1,4 +1,4 @@
-// mneme show: rows of a task as a person reads them, answers marked; or the memory of a config (show_memory.h).
+// mneme show: rows of a task as a person reads them, answers marked; or the memory of a config (show_memory.cpp).
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -6,9 +6,8 @@
 #include <filesystem>
 
 #include "base/text.h"
-#include "cli/config_source.h"
+#include "config/config.h"
 #include "cli/program.h"
-#include "cli/show_memory.h"
 #include "cli/text_table.h"
 #include "mneme/errors.h"
 #include "eval/make_task.h"

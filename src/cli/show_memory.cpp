@@ -1,4 +1,4 @@
-#include "cli/show_memory.h"
+#include "cli/program.h"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
@@ -7,7 +7,7 @@
 #include <algorithm>
 
 #include "base/text.h"
-#include "cli/config_source.h"
+#include "config/config.h"
 #include "cli/text_table.h"
 #include "config/fields.h"
 #include "eval/make_model.h"

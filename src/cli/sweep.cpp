@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "base/text.h"
-#include "cli/config_source.h"
+#include "config/config.h"
 #include "cli/program.h"
 #include "cli/sweep_choice.h"
 #include "cli/sweep_plan.h"

@@ -8,7 +8,7 @@
 
 #include "base/files.h"
 #include "base/text.h"
-#include "cli/config_source.h"
+#include "config/config.h"
 #include "cli/run_state.h"
 #include "mneme/errors.h"
 #include "results/run_file.h"

@@ -5,7 +5,7 @@
 #include <map>
 
 #include "base/text.h"
-#include "cli/config_source.h"
+#include "config/config.h"
 #include "cli/run_state.h"
 #include "cli/sweep_choice.h"
 #include "cli/text_table.h"

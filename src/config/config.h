@@ -104,6 +104,16 @@ enum class DataFiles { must_exist, may_be_missing };
 /// with *all* problems, one a line: `configs/x.ini:7: model.heads = 3: what is wrong; allowed: …; did you mean 'x'?`
 Config resolve(const Settings& settings, DataFiles files = DataFiles::must_exist);
 
+/// The same without the throw, for sweeps, which gather the problems of many configs.
+struct Resolution {
+  Config config;
+  std::vector<std::string> problems;  // one line each; empty: the config is good
+};
+Resolution try_resolve(const Settings& settings, DataFiles files);
+
+/// The config that a person names: `path` is a config file or a run folder (then its config.ini); overrides are `section.key=value`.
+Config read_config(const std::string& path, const std::vector<std::string>& overrides);
+
 /// Canonical text: every section and key in fixed order, values as resolved; only the chosen task's section. Reading it
 /// back gives the same Config and the same text.
 std::string canonical_ini(const Config& config);
@@ -114,6 +124,9 @@ std::string config_hash(const Config& config, const std::vector<std::string>& wi
 
 /// "readable-slug-1a2b3c4d": run.name (or model and task kind), then 8 hex digits of the hash.
 std::string run_id(const Config& config);
+
+/// The run folder of a config: run.folder / run id.
+std::string run_folder(const Config& config);
 
 /// Flat key → value text of a resolved config, in canonical order ("model.width" → "64"); for tables and metadata.
 std::vector<std::pair<std::string, std::string>> flat_values(const Config& config);

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
 #include <map>
 #include <utility>
 
@@ -76,5 +77,7 @@ std::string run_id(const Config& config) {
   if (name.empty()) name = slug(config.model.kind + "-" + config.task.kind);
   return name + "-" + config_hash(config).substr(0, kIdDigits);
 }
+
+std::string run_folder(const Config& config) { return (std::filesystem::path(config.run.folder) / run_id(config)).string(); }
 
 }  // namespace mneme

@@ -1,4 +1,4 @@
-#include "config/resolve.h"
+#include "config/config.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -209,19 +209,6 @@ class Resolver {
 
 }  // namespace
 
-std::vector<Section> sections_of(Config& config) {
-  std::vector<Section> sections = {{"run", &config.run}, {"model", &config.model}};
-  if (config.model.own) sections.push_back({"model." + config.model.kind, config.model.own.get()});
-  sections.push_back({"memory", &config.memory});
-  if (config.memory.own) sections.push_back({"memory." + config.memory.kind, config.memory.own.get()});
-  sections.push_back({"task", &config.task});
-  if (config.task_options) sections.push_back({"task." + config.task.kind, config.task_options.get()});
-  sections.insert(sections.end(), {{"train", &config.train}, {"eval", &config.eval}, {"runtime", &config.runtime}});
-  return sections;
-}
-
-std::vector<Field> fields_of(const Section& section) { return fields_of(*section.options, section.name + "."); }
-
 Resolution try_resolve(const Settings& settings, DataFiles files) { return Resolver(settings, files).run(); }
 
 Config resolve(const Settings& settings, DataFiles files) {
@@ -229,5 +216,7 @@ Config resolve(const Settings& settings, DataFiles files) {
   if (!resolution.problems.empty()) throw ConfigError(join(resolution.problems, "\n"));
   return std::move(resolution.config);
 }
+
+Config read_config(const std::string& path, const std::vector<std::string>& overrides) { return resolve(read_settings(path, overrides)); }
 
 }  // namespace mneme

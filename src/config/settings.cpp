@@ -1,6 +1,7 @@
 #include "config/settings.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "config/settings_reader.h"
 #include "base/text.h"
@@ -83,6 +84,13 @@ std::string quoted_value(const std::string& text) {
     quoted += c == '\n' ? 'n' : c;
   }
   return quoted + "\"";
+}
+
+Settings read_settings(const std::string& path, const std::vector<std::string>& overrides) {
+  namespace fs = std::filesystem;
+  Settings settings = Settings::from_file(fs::is_directory(path) ? (fs::path(path) / "config.ini").string() : path);
+  for (const std::string& assignment : overrides) settings.override_with(assignment);
+  return settings;
 }
 
 }  // namespace mneme

@@ -4,7 +4,7 @@
 
 #include <map>
 
-#include "config/resolve.h"
+#include "config/config.h"
 #include "config/sweep_file.h"
 #include "base/assert.h"
 #include "base/text.h"

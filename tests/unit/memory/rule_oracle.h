@@ -9,7 +9,7 @@
 
 #include "base/text.h"
 #include "config/fields.h"
-#include "config/resolve.h"
+#include "config/config.h"
 #include "memory/rule/loss.h"
 #include "memory/rule/network.h"
 #include "memory/rule/optimizer.h"

@@ -3,7 +3,7 @@
 
 #include <set>
 
-#include "config/resolve.h"
+#include "config/config.h"
 #include "base/text.h"
 #include "mneme/model.h"
 

@@ -1,7 +1,7 @@
 // configs/memory/*.ini named after published rules: gates and memory of such a config against the rule, written out.
 #include "tests/support/tensors.h"
 
-#include "config/resolve.h"
+#include "config/config.h"
 #include "mneme/memory.h"
 #include "memory/gates.h"
 

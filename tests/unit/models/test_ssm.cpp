@@ -2,7 +2,7 @@
 // parameter; with several heads what the property tests hold for one: padding, documents inside rows, splits.
 #include <set>
 
-#include "config/resolve.h"
+#include "config/config.h"
 #include "base/text.h"
 #include "mneme/model.h"
 #include "tests/unit/models/same_by_name.h"

@@ -1,6 +1,13 @@
-// Every option of the fixed sections: key, range, one line of help. Defaults stand in the headers.
-#include "config/config.h"
+// Every option of the fixed sections: key, range, one line of help, and the rules between options of one section. Defaults stand in the
+// headers; rules across sections are in resolve.cpp.
+#include "config/sections.h"
+
+#include <fmt/format.h>
+
+#include <set>
+
 #include "config/plugins.h"
+#include "base/text.h"
 
 namespace mneme {
 namespace {
@@ -9,7 +16,38 @@ constexpr int64_t kMaxWidth = 65536;
 constexpr int64_t kMaxLength = int64_t{1} << 30;  // tokens in a row
 constexpr int64_t kMaxCount = int64_t{1} << 40;
 
+std::string divisors(int64_t number) {
+  std::vector<std::string> list;
+  for (int64_t i = 1; i <= number && list.size() < 16; ++i)
+    if (number % i == 0) list.push_back(std::to_string(i));
+  return join(list, ", ");
+}
+
+void check_attention(const ModelOptions& model, const std::string& prefix, Problems& problems) {
+  if (model.width % model.heads != 0) {
+    problems.add(prefix + "heads",
+                 fmt::format("does not divide {}width = {}; allowed: {}", prefix, model.width, divisors(model.width)));
+    return;
+  }
+  if (model.kv_heads > 0 && model.heads % model.kv_heads != 0)
+    problems.add(prefix + "kv_heads", fmt::format("does not divide {}heads = {}; allowed: 0, {}", prefix, model.heads,
+                                                  divisors(model.heads)));
+}
+
 }  // namespace
+
+std::vector<Section> sections_of(Config& config) {
+  std::vector<Section> sections = {{"run", &config.run}, {"model", &config.model}};
+  if (config.model.own) sections.push_back({"model." + config.model.kind, config.model.own.get()});
+  sections.push_back({"memory", &config.memory});
+  if (config.memory.own) sections.push_back({"memory." + config.memory.kind, config.memory.own.get()});
+  sections.push_back({"task", &config.task});
+  if (config.task_options) sections.push_back({"task." + config.task.kind, config.task_options.get()});
+  sections.insert(sections.end(), {{"train", &config.train}, {"eval", &config.eval}, {"runtime", &config.runtime}});
+  return sections;
+}
+
+std::vector<Field> fields_of(const Section& section) { return fields_of(*section.options, section.name + "."); }
 
 void RunOptions::describe(OptionVisitor& v) {
   v.option("seed", seed, {0, kMaxCount}, "seed of initialisation, training rows and dropout");
@@ -125,6 +163,34 @@ void RuntimeOptions::describe(OptionVisitor& v) {
   v.option("threads", threads, {0, 4096}, "threads of this process; 0 = all cores", Hashed::no);
   v.option("device", device, {"cpu", "cuda"}, "where tensors live");
   v.option("dtype", dtype, {"float32", "float64"}, "precision of parameters and activations");
+}
+
+void ModelOptions::check(const std::string& prefix, Problems& problems) const {
+  check_attention(*this, prefix, problems);
+  if (conv_init == "shift" && conv_width == 1)
+    problems.add(prefix + "conv_width",
+                 fmt::format("has no previous token for {}conv_init = shift; allowed: 0 (none) or ≥ 2", prefix));
+  std::set<int64_t> seen;
+  for (const int64_t layer : memory_layers) {
+    if (layer >= layers)
+      problems.add(prefix + "memory_layers",
+                   fmt::format("has layer {}, but {}layers = {}; allowed: 0 … {}", layer, prefix, layers, layers - 1));
+    if (!seen.insert(layer).second)
+      problems.add(prefix + "memory_layers", fmt::format("has layer {} twice; keep one", layer));
+  }
+}
+
+void TrainOptions::check(const std::string& prefix, Problems& problems) const {
+  if (warmup > steps)
+    problems.add(prefix + "warmup",
+                 fmt::format("is longer than the training; allowed: 0 … {} ({}steps)", steps, prefix));
+  if (penalty_full < penalty_from)
+    problems.add(prefix + "penalty_full", fmt::format("comes before {}penalty_from = {}; set it to {} … 1", prefix, penalty_from, penalty_from));
+  if (batch_tokens == 0 && batch % accumulate != 0)
+    problems.add(prefix + "accumulate",
+                 fmt::format("does not divide {}batch = {}; allowed: {}", prefix, batch, divisors(batch)));
+  if (init_from.empty() && !init_sha256.empty())
+    problems.add(prefix + "init_sha256", fmt::format("is the digest of weights that {}init_from names; name them, or leave this out", prefix));
 }
 
 }  // namespace mneme

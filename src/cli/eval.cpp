@@ -15,7 +15,7 @@
 #include "eval/checkpoint.h"
 #include "eval/evaluate.h"
 #include "base/signals.h"
-#include "eval/make_task.h"
+#include "eval/make.h"
 #include "train/run_info.h"
 #include "eval/runtime.h"
 

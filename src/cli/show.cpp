@@ -10,7 +10,7 @@
 #include "cli/program.h"
 #include "cli/text_table.h"
 #include "mneme/errors.h"
-#include "eval/make_task.h"
+#include "eval/make.h"
 
 namespace mneme {
 namespace {

@@ -10,8 +10,7 @@
 #include "config/config.h"
 #include "cli/text_table.h"
 #include "config/fields.h"
-#include "eval/make_model.h"
-#include "eval/make_task.h"
+#include "eval/make.h"
 #include "kernels/dispatch.h"
 #include "mneme/errors.h"
 

@@ -17,7 +17,7 @@
 #include "report/stream_figure.h"
 #include "results/stream_file.h"
 #include "base/signals.h"
-#include "eval/make_task.h"
+#include "eval/make.h"
 #include "train/run_info.h"
 #include "eval/runtime.h"
 

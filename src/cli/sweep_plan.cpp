@@ -12,7 +12,7 @@
 #include "mneme/errors.h"
 #include "eval/batch.h"
 #include "eval/evaluate.h"
-#include "eval/make_task.h"
+#include "eval/make.h"
 
 namespace mneme {
 namespace {

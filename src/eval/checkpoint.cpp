@@ -15,7 +15,7 @@
 #include "base/text.h"
 #include "mneme/errors.h"
 #include "eval/eval_overrides.h"
-#include "eval/make_model.h"
+#include "eval/make.h"
 #include "eval/runtime.h"
 
 namespace mneme {

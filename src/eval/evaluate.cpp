@@ -8,7 +8,6 @@
 #include "base/provenance.h"
 #include "mneme/errors.h"
 #include "eval/batch.h"
-#include "eval/evaluation_mode.h"
 #include "eval/loss.h"
 
 namespace mneme {

@@ -22,6 +22,18 @@ struct EvalRequest {
 /// rates are chosen on. Rows depend on eval.seed only, so that every arm answers the same questions.
 Evaluation evaluate(SequenceModel& model, const Task& task, const Config& config, const EvalRequest& request);
 
+/// A model in evaluation mode (Module::eval) as long as this lives: memory.frozen then writes nothing.
+class EvaluationMode {
+ public:
+  explicit EvaluationMode(torch::nn::Module& module) : module_(module), was_training_(module.is_training()) { module.eval(); }
+  ~EvaluationMode() { module_.train(was_training_); }
+  EvaluationMode(const EvaluationMode&) = delete;
+
+ private:
+  torch::nn::Module& module_;
+  const bool was_training_;
+};
+
 /// Rows measured per setting: eval.samples, fewer for long rows where eval.tokens says so, at most what the task has.
 int64_t eval_rows(const Task& task, const EvalOptions& eval, Split split, const Setting& setting);
 

@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "eval/batch.h"
-#include "eval/evaluation_mode.h"
+#include "eval/evaluate.h"
 
 namespace mneme {
 

@@ -8,8 +8,7 @@
 
 #include "base/files.h"
 #include "mneme/memory.h"
-#include "eval/make_model.h"
-#include "eval/make_task.h"
+#include "eval/make.h"
 #include "eval/runtime.h"
 
 namespace mneme::test {

@@ -3,7 +3,7 @@
 #include "tests/support/test.h"
 #include "tests/support/train_fixture.h"
 #include "eval/batch.h"
-#include "eval/make_task.h"
+#include "eval/make.h"
 
 using namespace mneme;
 using mneme::test::tiny_config;

@@ -1,10 +1,11 @@
-// From a config to its task.
+// What a config makes: its task and its model.
 #pragma once
 
 #include <memory>
 #include <string>
 
 #include "config/config.h"
+#include "mneme/model.h"
 #include "mneme/task.h"
 
 namespace mneme {
@@ -14,5 +15,11 @@ std::unique_ptr<Task> make_task(const Config& config);
 
 /// "" where the task is tested on every one of eval.lengths, else why not: it has settings of its own.
 std::string unread_lengths(const Config& config, const Task& task);
+
+/// Vocabulary, and the longest row that training or test reads.
+SequenceModel::Shape model_shape(const Task& task);
+
+/// Fresh weights from run.seed, of type runtime.dtype on runtime.device. ConfigError: no such device here.
+std::shared_ptr<SequenceModel> make_model(const Config& config, const SequenceModel::Shape& shape);
 
 }  // namespace mneme

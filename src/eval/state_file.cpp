@@ -31,7 +31,7 @@ std::set<std::string> memory_nodes(const NamedTensors& tensors) {
   return innermost;
 }
 
-/// Whether a path is what the gates beside the memory at `node` know of its running group: their clock and sums (group_average.h).
+/// Whether a path is what the gates beside the memory at `node` know of its running group: their clock and sums (memory/group.h).
 /// Without it a memory that waits inside a group would finish it with α and η of other tokens, even of later ones.
 bool of_running_group(const std::string& path, const std::string& node) {
   const std::string gates = node.substr(0, node.rfind('/') + 1) + "gates/";

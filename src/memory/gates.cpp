@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "memory/group_average.h"
+#include "memory/group.h"
 #include "nn/init.h"
 
 namespace mneme {
@@ -64,7 +64,7 @@ at::Tensor MemoryGates::with_previous(const at::Tensor& x, const at::Tensor& wei
 at::Tensor MemoryGates::pooled(const at::Tensor& x, const at::Tensor& logits, const at::Tensor& step, State& state) const {
   at::Tensor weight = pool_.defined() ? (at::linear(x, pool_) / 8).tanh().mul(8).exp() : at::ones_like(logits);
   if (step.defined()) weight = weight * step.unsqueeze(2).to(weight.scalar_type());
-  return group_average(logits, weight, options_.group, state);
+  return memory::group_average(logits, weight, options_.group, state);
 }
 
 // Logits [B,T,rows] → [B,H,T·n,width]

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "memory/clock_phases.h"
@@ -12,6 +13,11 @@
 #include "nn/short_conv.h"
 
 namespace mneme {
+
+bool has_memory(const BlockContext& context) {
+  const auto& layers = context.model.memory_layers;
+  return layers.empty() || std::find(layers.begin(), layers.end(), context.layer) != layers.end();
+}
 
 MemoryLayer::MemoryLayer(const BlockContext& context)
     : model_(context.model), options_(context.memory), layer_(context.layer), heads_(options_.heads), pairs_(options_.keys_per_token) {

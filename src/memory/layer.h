@@ -18,6 +18,9 @@
 
 namespace mneme {
 
+/// Whether the layer has a memory: model.memory_layers names it, or is empty.
+bool has_memory(const BlockContext& context);
+
 class MemoryLayer : public Module {
  public:
   explicit MemoryLayer(const BlockContext& context);

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "memory/pending.h"
+#include "memory/group.h"
 #include "memory/unread_options.h"
 
 namespace mneme::memory {

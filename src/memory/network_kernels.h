@@ -12,7 +12,7 @@
 // tokens, wherever tiles and calls are cut.
 //
 // A group of g tokens is one step: gradients before it, α and η of its last token, reads see completed groups only. A call starts
-// at a group's first token, and writes completed groups only: the caller keeps the tokens of an unfinished one (memory/pending.h).
+// at a group's first token, and writes completed groups only: the caller keeps the tokens of an unfinished one (memory/group.h).
 //
 // Shapes: B rows, H heads, T tokens, K key width, V value width, L fast weights: the matrices, a fast gain [B,H,1,V] after them. Rows and
 // gates are as the layer makes them, weights as a State has them.

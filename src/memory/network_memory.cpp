@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "memory/group.h"
-#include "memory/pending.h"
 
 namespace mneme::memory {
 namespace {

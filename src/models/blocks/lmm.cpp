@@ -2,7 +2,6 @@
 // model.memory_layers are attention.
 #include "models/attention_layer.h"
 #include "memory/layer.h"
-#include "models/memory_placement.h"
 #include "mneme/model.h"
 
 namespace mneme {

@@ -20,7 +20,6 @@
 #include "memory/clock_phases.h"
 #include "models/combination.h"
 #include "memory/layer.h"
-#include "models/memory_placement.h"
 #include "models/segment_attention.h"
 #include "mneme/model.h"
 

@@ -3,7 +3,6 @@
 #include "models/attention_layer.h"
 #include "models/combination.h"
 #include "memory/layer.h"
-#include "models/memory_placement.h"
 #include "mneme/model.h"
 
 namespace mneme {

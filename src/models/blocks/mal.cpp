@@ -10,7 +10,6 @@
 
 #include "models/attention_layer.h"
 #include "memory/layer.h"
-#include "models/memory_placement.h"
 #include "mneme/model.h"
 #include "nn/row_norm.h"
 

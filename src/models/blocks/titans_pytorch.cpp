@@ -15,7 +15,7 @@
 
 #include "config/fields.h"
 #include "memory/clock_phases.h"
-#include "memory/group_average.h"
+#include "memory/group.h"
 #include "memory/gates.h"
 #include "mneme/errors.h"
 #include "mneme/model.h"
@@ -143,7 +143,7 @@ class TitansPytorchBlock : public Block {
       at::Tensor weight = at::ones_like(xs);
       const at::Tensor step = context.steps();
       if (step.defined()) weight = weight * step.unsqueeze(2).to(xs.scalar_type());
-      const at::Tensor pooled = group_average(xs, weight, options_.group, state.child("gates"));
+      const at::Tensor pooled = memory::group_average(xs, weight, options_.group, state.child("gates"));
       MemoryInput input{query, heads_of(xs, keys_, k_gain_), heads_of(xs, values_, {}), {{"theta", step_(xs) * options_.theta_max}}, step};
       if (options_.forgetting) input.gates["alpha"] = decay_(pooled);
       if (options_.momentum) input.gates["eta"] = momentum_(pooled);

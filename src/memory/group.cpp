@@ -1,10 +1,32 @@
-#include "memory/pending.h"
+#include "memory/group.h"
 
 #include <ATen/ATen.h>
 
 #include <algorithm>
 
 namespace mneme::memory {
+
+at::Tensor at_group_end(const at::Tensor& gates, int64_t dim, int64_t group) {
+  const int64_t T = gates.size(dim);
+  if (group == 1 || T == 0) return gates;
+  const at::Tensor token = at::arange(T, gates.options().dtype(at::kLong));
+  return gates.index_select(dim, (token.div(group, "floor") * group + group - 1).clamp_max(T - 1));
+}
+
+at::Tensor group_average(const at::Tensor& rows, const at::Tensor& weight, int64_t g, State& state) {
+  const int64_t B = rows.size(0), T = rows.size(1), n = rows.size(2);
+  const int64_t waiting = state.position % g, groups = (waiting + T + g - 1) / g, left = (waiting + T) % g;
+  auto sums = [&](const char* name, const at::Tensor& x) {  // [B,T,n] → [B,groups,n]
+    at::Tensor each = at::constant_pad_nd(x, {0, 0, waiting, groups * g - waiting - T}).view({B, groups, g, n}).sum(2);
+    at::Tensor& held = state.tensor(name);
+    if (waiting) each = at::cat({each.narrow(1, 0, 1) + held, each.narrow(1, 1, groups - 1)}, 1);
+    held = left ? each.narrow(1, groups - 1, 1).clone() : at::zeros({B, 1, n}, x.options());
+    return each;
+  };
+  const at::Tensor average = sums("group_sum", weight * rows) / sums("group_weight", weight).clamp_min(1e-12);
+  state.advance(T);
+  return average.repeat_interleave(g, 1).narrow(1, waiting, T);
+}
 
 Joined join_pending(const MemoryInput& input, State& state, int64_t group, const std::vector<std::string>& of_tokens) {
   if (group == 1) return {input, 0};

@@ -4,7 +4,6 @@
 #include <map>
 #include <utility>
 
-#include "config/digest.h"
 #include "config/plugins.h"
 #include "config/sections.h"
 #include "io/sha256.h"

@@ -6,7 +6,7 @@
 #include <set>
 #include <utility>
 
-#include "config/digest.h"
+#include "io/sha256.h"
 #include "config/plugins.h"
 #include "config/sections.h"
 #include "base/checkpoint_path.h"

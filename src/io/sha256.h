@@ -1,4 +1,4 @@
-// SHA-256 (OpenSSL's), for config hashes and digests of data files.
+// SHA-256 (OpenSSL's), for config hashes, which follow the content of data files and not where they lie.
 #pragma once
 
 #include <memory>
@@ -22,5 +22,9 @@ class Sha256 {
 
 /// 64 hex digits of `bytes`.
 std::string sha256_hex(std::string_view bytes);
+
+/// SHA-256, hex, of a file's content, or of the sorted relative names and contents of all files below a folder. Kept in
+/// this process as long as size and modification time stay. Throws DataError when something cannot be read.
+std::string path_digest(const std::string& path);
 
 }  // namespace mneme

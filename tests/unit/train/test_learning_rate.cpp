@@ -1,5 +1,5 @@
 #include "tests/support/test.h"
-#include "train/schedule.h"
+#include "train/training_step.h"
 
 using namespace mneme;
 

@@ -1,5 +1,5 @@
 """Checkpoints that `mneme run` leaves, answered by `mneme predict` and by an independent program that knows nothing but docs/maths.md and
-docs/file-formats.md (whole_model.py): the same logits, for every block with both of Titans' memories. In fp64, at 1e-9 and in more settings:
+docs/file-formats.md (whole_model.py): the same logits, for every block with both of Titans' memories. In fp64, at 1e-12 and in more settings:
 tests/integration/test_whole_model.cpp."""
 import pathlib
 import re

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Plain text books from unpacked Debian packages; called by get-books.sh.
+"""Plain texts from unpacked Debian packages; called by get-books.sh.
 
-    books.py make UNPACKED FOLDER PACKAGE=VERSION…     write the books and FOLDER/SOURCES.md
-    books.py check FOLDER                              exit 0 when every book is there, unchanged
+    books.py books|kinds UNPACKED FOLDER PACKAGE=VERSION…     write the texts and FOLDER/SOURCES.md
+    books.py check books|kinds FOLDER                         exit 0 when every text is there, unchanged
 
 Jane Austen's novels are R character vectors (a .rdb file: big-endian u32 size, zlib stream, again and again; the .rdx
 file names them). The others are SWORD modules: zlib blocks, by an index of little-endian u32 (offset, packed size,
@@ -11,9 +11,11 @@ unpacked size), of OSIS markup.
 import hashlib
 import html
 import os
+import platform
 import re
 import struct
 import sys
+import sysconfig
 import textwrap
 import zlib
 from pathlib import Path
@@ -28,6 +30,12 @@ SWORD = {
     "treasury_of_david": ("sword-comm-tdavid", "comments/zcom/tdavid", "cz"),
 }
 AUSTEN = "r-cran-janeaustenr"
+FORTUNES = {"english_sayings": ("fortunes", "fortunes-min"), "german_sayings": ("fortunes-de",), "russian_sayings": ("fortunes-ru",)}
+SPANISH = ("sword-text-sparv", "texts/ztext/spaRV1909eb", "bz")
+PYTHON = Path(sysconfig.get_path("stdlib"))
+LICENCES = Path("/usr/share/common-licenses")
+LEAST = 100_000  # bytes of a text; less is a damaged package
+COUNT = {"books": len(NOVELS) + len(SWORD), "kinds": len(FORTUNES) + 3}
 
 
 class RReader:
@@ -117,15 +125,73 @@ def module(unpacked, path, letters):
     return "\n\n".join(block.strip() for block in blocks if block.strip())
 
 
-def make(unpacked, folder, versions):
-    books = [(file, text, AUSTEN) for file, text in novels(unpacked)]
+def sayings(unpacked):
+    """Fortune files: entries between lines of one '%'; names that end in .dat are their indices."""
+    folder = unpacked / "usr/share/games/fortunes"
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and path.suffix != ".dat")
+    entries = re.split(r"^%.*\n", "\n%\n".join(readable(path) for path in files), flags=re.M)
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", "", "\n\n".join(entry.strip() for entry in entries if entry.strip()))
+
+
+def readable(path):
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def python_source():
+    skip = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "lib2to3"}
+    files = sorted(path for path in PYTHON.rglob("*.py") if not skip & set(path.relative_to(PYTHON).parts))
+    return "\n\n".join(readable(path) for path in files)
+
+
+def licences():
+    return "\n\n".join(readable(path) for path in sorted(LICENCES.iterdir()) if path.is_file() and not path.is_symlink())
+
+
+def books_of(unpacked, versions):
+    for file, text in novels(unpacked):
+        yield file, text, AUSTEN
     for name, (package, path, letters) in SWORD.items():
-        books.append((f"{name}.txt", module(unpacked, path, letters), package))
-    sources = ["# Books, all in the public domain, made by scripts/get-books.sh from Debian packages", "",
+        yield f"{name}.txt", module(unpacked, path, letters), package
+
+
+def kinds_of(unpacked, versions):
+    """What there is; the packages of each kind lie in folders of their own names."""
+    for name, packages in FORTUNES.items():
+        if all(package in versions for package in packages):
+            yield f"{name}.txt", "\n\n".join(sayings(unpacked / package) for package in packages), packages[0]
+        else:
+            left_out(name, "Debian's " + " and ".join(packages))
+    if SPANISH[0] in versions:
+        yield "spanish_bible.txt", module(unpacked / SPANISH[0], *SPANISH[1:]), SPANISH[0]
+    else:
+        left_out("spanish_bible", "Debian's " + SPANISH[0])
+    versions["python"] = platform.python_version()
+    if len(source := python_source()) > LEAST:
+        yield "python.txt", source, "python"
+    else:
+        left_out("python", f"Python's standard library in {PYTHON} (apt-get install libpython3-stdlib)")
+    versions["base-files"] = "this machine's"
+    if LICENCES.is_dir():
+        yield "licences.txt", licences(), "base-files"
+    else:
+        left_out("licences", f"{LICENCES} (Debian's base-files)")
+
+
+def left_out(name, needs):
+    print(f"  {name}.txt is left out: it needs {needs}")
+
+
+def make(what, unpacked, folder, versions):
+    title = {"books": "Books, all in the public domain", "kinds": "Texts of several kinds, each under the licence in its package's usr/share/doc"}
+    sources = [f"# {title[what]}, made by scripts/get-books.sh from Debian packages", "",
                "| file | bytes | package | version | sha256 |", "|---|---:|---|---|---|"]
-    for file, text, package in books:
+    for file, text, package in {"books": books_of, "kinds": kinds_of}[what](unpacked, versions):
         data = (text.strip() + "\n").encode("utf-8")
-        if len(data) < 100_000:
+        if len(data) < LEAST:
             raise ValueError(f"{file}: only {len(data)} bytes came out of {package} {versions[package]}")
         write(folder / file, data)
         digest = hashlib.sha256(data).hexdigest()
@@ -141,20 +207,20 @@ def write(path, data):
     os.replace(temporary, path)
 
 
-def check(folder):
+def check(what, folder):
     try:
         rows = [line.strip("| ").split(" | ") for line in (folder / "SOURCES.md").read_text().splitlines()[4:]]
         good = [hashlib.sha256((folder / row[0]).read_bytes()).hexdigest() == row[4] for row in rows]
     except OSError:
         return False
-    return len(good) == len(NOVELS) + len(SWORD) and all(good)
+    return len(good) == COUNT[what] and all(good)
 
 
 def main(arguments):
-    if len(arguments) == 2 and arguments[0] == "check":
-        return 0 if check(Path(arguments[1])) else 1
-    if len(arguments) > 3 and arguments[0] == "make":
-        make(Path(arguments[1]), Path(arguments[2]), dict(pair.split("=", 1) for pair in arguments[3:]))
+    if len(arguments) == 3 and arguments[0] == "check" and arguments[1] in COUNT:
+        return 0 if check(arguments[1], Path(arguments[2])) else 1
+    if len(arguments) >= 3 and arguments[0] in COUNT:
+        make(arguments[0], Path(arguments[1]), Path(arguments[2]), dict(pair.split("=", 1) for pair in arguments[3:]))
         return 0
     print(__doc__, file=sys.stderr)
     return 2

@@ -38,7 +38,7 @@ class LanguageModel : public LengthTask {
 
  protected:
   Sample make(Random& random, Split split, const Setting& setting) const override {
-    const std::string_view passage = random_passage(random, text_.part(split), static_cast<size_t>(setting.at(0)) + 1);
+    const std::string_view passage = text_.passage(random, split, static_cast<size_t>(setting.at(0)) + 1);
     Sample row = blank_row(setting.at(0), 0);
     for (size_t t = 0; t < row.tokens.size(); ++t) {
       row.tokens[t] = static_cast<unsigned char>(passage[t]);

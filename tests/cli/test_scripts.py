@@ -23,6 +23,26 @@ class Books(ProgramTest):
                 self.assertNotEqual(result.returncode, 0, result)
                 self.assertEqual([path.name for path in (self.folder / "data").glob("*")], [])
 
+    @unittest.skipUnless(shutil.which("dpkg-deb"), "get-books.sh says that it needs dpkg-deb")
+    def test_kinds_whose_packages_are_missing_are_named_and_left_out(self):
+        package = self.folder / "package"
+        (package / "DEBIAN").mkdir(parents=True)
+        (package / "DEBIAN/control").write_text("Package: fortunes-de\nVersion: 1\nArchitecture: all\nMaintainer: x <x@x>\nDescription: x\n")
+        (package / "usr/share/games/fortunes/de").mkdir(parents=True)
+        (package / "usr/share/games/fortunes/de/zitate").write_text("Ein Wort über vieles.\n%\n" * 5000, encoding="utf-8")
+        (package / "usr/share/games/fortunes/de/zitate.dat").write_bytes(bytes(999))
+        (self.folder / "debs").mkdir()
+        subprocess.run(["dpkg-deb", "--build", "--root-owner-group", package, self.folder / "debs/fortunes-de_1_all.deb"], check=True,
+                       capture_output=True, timeout=60)
+        result = self.script(SOURCE / "scripts/get-books.sh", "--kinds", "data/kinds", MNEME_BOOKS_DEBS="debs")
+        self.assertEqual(result.returncode, 0, result)
+        self.assertIn("no file fortunes-ru_*.deb in debs", result.stderr)
+        self.assertIn("russian_sayings.txt is left out: it needs Debian's fortunes-ru", result.stderr)
+        kinds = self.folder / "data/kinds"
+        self.assertTrue((kinds / "german_sayings.txt").read_text(encoding="utf-8").startswith("Ein Wort über vieles.\n\nEin Wort"))
+        self.assertFalse((kinds / "russian_sayings.txt").exists())
+        self.assertIn("| german_sayings.txt |", (kinds / "SOURCES.md").read_text())
+
     def test_quickstart_completes_books_that_a_failed_launch_left(self):
         """The script itself among stand-ins for what takes minutes."""
         for name, does in [("setup.sh", ""), ("get-books.sh", "echo called >>books.log; exit ${BOOKS:-0}")]:

@@ -86,6 +86,8 @@ void TextOptions::describe(OptionVisitor& v) {
   v.files("test_text", test_text, "text of the tests, better another book; empty = held out from train_text");
   v.option("validation_share", validation_share, {0.001, 0.5},
            "last part of train_text that is held out from training");
+  v.option("text_weights", weights, {"bytes", "equal"},
+           "of several texts: every byte alike, or every file or folder of the list equally often");
 }
 
 void TextOptions::check(const std::string& prefix, Problems& problems) const {
@@ -99,33 +101,54 @@ void TextOptions::check(const std::string& prefix, Problems& problems) const {
       if (!fs::exists(path, ignored))
         problems.add(prefix + key,
                      fmt::format("'{}' does not exist{}", path,
-                                 path.starts_with("data/books") ? "; make it by scripts/get-books.sh" : ""));
+                                 path.starts_with("data/books")   ? "; make it by scripts/get-books.sh"
+                                 : path.starts_with("data/kinds") ? "; make it by scripts/get-books.sh --kinds"
+                                                                  : ""));
   };
   exist("train_text", train_text);
   exist("test_text", test_text);
 }
 
 TextSplits::TextSplits(const std::string& prefix, const TextOptions& options)
-    : prefix_(prefix), train_(load_text(prefix + "train_text", options.train_text)) {
-  const std::string_view all = train_;
-  const size_t held = static_cast<size_t>(options.validation_share * static_cast<double>(all.size()));
-  const std::string_view kept = all.substr(0, all.size() - held), out = all.substr(all.size() - held);
-  if (options.test_text.empty()) {
-    parts_ = {kept, out.substr(0, held / 2), out.substr(held / 2)};
-  } else {
-    test_ = load_text(prefix + "test_text", options.test_text);
-    parts_ = {kept, out, test_};
-  }
+    : prefix_(prefix), own_test_(!options.test_text.empty()) {
+  Part& train = parts_[0];
+  Part& validation = parts_[1];
+  Part& test = parts_[2];
+  const auto each = [&](const std::string& key, const std::vector<std::string>& paths, auto take) {
+    if (options.weights != "equal") return take("", load_text(key, paths));
+    for (const std::string& path : paths) take(path, load_text(key, {path}));
+  };
+  each(prefix + "train_text", options.train_text, [&](const std::string& name, const std::string& text) {
+    const std::string_view all = text;
+    const size_t held = static_cast<size_t>(options.validation_share * static_cast<double>(all.size()));
+    const std::string_view out = all.substr(all.size() - held);
+    train.add(name, all.substr(0, all.size() - held));
+    validation.add(name, own_test_ ? out : out.substr(0, held / 2));
+    if (!own_test_) test.add(name, out.substr(held / 2));
+  });
+  if (own_test_)
+    each(prefix + "test_text", options.test_text, [&](const std::string& name, const std::string& text) { test.add(name, text); });
+}
+
+void TextSplits::Part::add(const std::string& name, std::string_view more) {
+  sources.push_back({name, text.size(), more.size()});
+  text += more;
+}
+
+std::string_view TextSplits::passage(Random& random, Split split, size_t bytes) const {
+  const Part& from = of(split);
+  const Source& source = from.sources[from.sources.size() == 1 ? 0 : random.below(from.sources.size())];
+  return random_passage(random, std::string_view(from.text).substr(source.first, source.size), bytes);
 }
 
 void TextSplits::require(Split split, int64_t bytes, int64_t length) const {
-  const size_t has = part(split).size();
-  if (has >= static_cast<size_t>(bytes)) return;
-  throw DataError(
-      fmt::format("{}{}_text: the {} text has {} bytes, rows of {} tokens need {}; give more text, shorter "
-                  "rows{}",
-                  prefix_, split == Split::test && !test_.empty() ? "test" : "train", to_string(split), has, length,
-                  bytes, split == Split::train ? "" : " or a larger validation_share"));
+  for (const Source& source : of(split).sources) {
+    if (source.size >= static_cast<size_t>(bytes)) continue;
+    throw DataError(fmt::format("{}{}_text: the {} text{} has {} bytes, rows of {} tokens need {}; give more text, shorter rows{}", prefix_,
+                                split == Split::test && own_test_ ? "test" : "train", to_string(split),
+                                source.name.empty() ? "" : " of " + source.name, source.size, length, bytes,
+                                split == Split::train ? "" : " or a larger validation_share"));
+  }
 }
 
 std::string_view random_passage(Random& random, std::string_view text, size_t bytes) {

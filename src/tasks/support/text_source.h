@@ -23,24 +23,40 @@ std::string load_text(const std::string& key, const std::vector<std::string>& pa
 struct TextOptions {
   std::vector<std::string> train_text, test_text;
   double validation_share = 0.05;
+  std::string weights = "bytes";
 
   void describe(OptionVisitor& visitor);
   void check(const std::string& prefix, Problems& problems) const;
 };
 
 /// Training text without its last `validation_share`; that share for validation; test_text for tests. Without test_text
-/// the held-out share is halved: validation first, test second.
+/// the held-out share is halved: validation first, test second. With weights = equal each file or folder of the lists is cut on its
+/// own, and passages come from all of them equally often.
 class TextSplits {
  public:
   TextSplits(const std::string& prefix, const TextOptions& options);
 
-  std::string_view part(Split split) const { return parts_.at(static_cast<size_t>(split)); }
+  std::string_view part(Split split) const { return of(split).text; }
+  /// `bytes` consecutive bytes at a random place of `split`, from the start of a word where one is near.
+  std::string_view passage(Random& random, Split split, size_t bytes) const;
   /// Throws DataError where `split` has fewer than `bytes`, which a row of `length` tokens needs.
   void require(Split split, int64_t bytes, int64_t length) const;
 
  private:
-  std::string prefix_, train_, test_;
-  std::vector<std::string_view> parts_;  // by split, into train_ and test_
+  struct Source {
+    std::string name;    // the path, where sources are drawn; else empty
+    size_t first, size;  // in the text of the split
+  };
+  struct Part {
+    std::string text;
+    std::vector<Source> sources;
+    void add(const std::string& name, std::string_view more);
+  };
+  const Part& of(Split split) const { return parts_[static_cast<size_t>(split)]; }
+
+  std::string prefix_;
+  bool own_test_;
+  Part parts_[3];  // by split
 };
 
 /// `bytes` consecutive bytes at a random place of `text`, moved to the start of a word where one is near.

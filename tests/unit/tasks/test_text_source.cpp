@@ -54,6 +54,7 @@ TEST_CASE("text: what cannot be used says which key and file, and what to do", "
   CHECK_THAT(error_of(lm), Contains("task.lm.train_text") && Contains("no text given"));
   CHECK_THAT(error_of("task.kind = needle; task.needle.train_text = data/books/nowhere.txt"),
              Contains("task.needle.train_text") && Contains("does not exist; make it by scripts/get-books.sh"));
+  CHECK_THAT(error_of("task.kind = lm; task.lm.train_text = data/kinds/nowhere.txt"), Contains("scripts/get-books.sh --kinds"));
   CHECK_THAT(error_of(lm + folder / "short.txt"),
              Contains("task.lm.train_text: the train text has") && Contains("rows of 64 tokens need 65"));
   std::filesystem::create_directories(folder / "no_files");
@@ -84,6 +85,43 @@ TEST_CASE("text: validation is the end of train_text, tests another text or the 
   CHECK(given.part(Split::test) == "test");
   CHECK_THROWS_WITH(given.require(Split::test, 5, 4),
                     Contains("task.lm.test_text") && Contains("has 4 bytes") && Contains("need 5"));
+}
+
+TEST_CASE("text: with equal weights every file or folder of the list is read equally often and held out from", "[tasks][text]") {
+  TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "kind");
+  write_file(folder / "long.txt", std::string(8000, 'a'));
+  write_file(folder / "kind/one.txt", std::string(300, 'b') + "\n");
+  write_file(folder / "kind/two.txt", std::string(199, 'b'));
+  TextOptions options;
+  options.train_text = {folder / "long.txt", folder / "kind"};
+  options.validation_share = 0.2;
+  const auto shares = [&](const TextSplits& splits, Split split) {
+    Random random(1);
+    double second = 0;
+    for (int i = 0; i < 2000; ++i) {
+      const std::string_view passage = splits.passage(random, split, 20);
+      REQUIRE(passage.size() == 20);
+      CHECK((passage.find('a') == std::string_view::npos) != (passage.find('b') == std::string_view::npos));
+      second += passage.find('b') != std::string_view::npos;
+    }
+    return second / 2000;
+  };
+  options.weights = "equal";
+  const TextSplits equal("task.lm.", options);
+  for (const Split split : {Split::train, Split::validation, Split::test}) CHECK(shares(equal, split) == Approx(0.5).margin(0.05));
+  CHECK(equal.part(Split::validation).size() == 850);
+  CHECK_THROWS_WITH(equal.require(Split::test, 60, 59), Contains("the test text of " + folder / "kind") && Contains("has 50 bytes") &&
+                                                             Contains("validation_share"));
+  options.weights = "bytes";
+  options.train_text = {folder / "long.txt"};
+  options.test_text = {folder / "kind", folder / "long.txt"};
+  const TextSplits bytes("task.lm.", options);
+  Random one(5), two(5);
+  for (int i = 0; i < 20; ++i) CHECK(bytes.passage(one, Split::train, 100).data() == random_passage(two, bytes.part(Split::train), 100).data());
+  CHECK(bytes.part(Split::test).size() == 8501);
+  options.weights = "equal";
+  CHECK(shares(TextSplits("task.lm.", options), Split::test) == Approx(0.5).margin(0.05));
 }
 
 TEST_CASE("lm: every position predicts the next byte; the whole text is reached", "[tasks][lm]") {

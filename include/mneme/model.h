@@ -44,9 +44,7 @@ struct BlockPlugin {
   std::function<std::shared_ptr<Options>()> options = {};  ///< section model.<name>; empty = it has none
   /// Rules between its own options (`model.own`) and those of sections model and memory; keys by full name.
   std::function<void(const ModelOptions& model, const MemoryOptions& memory, Problems& problems)> check = {};
-  /// {"residual", "false"}: an own option whose default is not what the block did before it had the option; a checkpoint whose config
-  /// lacks it is read so.
-  std::vector<std::pair<std::string, std::string>> before = {};
+  FormerDefaults former = {};  ///< of its own options
 };
 
 /// The state grows with every token read: full attention in some layer.

@@ -11,6 +11,7 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mneme/errors.h"
@@ -73,6 +74,10 @@ struct Options {
   /// Rules between fields, once every value is in range. `prefix` is the section, e.g. "task.needle."
   virtual void check(const std::string& /*prefix*/, Problems& /*problems*/) const {}
 };
+
+/// (option, text) of a plug-in: what an option meant in versions whose default was another, or that did not have it. Runs by it keep their
+/// identity, and a stored config without the option is read so.
+using FormerDefaults = std::vector<std::pair<std::string, std::string>>;
 
 /// A plug-in's own options as their type; the defaults where nobody made any.
 template <class T>

@@ -83,6 +83,7 @@ struct TaskPlugin {
   std::string name, summary;
   std::function<std::unique_ptr<Options>()> options;  ///< section `task.<name>`
   std::function<std::unique_ptr<Task>(const TaskContext&)> make;
+  FormerDefaults former = {};  ///< of its own options
 };
 
 using TaskRegistry = Registry<TaskPlugin>;

@@ -88,6 +88,7 @@ struct KnownPlugin {
   std::function<void(const ModelOptions&, const MemoryOptions&, const RuntimeOptions&, Problems&)> check_kernel = {};
   bool has_memory = true;                                  ///< of a block
   std::vector<std::string> at_test_time = {};              ///< own options that change no parameter: an evaluation may set them
+  FormerDefaults former = {};                              ///< of its own options
 };
 
 /// How files of plug-ins come into the program: `load` takes a path (once is enough), `file_of` says which loaded file has a kind
@@ -110,6 +111,9 @@ struct Resolution {
   std::vector<std::string> problems;  // one line each; empty: the config is good
 };
 Resolution try_resolve(const Settings& settings, DataFiles files);
+
+/// The settings of a stored config as the version that wrote it meant them: options it lacks get their former defaults.
+void fill_in_former_defaults(Settings& stored, const std::string& origin);
 
 /// The config that a person names: `path` is a config file or a run folder (then its config.ini); overrides are `section.key=value`.
 Config read_config(const std::string& path, const std::vector<std::string>& overrides);

@@ -14,10 +14,11 @@ namespace {
 
 constexpr size_t kHashDigits = 16, kIdDigits = 8, kMaxSlug = 96;
 
-// Raised where the meaning of options or of their defaults changes.
-constexpr const char* kSchema = "schema=3";
+// Raised where the meaning of options changes. Where a default changes, or an option is new and its default not what was before, the plug-in
+// keeps the former one (FormerDefaults) as what does not count: runs made by it keep their hash, and the new default counts.
+constexpr const char* kSchema = "schema=2";
 
-// key → text of a config of the same kinds in which nothing was set.
+// key → text of a config of the same kinds in which nothing was set, by the former defaults.
 std::map<std::string, std::string> default_values(const Config& config) {
   Config fresh;
   fresh.model.kind = config.model.kind, fresh.memory.kind = config.memory.kind, fresh.task.kind = config.task.kind;
@@ -30,6 +31,7 @@ std::map<std::string, std::string> default_values(const Config& config) {
   for (const Config* from : {&std::as_const(fresh), &usual})  // the kinds themselves have their defaults too
     for (const Section& section : sections_of(*from))
       for (const Field& field : fields_of(section)) values[field.key] = field.text();
+  for (const auto& [key, text] : former_defaults(config.model.kind, config.task.kind)) values[key] = text;
   return values;
 }
 

@@ -71,6 +71,25 @@ const KnownPlugin* known_plugin(const std::vector<KnownPlugin>& list, const std:
   return nullptr;
 }
 
+FormerDefaults former_defaults(const std::string& block, const std::string& task) {
+  FormerDefaults all;
+  auto add = [&](const std::string& section, const FormerDefaults& own) {
+    for (const auto& [name, text] : own) all.push_back({section + name, text});
+  };
+  if (const KnownPlugin* plugin = known_plugin(known_blocks(), block)) add("model." + block + ".", plugin->former);
+  if (const TaskPlugin* plugin = TaskRegistry::instance().find(task)) add("task." + task + ".", plugin->former);
+  return all;
+}
+
+void fill_in_former_defaults(Settings& stored, const std::string& origin) {
+  auto kind = [&](const char* key) {
+    const SettingValue* value = stored.find(key);
+    return value ? value->text : std::string();
+  };
+  for (const auto& [key, text] : former_defaults(kind("model.kind"), kind("task.kind")))
+    if (!stored.find(key)) stored.set(key, text, origin);
+}
+
 std::vector<std::string> known_names(const std::vector<KnownPlugin>& list) {
   std::vector<std::string> names;
   for (const KnownPlugin& plugin : list) names.push_back(plugin.name);

@@ -229,10 +229,7 @@ Config checkpoint_config(const std::string& path, const std::vector<std::string>
   const std::string folder = find_checkpoint(path), file = folder + "/" + kConfigFile;
   const Json json = read_trainer_json(folder);
   Settings settings = Settings::from_text(reading(folder, [&] { return read_config(folder, json); }), file, folder);
-  if (const SettingValue* kind = settings.find("model.kind"))
-    if (const BlockPlugin* block = BlockRegistry::instance().find(kind->text))
-      for (const auto& [name, text] : block->before)
-        if (const std::string key = "model." + kind->text + "." + name; !settings.find(key)) settings.set(key, text, file);
+  fill_in_former_defaults(settings, file);
   check_eval_overrides(overrides);
   for (const std::string& assignment : overrides) settings.override_with(assignment);
   return resolve(settings, DataFiles::may_be_missing);

@@ -47,7 +47,7 @@ void make_plugins_known() {
     blocks.push_back({.name = block.name, .options = block.options, .check = block.check,
                       .check_kernel = [block](const ModelOptions& model, const MemoryOptions& memory, const RuntimeOptions& runtime,
                                               Problems& problems) { check_kernel(block, model, memory, runtime, problems); },
-                      .has_memory = block.has_memory});
+                      .has_memory = block.has_memory, .former = block.former});
   for (const MemoryPlugin& memory : MemoryRegistry::instance().all()) {
     KnownPlugin known{.name = memory.name, .options = memory.options, .at_test_time = memory.at_test_time};
     known.check = [memory](const ModelOptions&, const MemoryOptions& options, Problems& problems) {

@@ -1,8 +1,10 @@
 // Multi-query associative recall: key-value pairs, then each key is asked exactly once. Protocol of Zoology and Based
 // (Arora et al., arXiv 2312.04927 and 2402.18668).
 //
-//   token   k7 v3 k2 v9  ·  ·  k2  ·  ·  ·  k7  ·      4 × pairs ≤ length, both even
+//   token   k7 v3 k2 v9  ·  ·  k2  ·  ·  ·  k7  ·      4 × pairs ≤ length, both even; · = filler
 //   target   -  -  -  -  -  -  v9  -  -  -  v3  -
+//   token   k7 v3 k2 v9  ·  ·  k2 v9  ·  ·  k7 v3      echo
+#include <algorithm>
 #include <map>
 
 #include <fmt/format.h>
@@ -19,7 +21,8 @@ struct MqarOptions : Options {
   std::vector<Setting> train = {{64, 4}, {128, 8}, {256, 16}, {256, 32}};
   std::vector<Setting> test = {{256, 32}, {512, 64}, {1024, 32}, {2048, 32}, {2048, 128}};
   double a = 0.01;
-  std::string filler = "zeros";
+  std::string filler = "random";
+  bool echo = false;
 
   void describe(OptionVisitor& v) override {
     v.option("vocab", vocab, {4, 1 << 20}, "different tokens: keys in the lower half, values in the upper half");
@@ -27,8 +30,9 @@ struct MqarOptions : Options {
     v.settings("test", test, 2, {1, 1 << 24}, "length x pairs tested");
     v.option("a", a, {1e-6, 1},
              "slot g is asked with weight g^(a-1); 1 = everywhere alike, small = soon after the pairs");
-    v.option("filler", filler, {"zeros", "random"},
-             "tokens between the queries: token 0, or any token of the vocabulary");
+    v.option("filler", filler, {"random", "no_keys", "zeros"},
+             "tokens between the queries: any token of the vocabulary (as published), any but the row's keys, or token 0");
+    v.option("echo", echo, "the value follows its question, as in text; false = filler does (as published)");
   }
 
   void check(const std::string& prefix, Problems& problems) const override {
@@ -85,15 +89,23 @@ class Mqar : public SeededTask {
       row.tokens[2 * i + 1] = values[i];
       row.tokens[query] = keys[i];
       row.targets[query] = answers[i];
+      if (options_.echo) row.tokens[query + 1] = answers[i];
     }
-    if (options_.filler == "random")
+    if (options_.filler != "zeros")
       for (int64_t& token : row.tokens)
-        if (token == 0) token = static_cast<int64_t>(random.below(static_cast<uint64_t>(options_.vocab)));
+        if (token == 0) token = filler(random, keys);
     return row;
   }
 
  private:
   static int64_t space(const Setting& setting) { return setting.at(0) / 2 - setting.at(1); }
+
+  int64_t filler(Random& random, const std::vector<int64_t>& keys) const {
+    int64_t token;
+    do token = static_cast<int64_t>(random.below(static_cast<uint64_t>(options_.vocab)));
+    while (options_.filler == "no_keys" && std::find(keys.begin(), keys.end(), token) != keys.end());
+    return token;
+  }
 
   std::vector<int64_t> ask(Random& random, const Setting& setting) const {
     const auto known = slots_.find(space(setting));
@@ -113,7 +125,8 @@ void register_task_mqar(TaskRegistry& registry) {
                 [] { return std::make_unique<MqarOptions>(); },
                 [](const TaskContext& context) {
                   return std::make_unique<Mqar>(context, dynamic_cast<const MqarOptions&>(context.options));
-                }});
+                },
+                {{"filler", "zeros"}}});
 }
 
 }  // namespace mneme

@@ -1,11 +1,14 @@
 // Needle in a book, in bytes: a sentence at a random depth of real prose is asked for at the end. Mini form of RULER's
 // needle tasks (Hsieh et al., arXiv 2404.06654).
 //
-//   token    …ould have The code of xyz is 12345. been glad, had⏎The code of xyz is 1234
-//   target                                                                        12345
+//   token    …ould kd=941. have ab=123. been glad, vy=056. had⏎ab=12
+//   target                                                      123
 //
 // The digits of the answer are fed as they are predicted (teacher forcing); the last one is only a target. A row counts
 // when all its digits are right. Row axis: depth of the asked needle, in bins of ten percent.
+//
+// variant = keys: other needles stand before and after the one that is asked for, so that neither the first nor the last digits of the row
+// are the answer; a name that comes again has another value then, and the newest counts.
 #include <algorithm>
 #include <cmath>
 
@@ -29,42 +32,87 @@ constexpr std::string_view kNoise =
 struct NeedleOptions : Options {
   TextOptions text;
   NeedleFormat format;
-  std::string variant = "single";
+  std::string variant = "keys";
+  std::vector<int64_t> needles = {4, 8};
+  int64_t repeats = 0;
+  int64_t min_distance = 0;
+  int64_t pending = 1;
+  int64_t pool = 0;
+  std::vector<int64_t> asks = {1};
 
   void describe(OptionVisitor& v) override {
     text.describe(v);
-    v.option("variant", variant, {"single", "multi_key", "repeated", "stream"},
-             "single: one needle in prose; multi_key: four, one is asked; repeated: one in ever the same sentences; stream: one after the "
-             "other, each asked for on the way");
-    v.option("digits", format.digits, {1, 15}, "digits of the value");
-    v.option("name_letters", format.name_letters, {2, 32}, "letters of the name");
-    v.option("sentence", format.sentence, {}, "the needle; the question is its part before {value}");
+    v.option("variant", variant, {"keys", "single", "multi_key", "repeated", "stream"},
+             "keys: several needles in prose, one is asked that has others before and after it; single: one; multi_key: four, any is asked; "
+             "repeated: one in ever the same sentences; stream: one after the other, each asked for on the way");
+    v.option("needles", needles, {3, 4096}, "of variant = keys: needles of a row, or the least and the most of them");
+    v.option("repeats", repeats, {0, 4093}, "of variant = keys: needles that give a new value to a name of the row; the newest counts");
+    v.option("min_distance", min_distance, {0, 1 << 30}, "of variant = keys: bytes from the asked needle's end to its question, at least");
+    v.option("pending", pending, {1, 4096}, "of variant = stream: needles that wait for their questions at a time, at most");
+    v.option("pool", pool, {0, 1 << 16}, "of variant = stream: names, used again and again, more than pending; 0 = any name");
+    v.option("asks", asks, {1, 16}, "of variant = stream: questions of a needle, or the least and the most of them");
+    format.describe(v);
   }
 
   void check(const std::string& prefix, Problems& problems) const override {
     if (variant != "repeated") text.check(prefix, problems);
     format.check(prefix + "sentence", problems);
+    check_range(prefix + "needles", needles, problems);
+    check_range(prefix + "asks", asks, problems);
+    if (!problems.empty()) return;
+    const NeedleSentence sentence(format);
+    const auto few = [&](const char* what, int64_t there, const char* key, int64_t most, const char* cure) {
+      if (most * 2 > there)  // names and values of a row are drawn until they differ
+        problems.add(prefix + key, fmt::format("{} are too many: there are only {} {}, and at most half are used at a time; {}", most, there,
+                                               what, cure));
+    };
+    if (variant == "keys") {
+      few("names", sentence.names(), "needles", needles.back(), "fewer needles or a larger name_letters");
+      few("values", sentence.values(), "needles", needles.back(), "fewer needles or more digits");
+      if (repeats > needles.front() - 3)
+        problems.add(prefix + "repeats", fmt::format("{} of {} needles leave fewer than 3 names, for the asked one, one before and one after; at "
+                                                     "most {}, or more needles", repeats, needles.front(), needles.front() - 3));
+    } else if (variant == "stream") {
+      few("names", sentence.names(), pool > 0 ? "pool" : "pending", std::max(pool, pending), "fewer or a larger name_letters");
+      if (pool > 0 && pool <= pending)
+        problems.add(prefix + "pool", fmt::format("{} names are too few while {} needles wait for their questions; at least {}, or 0 for any "
+                                                  "name", pool, pending, pending + 1));
+    }
+  }
+
+ private:
+  static void check_range(const std::string& key, const std::vector<int64_t>& range, Problems& problems) {
+    if (range.empty() || range.size() > 2 || range.front() > range.back())
+      problems.add(key, "needs one number, or the least and the most, e.g. 4, 8");
   }
 };
 
 /// How many bytes of a row are what.
 struct Layout {
-  bool stream;
-  size_t needles, needle, question, digits;  // needle: with the space after it; question: with the newline before it
+  bool keys, stream;
+  size_t least, most;               // needles of a row
+  size_t needle, question, digits;  // needle: with the space after it; question: with the newline before it
+  size_t min_distance;
 
   Layout(const NeedleOptions& options, const NeedleSentence& sentence)
-      : stream(options.variant == "stream"),
-        needles(options.variant == "multi_key" ? kKeysOfMultiKey : 1),
+      : keys(options.variant == "keys"),
+        stream(options.variant == "stream"),
+        least(options.variant == "multi_key" ? kKeysOfMultiKey : keys ? static_cast<size_t>(options.needles.front()) : 1),
+        most(keys ? static_cast<size_t>(options.needles.back()) : least),
         needle(sentence.text_bytes() + 1),
         question(sentence.question_bytes() + 1),
-        digits(static_cast<size_t>(options.format.digits)) {}
+        digits(static_cast<size_t>(options.format.digits)),
+        min_distance(keys ? static_cast<size_t>(options.min_distance) : 0) {}
 
-  int64_t shortest() const { return stream ? kShortestStream : all_but_prose(); }
+  int64_t shortest() const { return stream ? kShortestStream : all_but_prose(most) + static_cast<int64_t>(apart()); }
   /// Bytes of prose in a row of `length` tokens (of a stream: at most); the row's last digit is a target only.
-  int64_t prose(int64_t length) const { return length - all_but_prose(); }
+  int64_t prose(int64_t length, size_t needles) const { return length - all_but_prose(needles); }
+  int64_t most_prose(int64_t length) const { return prose(length, least); }
+  /// Bytes of prose from the asked needle to the question, at least: one more needle and the newline lie between them too.
+  size_t apart() const { return min_distance - std::min(min_distance, needle + 1); }
 
  private:
-  int64_t all_but_prose() const { return static_cast<int64_t>(needles * needle + question + digits - 1); }
+  int64_t all_but_prose(size_t needles) const { return static_cast<int64_t>(needles * needle + question + digits - 1); }
 };
 
 class Needle : public LengthTask, public StreamingTask {
@@ -81,39 +129,36 @@ class Needle : public LengthTask, public StreamingTask {
   std::string token_text(int64_t token) const override { return byte_text(token); }
 
   std::unique_ptr<TokenStream> stream(const StreamOptions& options) const override {
-    return std::make_unique<NeedleStream>(
-        sentence_, NeedleStreamOptions{options, text_ ? text_->part(Split::test) : kNoise, layout_.needles, impossible()});
+    return std::make_unique<NeedleStream>(sentence_, stream_options(options, text_ ? text_->part(Split::test) : kNoise));
   }
 
  protected:
   Sample make(Random& random, Split split, const Setting& setting) const override {
     if (layout_.stream) return cut_of_stream(random, split, setting.at(0));
-    const size_t prose = static_cast<size_t>(layout_.prose(setting.at(0)));
-    const std::string filler =
-        text_ ? std::string(random_passage(random, text_->part(split), prose)) : noise(random, prose);
-    const std::vector<std::string> names = distinct_names(random);
+    if (layout_.keys) return keyed(random, split, setting.at(0));
+    const size_t prose = static_cast<size_t>(layout_.prose(setting.at(0), layout_.most));
+    const std::string filler = text_ ? std::string(text_->passage(random, split, prose)) : noise(random, prose);
+    const std::vector<std::string> names = distinct(layout_.most, [&] { return sentence_.random_name(random); });
     const std::vector<size_t> places = random_places(random, filler);
     const size_t asked = random.below(names.size());
-    std::string answer, stream;
-    for (size_t i = 0, copied = 0; i <= names.size(); ++i) {
-      const size_t place = i < names.size() ? places[i] : filler.size();
-      stream.append(filler, copied, place - copied);
-      copied = place;
-      if (i == names.size()) break;
-      const std::string value = sentence_.random_value(random);
-      if (i == asked) answer = value;
-      stream += sentence_.text(names[i], value) + " ";
-    }
-    if (impossible()) answer = sentence_.random_value(random);
-    stream += "\n" + sentence_.question(names[asked]) + answer;
-    return row_of(stream, places[asked] * 10 / (prose + 1) * 10);
+    std::vector<Hidden> needles;
+    for (size_t i = 0; i < names.size(); ++i) needles.push_back({places[i], names[i], sentence_.random_value(random)});
+    return row_of(random, filler, needles, asked);
   }
 
  private:
+  struct Hidden {
+    size_t place;  // in the prose
+    std::string name, value;
+  };
+
   Needle(const TaskContext& context, const NeedleOptions& options, const NeedleSentence& sentence)
       : LengthTask("needle", context, Layout(options, sentence).shortest(),
                    options.variant == "stream" ? "so that every row has a question"
-                                               : "the needles and the question with its digits, without any prose"),
+                   : options.variant == "keys" && options.min_distance > 0
+                       ? "the needles and the question with its digits, min_distance apart"
+                       : "the needles and the question with its digits, without any prose"),
+        options_(options),
         sentence_(sentence),
         layout_(options, sentence) {
     if (options.variant == "repeated") return;
@@ -121,16 +166,84 @@ class Needle : public LengthTask, public StreamingTask {
     const int64_t train = train_settings()[0][0];
     for (const Split split : {Split::train, Split::validation, Split::test}) {
       const int64_t length = split == Split::test ? longest() : train;  // validation is of the training length
-      text_->require(split, layout_.prose(length), length);
+      text_->require(split, layout_.most_prose(length), length);
     }
   }
 
-  /// The first tokens of a stream of its own; questions up to half the row after their needles, short distances more often.
+  /// Of the places, the asked one's is drawn first, so that every depth comes equally often; one needle stands before it and one after it,
+  /// the others anywhere. After the asked needle its name does not come again.
+  Sample keyed(Random& random, Split split, int64_t length) const {
+    const size_t count = static_cast<size_t>(random.between(static_cast<int64_t>(layout_.least), static_cast<int64_t>(layout_.most)));
+    const size_t prose = static_cast<size_t>(layout_.prose(length, count));
+    const std::string_view filler = text_->passage(random, split, prose);
+    const auto place = [&](size_t first, size_t last) {
+      return std::max(first, word_start(filler, first + random.below(last - first + 1)));
+    };
+    const size_t at = place(0, prose - layout_.apart());
+    std::vector<size_t> before{place(0, at)}, after{place(at, prose)};
+    for (size_t i = 3; i < count; ++i) {
+      const size_t other = place(0, prose);
+      (other < at || (other == at && random.below(2) == 0) ? before : after).push_back(other);
+    }
+    std::sort(before.begin(), before.end());
+    std::sort(after.begin(), after.end());
+    const size_t asked = before.size();
+    std::vector<size_t> places = std::move(before);
+    places.push_back(at);
+    places.insert(places.end(), after.begin(), after.end());
+
+    const std::vector<size_t> owners = random_owners(random, count, asked);
+    const std::vector<std::string> names = distinct(count, [&] { return unread_name(random, filler); });
+    const std::vector<std::string> values = distinct(count, [&] { return sentence_.random_value(random); });
+    std::vector<Hidden> needles;
+    for (size_t i = 0; i < count; ++i) needles.push_back({places[i], names[owners[i]], values[i]});
+    return row_of(random, filler, needles, asked);
+  }
+
+  /// Which needle each one has its name from: itself, or one before it (as many as `repeats`). Behind the asked one none has its name.
+  std::vector<size_t> random_owners(Random& random, size_t count, size_t asked) const {
+    const int64_t repeats = options_.repeats;
+    std::vector<size_t> owners(count);
+    bool possible = false;
+    while (!possible) {
+      for (size_t i = 0; i < count; ++i) owners[i] = i;
+      std::vector<int64_t> again = repeats > 0 ? random.distinct(repeats, static_cast<int64_t>(count) - 1) : std::vector<int64_t>{};
+      std::sort(again.begin(), again.end());
+      possible = true;
+      for (const int64_t index : again) {
+        const size_t needle = static_cast<size_t>(index) + 1;
+        std::vector<size_t> known;  // each name once, by the needle it came with
+        for (size_t i = 0; i < needle; ++i)
+          if (owners[i] == i && (needle <= asked || i != owners[asked])) known.push_back(i);
+        possible = possible && !known.empty();
+        if (possible) owners[needle] = known[random.below(known.size())];
+      }
+    }
+    return owners;
+  }
+
+  /// A name whose question does not stand in the prose, where one is found.
+  std::string unread_name(Random& random, std::string_view filler) const {
+    constexpr int kTries = 100;
+    std::string name;
+    for (int tries = 0; tries < kTries; ++tries)
+      if (name = sentence_.random_name(random); filler.find(sentence_.question(name)) == std::string_view::npos) break;
+    return name;
+  }
+
+  NeedleStreamOptions stream_options(const StreamOptions& options, std::string_view prose) const {
+    const bool own = layout_.stream;
+    return {options, prose, own ? static_cast<size_t>(options_.pending) : layout_.most, own ? static_cast<size_t>(options_.pool) : 0,
+            own ? options_.asks.front() : 1, own ? options_.asks.back() : 1, impossible()};
+  }
+
+  /// The first tokens of a stream of its own; questions up to half the row after their needles, short distances more often. The more
+  /// needles may wait, the closer they come.
   Sample cut_of_stream(Random& random, Split split, int64_t length) const {
-    NeedleStreamOptions options{{random.next(), {}, length / 16}, {}, layout_.needles, impossible()};
-    options.prose = random_passage(random, text_->part(split), static_cast<size_t>(layout_.prose(length)));
+    StreamOptions options{random.next(), {}, std::max<int64_t>(1, length / (16 * options_.pending))};
+    const std::string_view prose = text_->passage(random, split, static_cast<size_t>(layout_.most_prose(length)));
     for (int64_t distance = 16; distance <= length / 2; distance *= 2) options.distances.push_back(distance);
-    NeedleStream stream(sentence_, options);
+    NeedleStream stream(sentence_, stream_options(options, prose));
     Sample row;
     while (row.tokens.size() < static_cast<size_t>(length)) {
       const Sample piece = stream.next();
@@ -142,18 +255,18 @@ class Needle : public LengthTask, public StreamingTask {
     return row;
   }
 
-  std::vector<std::string> distinct_names(Random& random) const {
-    std::vector<std::string> names;
-    while (names.size() < layout_.needles)
-      if (std::string name = sentence_.random_name(random); std::find(names.begin(), names.end(), name) == names.end())
-        names.push_back(std::move(name));
-    return names;
+  template <class Draw>
+  static std::vector<std::string> distinct(size_t count, Draw draw) {
+    std::vector<std::string> all;
+    while (all.size() < count)
+      if (std::string one = draw(); std::find(all.begin(), all.end(), one) == all.end()) all.push_back(std::move(one));
+    return all;
   }
 
   // Starts of words, ascending.
   std::vector<size_t> random_places(Random& random, std::string_view filler) const {
     std::vector<size_t> places;
-    for (size_t i = 0; i < layout_.needles; ++i) places.push_back(word_start(filler, random.below(filler.size() + 1)));
+    for (size_t i = 0; i < layout_.most; ++i) places.push_back(word_start(filler, random.below(filler.size() + 1)));
     std::sort(places.begin(), places.end());
     return places;
   }
@@ -164,16 +277,28 @@ class Needle : public LengthTask, public StreamingTask {
     return text.substr(0, bytes);
   }
 
-  Sample row_of(const std::string& stream, size_t depth_percent) const {
+  /// The needles, in the order of their places, in the prose, and the question. Draws the answer where it cannot be known.
+  Sample row_of(Random& random, std::string_view filler, const std::vector<Hidden>& needles, size_t asked) const {
+    std::string stream;
+    size_t copied = 0;
+    for (const Hidden& needle : needles) {
+      stream += filler.substr(copied, needle.place - copied);
+      copied = needle.place;
+      stream += sentence_.text(needle.name, needle.value) + " ";
+    }
+    stream += filler.substr(copied);
+    stream += "\n" + sentence_.question(needles[asked].name) + (impossible() ? sentence_.random_value(random) : needles[asked].value);
+
     Sample row = blank_row(static_cast<int64_t>(stream.size()) - 1, 0);
     for (size_t t = 0; t < row.tokens.size(); ++t) {
       row.tokens[t] = static_cast<unsigned char>(stream[t]);
       if (t + layout_.digits >= row.tokens.size()) row.targets[t] = static_cast<unsigned char>(stream[t + 1]);
     }
-    row.slice = {static_cast<int64_t>(depth_percent)};
+    row.slice = {static_cast<int64_t>(needles[asked].place * 10 / (filler.size() + 1) * 10)};
     return row;
   }
 
+  NeedleOptions options_;
   NeedleSentence sentence_;
   Layout layout_;
   std::unique_ptr<TextSplits> text_;  // none where the filler is repeated
@@ -186,7 +311,8 @@ void register_task_needle(TaskRegistry& registry) {
                 [] { return std::make_unique<NeedleOptions>(); },
                 [](const TaskContext& context) {
                   return std::make_unique<Needle>(context, dynamic_cast<const NeedleOptions&>(context.options));
-                }});
+                },
+                {{"variant", "single"}, {"sentence", "The code of {name} is {value}."}, {"digits", "5"}, {"name_letters", "3"}}});
 }
 
 }  // namespace mneme

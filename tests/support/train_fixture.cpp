@@ -27,6 +27,7 @@ tie_embeddings = false
 [task]
 kind = mqar
 [task.mqar]
+filler = zeros
 vocab = 64
 train = 32x4
 test = 32x4, 64x8

@@ -149,7 +149,7 @@ void register_block_mac(BlockRegistry& registry) {
                 .attends = false,
                 .options = [] { return std::make_shared<MacOptions>(); },
                 .check = check_rotary_heads,
-                .before = {{"residual", "false"}}});
+                .former = {{"residual", "false"}}});
 }
 
 }  // namespace mneme

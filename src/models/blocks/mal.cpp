@@ -59,7 +59,7 @@ void register_block_mal(BlockRegistry& registry) {
                 .make = [](const BlockContext& context) { return std::make_shared<MalBlock>(context); },
                 .options = [] { return std::make_shared<MalOptions>(); },
                 .check = check_rotary_heads,
-                .before = {{"residual", "false"}}});
+                .former = {{"residual", "false"}}});
 }
 
 }  // namespace mneme

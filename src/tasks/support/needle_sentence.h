@@ -1,7 +1,9 @@
-// The sentence that is hidden and asked for: a template with {name} and {value}, e.g. "The code of {name} is {value}."
+// The sentence that is hidden and asked for: a template with {name} and {value}, e.g. "{name}={value}." or "The code of {name} is
+// {value}."
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "mneme/options.h"
 #include "mneme/random.h"
@@ -9,10 +11,12 @@
 namespace mneme {
 
 struct NeedleFormat {
-  std::string sentence = "The code of {name} is {value}.";
-  int64_t digits = 5;
-  int64_t name_letters = 3;
+  std::string sentence = "{name}={value}.";
+  int64_t digits = 3;
+  int64_t name_letters = 2;
+  std::string alphabet = "letters";
 
+  void describe(OptionVisitor& visitor);
   void check(const std::string& key, Problems& problems) const;
 };
 
@@ -20,9 +24,12 @@ class NeedleSentence {
  public:
   explicit NeedleSentence(const NeedleFormat& format);
 
-  std::string random_name(Random& random) const { return characters(random, 'a', 26, name_letters_); }
-  std::string random_value(Random& random) const { return characters(random, '0', 10, digits_); }
-  /// "The code of abc is 12345." and its first part, "The code of abc is ".
+  std::string random_name(Random& random) const { return characters(random, alphabet_, name_letters_); }
+  std::string random_value(Random& random) const { return characters(random, kDigits, digits_); }
+  /// How many names and values there are; of more than 2^30, 2^30.
+  int64_t names() const { return power(alphabet_.size(), name_letters_); }
+  int64_t values() const { return power(kDigits.size(), digits_); }
+  /// "ab=123." and its first part, "ab=".
   std::string text(const std::string& name, const std::string& value) const {
     return before_ + name + between_ + value + after_;
   }
@@ -32,9 +39,13 @@ class NeedleSentence {
   size_t question_bytes() const { return before_.size() + static_cast<size_t>(name_letters_) + between_.size(); }
 
  private:
-  static std::string characters(Random& random, char first, uint64_t kinds, int64_t count);
+  static constexpr std::string_view kDigits = "0123456789";
+
+  static std::string characters(Random& random, std::string_view alphabet, int64_t count);
+  static int64_t power(size_t base, int64_t exponent);
 
   int64_t digits_, name_letters_;
+  std::string_view alphabet_;
   std::string before_, between_, after_;
 };
 

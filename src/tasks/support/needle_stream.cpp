@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/assert.h"
+
 namespace mneme {
 namespace {
 
@@ -19,16 +21,24 @@ Sample unscored(const std::string& text) {
 }  // namespace
 
 NeedleStream::NeedleStream(const NeedleSentence& sentence, const NeedleStreamOptions& options)
-    : sentence_(sentence), options_(options), random_(options.seed, "needle/stream") {}
+    : sentence_(sentence), options_(options), random_(options.seed, "needle/stream") {
+  MNEME_ASSERT(options.names == 0 || options.names > options.waiting);
+  while (names_.size() < options.names)
+    if (std::string name = sentence_.random_name(random_); std::find(names_.begin(), names_.end(), name) == names_.end())
+      names_.push_back(std::move(name));
+}
 
 Sample NeedleStream::next() {
   const int64_t due = waiting_.empty() ? INT64_MAX : waiting_.begin()->first;
   const int64_t hidden = waiting_.size() < options_.waiting ? next_needle_ : INT64_MAX;
   Sample piece;
   if (position_ >= due) {
-    piece = question(waiting_.begin()->second);
+    Waiting asked = waiting_.begin()->second;
     waiting_.erase(waiting_.begin());
-    next_needle_ = position_ + static_cast<int64_t>(piece.tokens.size()) + draw_gap();
+    piece = question(asked);
+    const int64_t end = position_ + static_cast<int64_t>(piece.tokens.size());
+    if (++asked.time <= asked.asks) wait(std::move(asked), end);
+    next_needle_ = end + draw_gap();
   } else if (position_ >= hidden) {
     piece = unscored(needle());
   } else {
@@ -51,15 +61,27 @@ std::string NeedleStream::prose(int64_t tokens) {
 }
 
 std::string NeedleStream::needle() {
-  std::string name;
-  do name = sentence_.random_name(random_);
-  while (waits(name));
-  const std::string value = sentence_.random_value(random_), text = sentence_.text(name, value) + " ";
-  const int64_t end = position_ + static_cast<int64_t>(text.size()), distance = draw_distance();
-  const std::string answer = options_.impossible ? sentence_.random_value(random_) : value;
-  waiting_.emplace(end + distance, Waiting{name, answer, distance});
+  const std::string name = new_name(), value = sentence_.random_value(random_), text = sentence_.text(name, value) + " ";
+  const int64_t end = position_ + static_cast<int64_t>(text.size());
+  Waiting waiting{name, value, 0, options_.least_asks, 1};
+  if (options_.most_asks > options_.least_asks) waiting.asks = random_.between(options_.least_asks, options_.most_asks);
+  wait(std::move(waiting), end);
   next_needle_ = end + draw_gap();
   return text;
+}
+
+std::string NeedleStream::new_name() {
+  std::string name;
+  do name = names_.empty() ? sentence_.random_name(random_) : names_[random_.below(names_.size())];
+  while (waits(name));
+  return name;
+}
+
+void NeedleStream::wait(Waiting waiting, int64_t end) {
+  waiting.distance = draw_distance();
+  if (options_.impossible) waiting.value = sentence_.random_value(random_);
+  const int64_t due = end + waiting.distance;
+  waiting_.emplace(due, std::move(waiting));
 }
 
 Sample NeedleStream::question(const Waiting& asked) const {
@@ -67,6 +89,7 @@ Sample NeedleStream::question(const Waiting& asked) const {
   const size_t first = sentence_.question_bytes();  // of the newline and the question, the last byte
   for (size_t i = first; i < first + asked.value.size(); ++i) piece.targets[i] = piece.tokens[i + 1];
   piece.slice = {asked.distance};
+  if (options_.most_asks > 1) piece.slice.push_back(asked.time);
   return piece;
 }
 

@@ -2,8 +2,7 @@
 // ∝ a·(slot+1)^(a−1) (Arora et al. 2023, Zoology, arXiv 2312.04927). a = 1 is uniform; small a asks soon after the
 // pairs.
 //
-// Weights are integers made by basic arithmetic only, so that rows are the same on every platform: `std::pow` may
-// differ in its last bit. Cost: O(space) to make, O(space + count·log space) a draw.
+// Cost: O(space) to make, O(space + count·log space) a draw.
 #pragma once
 
 #include <cstdint>

@@ -72,11 +72,19 @@ std::vector<std::string> every_task(const TemporaryFolder& folder) {
   const std::string file = folder / "rows.jsonl";
   return {
       "task.kind = mqar; task.mqar.train = 64x4, 32x8; task.mqar.test = 64x4, 128x16",
+      "task.kind = mqar; task.mqar.train = 64x4; task.mqar.test = 64x4; task.mqar.filler = no_keys; task.mqar.echo = true",
       "task.kind = rewrite; task.rewrite.train = 4x8; task.rewrite.test = 4x8, 8x40",
+      "task.kind = rewrite; task.rewrite.train = 4x8; task.rewrite.test = 4x8, 8x40; task.rewrite.writes = zipf",
+      "task.kind = rewrite; task.rewrite.train = 4x8; task.rewrite.test = 4x8, 8x40; task.rewrite.writes = hot",
       "task.kind = induction; task.length = 32; eval.lengths = 32, 100",
       "task.kind = lm; task.length = 64; eval.lengths = 64, 300; task.lm." + text + "; task.lm." + test,
       "task.kind = needle; task.length = 100; eval.lengths = 100, 301; task.needle." + text + "; task.needle." + test,
+      "task.kind = needle; task.length = 150; task.needle.repeats = 1; task.needle.min_distance = 40; task.needle.text_weights = equal"
+      "; task.needle.alphabet = both; task.needle.train_text = " + folder / "train.txt" + ", " + folder / "test.txt",
+      "task.kind = needle; task.length = 200; task.needle.variant = single; task.needle." + text,
       "task.kind = needle; task.length = 200; task.needle.variant = multi_key; task.needle." + text,
+      "task.kind = needle; task.length = 600; task.needle.variant = stream; task.needle.pending = 4; task.needle.pool = 12; "
+      "task.needle.asks = 1, 2; task.needle." + text + "; task.needle." + test,
       "task.kind = needle; task.length = 200; task.needle.variant = repeated",
       "task.kind = file; task.file.train = " + file + "; task.file.test = " + file,
   };

@@ -23,21 +23,38 @@ std::string shown(const std::string& lines, Split split, const Setting& setting)
 }  // namespace
 
 TEST_CASE("golden rows", "[tasks][golden]") {
-  CHECK(shown("task.kind = mqar", Split::train, {20, 4}) ==
+  CHECK(shown("task.kind = mqar; task.mqar.filler = zeros", Split::train, {20, 4}) ==
         "k198 v58 k227 v206 k23 v251 k255 v27 k227 · k255 · k198 · k23 · · · · · | v206 v27 v58 v251 ");
-  CHECK(shown("task.kind = mqar; task.mqar.filler = random", Split::test, {16, 2}) ==
+  CHECK(shown("task.kind = mqar", Split::test, {16, 2}) ==
         "k230 v20 k41 v208 k107 v68 k41 v220 k230 k171 v214 v104 v91 k120 k14 k107 | v208 v20 ");
   CHECK(shown("task.kind = rewrite", Split::validation, {3, 8}) ==
         "k32 v54 k212 v30 k79 v201 k32 v26 k32 v183 k212 v53 k212 v134 k32 v34 k32 k79 k212 | v34 v201 v134 ");
+  CHECK(shown("task.kind = mqar; task.mqar.filler = no_keys; task.mqar.echo = true", Split::test, {16, 2}) ==
+        "k230 v20 k41 v208 k107 v68 k41 v208 k230 v20 v220 k171 v214 v104 v91 k120 | v208 v20 ");
+  CHECK(shown("task.kind = rewrite; task.rewrite.writes = zipf; task.rewrite.zipf_exponent = 2", Split::train, {4, 10}) ==
+        "k91 v4 k133 v58 k130 v99 k161 v242 k133 v89 k133 v44 k161 v222 k133 v71 k161 v110 k133 v70 k133 k161 k130 k91 | v70 v110 v99 v4 ");
+  CHECK(shown("task.kind = rewrite; task.rewrite.writes = hot", Split::train, {3, 9}) ==
+        "k22 v115 k165 v16 k232 v198 k232 v2 k22 v196 k22 v14 k22 v138 k22 v253 k22 v59 k165 k232 k22 | v16 v2 v59 ");
   CHECK(shown("task.kind = induction", Split::test, {16}) == "11 6 5 1 13 8 9 6 1 7 5 1 0 * 2 * | 2 ");
-  CHECK(shown("task.kind = needle; task.needle.variant = repeated", Split::test, {120}) ==
+  CHECK(shown("task.kind = needle; task.needle.variant = repeated" + kLongSentence, Split::test, {120}) ==
         "The code of qyp is 23881. Here we go. There and back again. The grass is green. The sky is blue.⏎"
         "The code of qyp is 2388| 23881");
   TemporaryFolder folder;
   write_file(folder / "book.txt", prose(3000, 1));
   const std::string book = folder / "book.txt";
-  CHECK(shown("task.kind = needle; task.needle.train_text = " + book, Split::train, {100}) ==
+  CHECK(shown("task.kind = needle; task.needle.train_text = " + book + kSingle, Split::train, {100}) ==
         "knopm yr The code of anm is 54687. iqqc ejxlkl⏎ptml aauqif pxiwnwz iysabl kv⏎The code of anm is 5468| 54687");
+  const std::string keys = "task.kind = needle; task.needle.train_text = " + book;
+  CHECK(shown(keys, Split::train, {100}) ==
+        "afxa gy=186. bjjgpkx nf=380. nk=082. of=118. pd=991. wpzwfsoi zm=244. zkposiyec uz=348. ktkco ⏎nf=38| 380");
+  CHECK(shown(keys + "; task.needle.needles = 5; task.needle.repeats = 2; task.needle.min_distance = 30; task.needle.alphabet = both",
+              Split::test, {100}) ==
+        "hx=337. azmpnu wbmngy tfzkf o j hb=157. bfw gxhwwpjn ri qyts hx=226. hx=717. vz=475. hhoimwhga⏎hb=15| 157");
+  CHECK(shown(keys + "; task.length = 512; task.needle.validation_share = 0.2; task.needle.variant = stream; "
+                     "task.needle.pending = 2; task.needle.pool = 3; task.needle.asks = 1, 2",
+              Split::train, {130}) ==
+        "cd=515. dle dp xg=312. v mihcexzm xpmycs ⏎xg=312. a xg=360. gxi⏎qwurrmh ⏎cd=515. bwy v ikimbgff ⏎xg=360. l usd xg=075. htzccmowq r| "
+        "312515360");
   CHECK(shown("task.kind = lm; task.lm.train_text = " + book, Split::test, {24}) ==
         "jfnlctjc weht⏎fdexmaya a| fnlctjc weht⏎fdexmaya az");
 }

@@ -12,7 +12,7 @@ using namespace mneme::test;
 using Catch::Contains;
 
 TEST_CASE("mqar: pairs first, then every key once, at a slot of the rest; filler is 0", "[tasks][mqar]") {
-  const MadeTask made = make_task("task.kind = mqar; task.mqar.test = 256x32, 64x16");
+  const MadeTask made = make_task("task.kind = mqar; task.mqar.test = 256x32, 64x16; task.mqar.filler = zeros");
   for (const Setting& setting : made->test_settings())
     for (uint64_t index = 0; index < 30; ++index) {
       const Sample row = made->sample(Split::test, 1, index, setting);
@@ -52,6 +52,27 @@ TEST_CASE("mqar: random filler leaves no token 0 by rule, and queries where they
   }
   CHECK(zeros < 80);  // 11 600 fillers, one in 512 is token 0: 23 expected
   CHECK(scored == 400);
+}
+
+TEST_CASE("mqar: no_keys fills with tokens that no key of the row is; echo puts the value behind its question", "[tasks][mqar]") {
+  const MadeTask made = make_task("task.kind = mqar; task.mqar.vocab = 64; task.mqar.train = 64x8; task.mqar.test = 64x8; "
+                                  "task.mqar.filler = no_keys; task.mqar.echo = true");
+  std::set<int64_t> fillers;
+  for (uint64_t index = 0; index < 50; ++index) {
+    const Sample row = made->sample(Split::test, 1, index, {64, 8});
+    std::map<int64_t, int64_t> value_of;
+    for (size_t t = 0; t < 16; t += 2) value_of[row.tokens[t]] = row.tokens[t + 1];
+    for (size_t t = 16; t < 64; ++t) {
+      CHECK((row.targets[t] >= 0) == (value_of.count(row.tokens[t]) == 1));
+      if (row.targets[t] < 0) {
+        fillers.insert(row.tokens[t]);
+        continue;
+      }
+      CHECK(row.targets[t] == value_of.at(row.tokens[t]));
+      CHECK(row.tokens[t + 1] == row.targets[t]);
+    }
+  }
+  CHECK(fillers.size() == 64);
 }
 
 TEST_CASE("query slots: without replacement, first draw with weight a·g^(a−1)", "[tasks][mqar]") {
@@ -111,6 +132,42 @@ TEST_CASE("rewrite: keys introduced, then rewritten with other values; every key
       }
       CHECK(asked.size() == keys);
     }
+}
+
+TEST_CASE("rewrite: new values go to the keys by Zipf's law, or most to a hot one; which key that is is drawn", "[tasks][rewrite]") {
+  constexpr int64_t kKeys = 8, kRewrites = 400, kRows = 200;
+  const auto counts = [&](const std::string& more) {  // of new values by rank, all rows; and how often the first key of a row got most
+    const MadeTask made = make_task("task.kind = rewrite; task.rewrite.test = 8x408; " + more);
+    std::vector<double> sums(kKeys, 0);
+    int64_t first = 0;
+    for (uint64_t index = 0; index < kRows; ++index) {
+      const Sample row = made->sample(Split::test, 1, index, {kKeys, kKeys + kRewrites});
+      std::map<int64_t, int64_t> writes;
+      for (size_t t = 2 * kKeys; t < 2 * (kKeys + kRewrites); t += 2) ++writes[row.tokens[t]];
+      std::vector<int64_t> sorted;
+      for (const auto& [key, count] : writes) sorted.push_back(count);
+      sorted.resize(kKeys, 0);
+      std::sort(sorted.rbegin(), sorted.rend());
+      first += writes[row.tokens[0]] == sorted[0];
+      for (size_t rank = 0; rank < kKeys; ++rank) sums[rank] += static_cast<double>(sorted[rank]) / (kRows * kRewrites);
+    }
+    CHECK(first < kRows / 3);
+    return sums;
+  };
+  const std::vector<double> zipf = counts("task.rewrite.writes = zipf; task.rewrite.zipf_exponent = 2");
+  double total = 0;
+  for (int64_t rank = 1; rank <= kKeys; ++rank) total += 1.0 / static_cast<double>(rank * rank);
+  for (size_t rank = 0; rank < 3; ++rank)  // ranks are told apart by their counts
+    CHECK(zipf[rank] == Approx(1.0 / static_cast<double>((rank + 1) * (rank + 1)) / total).margin(0.01));
+  const std::vector<double> hot = counts("task.rewrite.writes = hot; task.rewrite.hot_share = 0.8");
+  CHECK(hot[0] == Approx(0.8).margin(0.01));
+  for (size_t rank = 1; rank < kKeys; ++rank) CHECK(hot[rank] == Approx(0.2 / 7).margin(0.02));
+  const std::vector<double> uniform = counts("task.rewrite.writes = uniform");
+  CHECK(uniform[0] < 0.2);
+  const std::vector<double> flat = counts("task.rewrite.writes = zipf; task.rewrite.zipf_exponent = 0");
+  for (size_t rank = 0; rank < kKeys; ++rank) CHECK(flat[rank] == Approx(uniform[rank]).margin(0.01));
+  const MadeTask one = make_task("task.kind = rewrite; task.rewrite.writes = hot; task.rewrite.test = 1x5; task.rewrite.train = 1x5");
+  CHECK(one->sample(Split::test, 1, 0, {1, 5}).targets.back() >= 0);
 }
 
 TEST_CASE("rewrite: keys are asked in an order of their own", "[tasks][rewrite]") {

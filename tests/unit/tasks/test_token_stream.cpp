@@ -26,7 +26,7 @@ MadeTask needle_task(const TemporaryFolder& folder, const std::string& more = ""
   write_file(folder / "book.txt", prose(400, 1));
   const std::string book = "_text = " + folder / "book.txt";
   return make_task("task.kind = needle; task.length = 256; task.needle.validation_share = 0.5; task.needle.train" + book +
-                   "; task.needle.test" + book + more);
+                   "; task.needle.test" + book + kSingle + more);
 }
 
 /// Reads `tokens` tokens; checks what every question says.
@@ -100,7 +100,7 @@ TEST_CASE("stream of needles: as many wait as a row has; repeated prose; answers
   const Streamed crowded = read(*make_stream(*four.task, {1, {1000}, 1}), 20000);
   CHECK(crowded.hidden.size() <= 4);
   CHECK(crowded.asked.at(1000) > 4 * 20000 / 1200 - 8);
-  const MadeTask repeated = make_task("task.kind = needle; task.needle.variant = repeated");
+  const MadeTask repeated = make_task("task.kind = needle; task.needle.variant = repeated" + kLongSentence);
   CHECK_THAT(read(*make_stream(*repeated.task, kNear), 3000).prose, Contains("The sky is blue."));
   const MadeTask impossible = needle_task(folder, "; task.control = impossible");
   read(*make_stream(*impossible.task, kNear), 5000, true);

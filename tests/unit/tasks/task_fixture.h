@@ -23,7 +23,7 @@ MadeTask make_task(const std::string& lines);
 /// Needles of the form they had when only single ones were made.
 inline const std::string kLongSentence =
     "; task.needle.sentence = The code of {name} is {value}.; task.needle.digits = 5; task.needle.name_letters = 3";
-inline const std::string kSingle = "; task.needle.variant = single" + kLongSentence;
+inline const std::string kSingleNeedle = "; task.needle.variant = single" + kLongSentence;
 
 /// The message of the Error that `make_task(lines)` throws, "" for none.
 std::string error_of(const std::string& lines);

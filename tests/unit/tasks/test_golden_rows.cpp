@@ -42,7 +42,7 @@ TEST_CASE("golden rows", "[tasks][golden]") {
   TemporaryFolder folder;
   write_file(folder / "book.txt", prose(3000, 1));
   const std::string book = folder / "book.txt";
-  CHECK(shown("task.kind = needle; task.needle.train_text = " + book + kSingle, Split::train, {100}) ==
+  CHECK(shown("task.kind = needle; task.needle.train_text = " + book + kSingleNeedle, Split::train, {100}) ==
         "knopm yr The code of anm is 54687. iqqc ejxlkl⏎ptml aauqif pxiwnwz iysabl kv⏎The code of anm is 5468| 54687");
   const std::string keys = "task.kind = needle; task.needle.train_text = " + book;
   CHECK(shown(keys, Split::train, {100}) ==

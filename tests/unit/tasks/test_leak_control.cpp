@@ -71,7 +71,7 @@ struct Oracle {
 std::vector<Oracle> oracles(const TemporaryFolder& folder) {
   write_file(folder / "book.txt", prose(6000, 1));
   write_file(folder / "rows.jsonl", file_rows());
-  const std::string keys = "task.kind = needle; task.length = 256; task.needle.train_text = " + folder / "book.txt", needle = keys + kSingle;
+  const std::string keys = "task.kind = needle; task.length = 256; task.needle.train_text = " + folder / "book.txt", needle = keys + kSingleNeedle;
   const std::string rows = folder / "rows.jsonl", book = prose(6000, 1);
   const auto pairs = [](const Sample& row, const Setting& s) { return look_up(row, 2 * static_cast<size_t>(s[1])); };
   const auto previous = [](const Sample& row, const Setting& s) {

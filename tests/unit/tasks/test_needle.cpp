@@ -12,7 +12,7 @@ namespace {
 
 std::string needle(const TemporaryFolder& folder, const std::string& more) {
   write_file(folder / "book.txt", prose(6000, 1));
-  return "task.kind = needle; task.needle.train_text = " + folder / "book.txt" + kSingle + "; " + more;
+  return "task.kind = needle; task.needle.train_text = " + folder / "book.txt" + kSingleNeedle + "; " + more;
 }
 
 std::vector<size_t> places(const std::string& text, const std::string& part) {
@@ -100,7 +100,7 @@ TEST_CASE("needle: texts without spaces and any bytes are texts", "[tasks][needl
   for (int i = 0; i < 40000; ++i) bytes += static_cast<char>(128 + i % 127);
   write_file(folder / "bytes.bin", bytes);
   const MadeTask made =
-      make_task("task.kind = needle; task.length = 256; task.needle.train_text = " + folder / "bytes.bin" + kSingle);
+      make_task("task.kind = needle; task.length = 256; task.needle.train_text = " + folder / "bytes.bin" + kSingleNeedle);
   for (uint64_t index = 0; index < 50; ++index)
     CHECK(places(text_of(made->sample(Split::train, 1, index, {256}).tokens), "The code of ").size() == 2);
 }

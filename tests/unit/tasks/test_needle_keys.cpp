@@ -246,5 +246,5 @@ TEST_CASE("what was made by a former default keeps its identity, the new default
   CHECK(hash("task.kind = needle; task.needle.variant = repeated" + kLongSentence) == "8338fa6b45f6b4e3");
   CHECK(hash("task.kind = needle; task.needle.variant = repeated") != "8338fa6b45f6b4e3");
   TemporaryFolder folder;
-  CHECK(hash(keys_of(folder, "")) != hash(keys_of(folder, kSingle)));
+  CHECK(hash(keys_of(folder, "")) != hash(keys_of(folder, kSingleNeedle)));
 }

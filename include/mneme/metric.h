@@ -32,6 +32,12 @@ struct EvalSums {
   void set_mean_loss(double mean);
 };
 
+/// What a share is counted from.
+struct ShareCounts {
+  int64_t right = 0;
+  int64_t trials = 0;
+};
+
 struct MetricDefinition;
 
 class Metric {
@@ -54,6 +60,8 @@ class Metric {
 
   /// NaN where nothing was counted.
   double value(const EvalSums& sums) const;
+  /// A share's counts: correct of scored positions, exact of rows; 0 of 0 where it is no share.
+  ShareCounts share(const EvalSums& sums) const;
 
   /// Whether `value` is better than `than`, or as good as `target`; false where one is NaN.
   bool better(double value, double than) const;

@@ -16,7 +16,8 @@ struct MetricDefinition {
   int digits;
   bool higher_is_better;
   const char* description;
-  double (*value)(const EvalSums&);
+  ShareCounts (*share)(const EvalSums&);  // null: no share, but `mean`
+  double (*mean)(const EvalSums&);
 };
 
 namespace {
@@ -27,11 +28,11 @@ double per(Part part, int64_t whole) {
 }
 
 constexpr MetricDefinition kAccuracy{"accuracy", "1", "%", " in %", 100, 1, true, "correct / scored",
-                                     [](const EvalSums& sums) { return per(sums.correct, sums.scored); }};
+                                     [](const EvalSums& sums) { return ShareCounts{sums.correct, sums.scored}; }, nullptr};
 constexpr MetricDefinition kExactMatch{"exact_match", "1", "%", " in %", 100, 1, true, "exact / rows",
-                                       [](const EvalSums& sums) { return per(sums.exact, sums.rows); }};
+                                       [](const EvalSums& sums) { return ShareCounts{sums.exact, sums.rows}; }, nullptr};
 constexpr MetricDefinition kLoss{"loss", "nat", "nats", ", nats per scored position", 1, 4, false,
-                                 "mean negative log likelihood of the scored positions",
+                                 "mean negative log likelihood of the scored positions", nullptr,
                                  [](const EvalSums& sums) { return per(sums.loss, sums.scored); }};
 
 }  // namespace
@@ -80,7 +81,7 @@ const char* Metric::name() const { return definition_->name; }
 const char* Metric::description() const { return definition_->description; }
 const char* Metric::unit() const { return definition_->unit; }
 const char* Metric::shown_unit() const { return definition_->shown_unit; }
-bool Metric::is_share() const { return definition_->unit == std::string_view("1"); }
+bool Metric::is_share() const { return definition_->share != nullptr; }
 
 std::string Metric::words() const {
   std::string text = name();
@@ -88,7 +89,13 @@ std::string Metric::words() const {
   return text;
 }
 
-double Metric::value(const EvalSums& sums) const { return definition_->value(sums); }
+ShareCounts Metric::share(const EvalSums& sums) const { return definition_->share ? definition_->share(sums) : ShareCounts(); }
+
+double Metric::value(const EvalSums& sums) const {
+  if (!definition_->share) return definition_->mean(sums);
+  const ShareCounts counts = definition_->share(sums);
+  return per(counts.right, counts.trials);
+}
 
 bool Metric::better(double value, double than) const { return definition_->higher_is_better ? value > than : value < than; }
 bool Metric::reaches(double value, double target) const { return value == target || better(value, target); }

@@ -144,7 +144,7 @@ int show(const CommandLine& line) {
       throw UsageError(fmt::format("--first {}: the task has {} {} rows", first, there, to_string(split)));
     rows = std::min(rows, there - first);
   }
-  const uint64_t seed = static_cast<uint64_t>(split == Split::test ? config.eval.seed : config.run.seed);
+  const uint64_t seed = split == Split::train ? static_cast<uint64_t>(config.run.seed) : rows_seed(config);
   const Marks marks(::isatty(STDOUT_FILENO) == 1);
   fmt::print("task {} · {} split · {} · chance {} · {} different tokens\n", config.task.kind, to_string(split),
              task->metric().name(), format_number(task->chance()), task->vocab());

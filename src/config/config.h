@@ -57,6 +57,7 @@ struct EvalOptions : Options {
   int64_t segment = 1024;               // tokens per call; longer rows are read with carried state
   int64_t batch_tokens = 16384;         // tokens held at once
   int64_t seed = 1000;                  // test rows; the same for every arm
+  bool per_seed = false;                // rows drawn anew for every run.seed
   void describe(OptionVisitor& visitor) override;
 };
 

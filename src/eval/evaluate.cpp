@@ -9,6 +9,7 @@
 #include "mneme/errors.h"
 #include "eval/batch.h"
 #include "eval/loss.h"
+#include "eval/make_task.h"
 
 namespace mneme {
 
@@ -101,7 +102,7 @@ EvalSetting evaluate_setting(SequenceModel& model, const Task& task, const Confi
   const int64_t segment = std::min(eval.segment, result.length);
   const int64_t at_once = std::max<int64_t>(1, std::min(rows_at_once(config, result.length), kTokensHeld / result.length));
   for (int64_t first = 0; first < rows; first += at_once) {
-    const Batch batch = make_batch(task, request.split, static_cast<uint64_t>(eval.seed), static_cast<uint64_t>(first),
+    const Batch batch = make_batch(task, request.split, rows_seed(config), static_cast<uint64_t>(first),
                                    std::min(at_once, rows - first), setting);
     BatchSums sums(batch.rows(), task.by_position() ? &edges : nullptr);
     const Clock::time_point begin = Clock::now();

@@ -6,6 +6,8 @@
 #include <algorithm>
 
 #include "eval/runtime.h"
+#include "mneme/errors.h"
+#include "mneme/random.h"
 
 namespace mneme {
 
@@ -13,7 +15,15 @@ std::unique_ptr<Task> make_task(const Config& config) {
   const TaskPlugin& plugin = TaskRegistry::instance().get(config.task.kind);
   std::vector<int64_t> lengths = config.eval.lengths;
   if (lengths.empty()) lengths.push_back(config.task.length);
-  return plugin.make(TaskContext{config.task, *config.task_options, std::move(lengths)});
+  std::unique_ptr<Task> task = plugin.make(TaskContext{config.task, *config.task_options, std::move(lengths)});
+  if (config.eval.per_seed && task->rows(Split::test) > 0)
+    throw ConfigError(fmt::format("eval.per_seed = true: the rows of task.kind = {} are given, the same for every seed; leave it out", config.task.kind));
+  return task;
+}
+
+uint64_t rows_seed(const Config& config) {
+  const uint64_t seed = static_cast<uint64_t>(config.eval.seed);
+  return config.eval.per_seed ? mix_seed(seed, "eval.per_seed", static_cast<uint64_t>(config.run.seed)) : seed;
 }
 
 std::string unread_lengths(const Config& config, const Task& task) {

@@ -10,8 +10,11 @@
 
 namespace mneme {
 
-/// The registered task of task.kind with its options. DataError: its files cannot be read.
+/// The registered task of task.kind with its options. DataError: its files cannot be read. ConfigError: eval.per_seed where rows are given.
 std::unique_ptr<Task> make_task(const Config& config);
+
+/// Seed of validation and test rows: eval.seed, the same rows for every arm; with eval.per_seed others for every run.seed.
+uint64_t rows_seed(const Config& config);
 
 /// "" where the task is tested on every one of eval.lengths, else why not: it has settings of its own.
 std::string unread_lengths(const Config& config, const Task& task);

@@ -8,6 +8,7 @@
 
 #include "eval/batch.h"
 #include "eval/evaluate.h"
+#include "eval/make.h"
 
 namespace mneme {
 
@@ -54,7 +55,7 @@ Probe measure(SequenceModel& model, const Task& task, const Config& config) {
   const Setting setting = task.train_settings().back();
   int64_t rows = std::clamp<int64_t>(kProbeTokens / task.length(setting), 1, kProbeRows);
   if (const uint64_t there = task.rows(Split::validation); there > 0) rows = std::min(rows, static_cast<int64_t>(there));
-  const Batch batch = make_batch(task, Split::validation, static_cast<uint64_t>(config.eval.seed), 0, rows, setting);
+  const Batch batch = make_batch(task, Split::validation, rows_seed(config), 0, rows, setting);
   const at::Tensor tokens = batch.tokens.to(model.parameters().front().device());
   Probe probe;
   State state;

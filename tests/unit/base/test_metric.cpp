@@ -120,3 +120,13 @@ TEST_CASE("values are written as people read them", "[metric]") {
   CHECK(Metric::loss.caption() == "loss, nats per scored position");
   CHECK(std::string(Metric::loss.shown_unit()) == "nats");
 }
+
+TEST_CASE("the counts of a share are those that its value is made of", "[metric]") {
+  const EvalSums sums = counts(random_rows(20));
+  for (const Metric& metric : Metric::all()) {
+    const ShareCounts share = metric.share(sums);
+    if (metric.is_share()) CHECK(metric.value(sums) == static_cast<double>(share.right) / static_cast<double>(share.trials));
+    else CHECK(share.trials == 0);
+  }
+  CHECK(Metric::exact_match.share(sums).trials == 20);
+}

@@ -27,10 +27,11 @@ TEST_CASE("hash: what can change a result counts, what cannot does not", "[confi
   CHECK(base.size() == 16);
   for (const char* same :
        {"runtime.threads=3", "run.folder=elsewhere", "run.labels=arm:x", "run.name=x", "train.log_every=7",
-        "train.checkpoint_every=9", "train.keep=3", "task.other.depth=5", "model.width=64"})
+        "train.checkpoint_every=9", "train.keep=3", "task.other.depth=5", "model.width=64", "eval.per_seed=false"})
     CHECK(hash(same) == base);
   for (const char* other : {"run.seed=2", "model.width=32", "memory.theta_max=0.4", "train.lr=0.001", "eval.samples=9",
-                            "runtime.dtype=float64", "task.sample.keys=8", "task.kind=other", "eval.lengths=64"})
+                            "runtime.dtype=float64", "task.sample.keys=8", "task.kind=other", "eval.lengths=64",
+                            "eval.per_seed=true"})
     CHECK(hash(other) != base);
   CHECK(config_hash(config_from("", {"run.seed=2"}), {"run.seed"}) == config_hash(config_from(""), {"run.seed"}));
 }

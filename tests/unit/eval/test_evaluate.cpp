@@ -55,6 +55,19 @@ TEST_CASE("validation has new rows of the training settings", "[train]") {
   CHECK(validation.settings[0].sums.loss != test.settings[0].sums.loss);
 }
 
+TEST_CASE("rows are the same for every seed, or drawn anew for each with eval.per_seed, never for each arm", "[train]") {
+  const World world(tiny_config(arm("full")));
+  const auto loss = [&](const std::vector<std::string>& overrides) {
+    const std::vector<std::string> numbers{"eval.seed=3"};
+    return evaluate(*world.model, *world.task, tiny_config(arm("full") + numbers + overrides), {Split::test, 7, {}}).settings[0].sums.loss;
+  };
+  const std::vector<std::string> one{"run.seed=1"}, two{"run.seed=2"}, anew{"eval.per_seed=true"};
+  CHECK(loss(one) == loss(two));
+  CHECK(loss(anew + one) != loss(anew + two));
+  CHECK(loss(anew + one) != loss(one));
+  CHECK(loss(anew + one) == loss(anew + one + std::vector<std::string>{"model.ffn_width=999", "train.lr=0.1"}));
+}
+
 TEST_CASE("state bytes: full attention grows with the row, a window and a memory do not", "[train]") {
   const auto bytes = [](const std::string& name) {
     const Evaluation evaluation = evaluated(name, {});

@@ -13,6 +13,14 @@ else()
   find_package(Torch REQUIRED)
 endif()
 find_package(Boost 1.74 REQUIRED COMPONENTS program_options)
+# Boost.Math, the distributions of src/report/statistics.cpp: headers alone. Debian has them in libboost1.74-dev, which
+# libboost-program-options-dev brings; where Boost comes in parts, its maths part is needed too.
+get_target_property(boost_folders Boost::headers INTERFACE_INCLUDE_DIRECTORIES)
+find_file(MNEME_BOOST_MATH boost/math/distributions/hypergeometric.hpp HINTS ${boost_folders} NO_CACHE)
+if(NOT MNEME_BOOST_MATH)
+  message(FATAL_ERROR "Boost is there without Boost.Math (boost/math/distributions/hypergeometric.hpp, looked for in ${boost_folders}): "
+                      "install its headers (Debian: libboost-math-dev)")
+endif()
 find_package(HDF5 REQUIRED COMPONENTS C HL)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(fmt REQUIRED)

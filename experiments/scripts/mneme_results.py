@@ -11,6 +11,7 @@ Many runs, the NAME.h5 beside a table: long tables whose rows name their run:
     table = load("results/tables/NAME.h5")
     table["eval"]["needle"]["test"]["settings"]            columns run_id, step, length, rows, exact_match, loss, …
     table["train"], table["cost"], table["runs"]["status"], table["config"]["run.labels"]
+    table["table"]["results"]                              what is printed: mean, half_width, …; row: place in table["table"]["rows"]
 """
 import sys
 
@@ -31,7 +32,7 @@ def _read(node, run_ids=None):
     if isinstance(node, h5py.Dataset):
         if node.dtype.names:
             columns = {name: node[name] for name in node.dtype.names}
-            return columns if run_ids is None else {"run_id": run_ids[columns["run"]], **columns}
+            return columns if run_ids is None or "run" not in columns else {"run_id": run_ids[columns["run"]], **columns}
         return list(node.asstr()[()]) if h5py.check_string_dtype(node.dtype) else node[()]
     result = {name: _read(child, run_ids) for name, child in node.items()}
     result["attributes"] = _attributes(node)

@@ -33,6 +33,7 @@ int report(const CommandLine& line) {
   ReportOptions options;
   options.title = line.text_or("title", options.title);
   options.rows = line.text_or("rows", options.rows);
+  options.against = line.text_or("against", "");
   options.introduction = line.text_or("introduction", "");
   options.allow_mixed_versions = line.has("allow-mixed-versions");
   const std::string output = line.file_or("output", "results/report.html");
@@ -66,6 +67,7 @@ Command report_command() {
   command.options.add_options()("output,o", text("FILE"), "the page (results/report.html)")(
       "title", text("TEXT"), "heading (Mneme)")("introduction", text("TEXT"), "a paragraph below the heading")(
       "rows", text("KEY"), "what is compared: a label or config key (arm)")(
+      "against", text("ROW"), "also differences to this row, as mneme table shows them")(
       "figures", text("FOLDER"), "also every figure as an SVG file")("allow-mixed-versions",
                                                                      "runs of different code versions on one page");
   command.run = report;

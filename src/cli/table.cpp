@@ -47,7 +47,7 @@ TableOptions table_options(const CommandLine& line) {
   options.split = line.text_or("split", options.split);
   options.costs = !line.has("no-costs");
   options.target = positive(line, "target");
-  options.paired_with = line.text_or("paired-with", "");
+  options.against = line.text_or("against", "");
   options.allow_mixed_versions = line.has("allow-mixed-versions");
   options.title = line.text_or("title", "");
   return options;
@@ -62,8 +62,8 @@ std::string output_name(const std::string& output, const std::string& format) {
 
 /// The numbers before the text: a full disk leaves no table without them.
 void write_files(const std::string& name, const std::string& format, const std::string& text,
-                 const std::vector<RunRecord>& runs, const TableOptions& options) {
-  write_table_h5(name + ".h5", runs, options);
+                 const std::vector<RunRecord>& runs, const Table& made) {
+  write_table_h5(name + ".h5", runs, made);
   atomic_write(name + "." + format, text);
   fmt::print("\nwritten: {0}.{1} and the runs it is made from, {0}.h5\n", name, format);
 }
@@ -78,9 +78,10 @@ int table(const CommandLine& line) {
   if (!output.empty())
     check_outputs({{"--output", output + "." + format}, {"--output", output + ".h5"}}, named_files(line));
   const std::vector<RunRecord> runs = named_runs(line);
-  const std::string text = table_text(make_table(runs, options), format);
+  const Table made = make_table(runs, options);
+  const std::string text = table_text(made, format);
   fmt::print("{}", text);
-  if (!output.empty()) write_files(output, format, text, runs, options);
+  if (!output.empty()) write_files(output, format, text, runs, made);
   return 0;
 }
 
@@ -94,12 +95,13 @@ Command table_command() {
   const std::string metrics = join(Metric::names(), ", ") + " or metric: the one the task is judged by (metric)";
   Command command;
   command.name = "table";
-  command.summary = "a comparison table out of run files, mean ± sd over seeds";
+  command.summary = "a comparison table out of run files, with intervals and tests";
   command.usage = "[RUN_FOLDER|FILE.h5|SWEEP.ini ...] [key=value ...]";
   command.details =
       "Pivots any config keys, labels of a sweep (arm, task) and axes of an evaluation (length, keys, writes, "
       "depth_percent, setting) against a metric. Runs that failed, diverged, still run or are missing are "
-      "counted in their cell. Without names: everything in results/runs. key=value belongs to sweep files.";
+      "counted in their cell. A cell is the mean over seeds and its 95 % interval; bold is what chance does not "
+      "explain (results/README.md, Statistics). Without names: everything in results/runs. key=value belongs to sweep files.";
   command.example =
       "mneme table experiments/quickstart/short.ini --rows arm --columns length "
       "--where task.kind=needle --output results/quickstart/needle";
@@ -109,7 +111,7 @@ Command table_command() {
       "where", list("KEY=VALUE"), "only these runs; a|b are alternatives; may be repeated")(
       "split", text("NAME"), "test or validation (test)")("format", text("NAME"), "md, tex or csv (md)")(
       "output,o", text("NAME"), "write NAME.<format> and NAME.h5")("title", text("TEXT"), "heading")(
-      "paired-with", text("ROW"), "also differences to this row, seed by seed")(
+      "against", text("ROW"), "also differences to this row, seed by seed: its value (full_rope) or key=value,...")(
       "target", text("X"), "also the steps until the validation metric reached X")("no-costs", "without cost columns")(
       "allow-mixed-versions", "runs of different code versions in one table, with a note");
   command.run = table;

@@ -8,7 +8,8 @@
 
 #include "report/observation.h"
 #include "report/report.h"
-#include "report/table.h"
+#include "report/statistics.h"
+#include "report/table_compare.h"
 
 namespace mneme {
 
@@ -17,16 +18,45 @@ namespace {
 /// x → one value per run.
 using Points = std::map<double, std::vector<double>>;
 
+/// x → counts of each run.
+using CountedPoints = std::map<double, std::map<const RunRecord*, EvalSums>>;
+
 PlotSeries series_of(const std::string& name, const Points& points, size_t colour) {
-  PlotSeries series{name, {}, {}, {}, colour};
-  bool spread = false;
+  PlotSeries series{name, {}, {}, {}, {}, colour};
+  bool band = false;
   for (const auto& [x, values] : points) {
+    const std::optional<double> half = half_width(values);
     series.x.push_back(x);
     series.y.push_back(mean(values));
-    series.spread.push_back(standard_deviation(values));
-    spread |= values.size() > 1;
+    series.low.push_back(series.y.back() - half.value_or(0));
+    series.high.push_back(series.y.back() + half.value_or(0));
+    band |= half.has_value();
   }
-  if (!spread) series.spread.clear();
+  if (!band) {
+    series.low.clear();
+    series.high.clear();
+  }
+  return series;
+}
+
+/// The rows of all runs together: the band is Wilson's, where the metric is a share.
+PlotSeries pooled_series(const std::string& name, const CountedPoints& points, const Metric& metric, size_t colour) {
+  PlotSeries series{name, {}, {}, {}, {}, colour};
+  for (const auto& [x, by_run] : points) {
+    TableCell cell;
+    EvalSums sum;
+    for (const auto& [run, sums] : by_run) {
+      cell.sums.push_back(sums);
+      cell.own_rows = has_own_rows(*run);
+      sum += sums;
+    }
+    series.x.push_back(x);
+    series.y.push_back(metric.value(sum));
+    if (!metric.is_share()) continue;
+    const Interval interval = wilson_interval(counts_of(cell, metric));
+    series.low.push_back(interval.low);
+    series.high.push_back(interval.high);
+  }
   return series;
 }
 
@@ -136,21 +166,23 @@ std::vector<Figure> slice_figures(const std::vector<RunRecord>& runs, const std:
   const Evaluation& evaluation = *all.front().evaluation;
   std::vector<Figure> figures;
   for (size_t axis = 0; axis < evaluation.row_axes.size(); ++axis) {
-    std::map<std::string, std::map<double, EvalSums>> sums;  // over all seeds: one seed has a few rows of a value only
+    std::map<std::string, CountedPoints> sums;  // over all seeds: one seed has a few rows of a value only
     for (const Observation& observation : all)
-      sums[run_key(*observation.run, rows)][static_cast<double>(observation.slice.at(axis))] += observation.sums;
-    std::map<std::string, Points> by_arm;
+      sums[run_key(*observation.run, rows)][static_cast<double>(observation.slice.at(axis))][observation.run] += observation.sums;
+    const std::vector<std::string> arms = arms_of(runs, rows);
+    std::vector<PlotSeries> series;
     size_t points = 0;
-    for (const auto& [arm, values] : sums) {
-      for (const auto& [x, pooled] : values) by_arm[arm][x] = {evaluation.metric.value(pooled)};
-      points = std::max(points, values.size());
+    for (size_t i = 0; i < arms.size(); ++i) {
+      if (sums[arms[i]].empty()) continue;
+      series.push_back(pooled_series(arms[i], sums[arms[i]], evaluation.metric, i));
+      points = std::max(points, sums[arms[i]].size());
     }
     if (points < 2) continue;
     PlotOptions options = of_metric(evaluation.metric);
     options.title = task + " " + setting_text(all.front().setting->setting) + ", by " + spaced(evaluation.row_axes[axis]);
     options.x_label = spaced(evaluation.row_axes[axis]) + ", rows of all seeds";
     if (options.percent) options.chance = evaluation.chance;
-    figures.push_back({file_name(task + "-" + evaluation.row_axes[axis]), line_plot(all_series(arms_of(runs, rows), by_arm), options)});
+    figures.push_back({file_name(task + "-" + evaluation.row_axes[axis]), line_plot(series, options)});
   }
   return figures;
 }

@@ -74,6 +74,8 @@ bool is_row_axis(const std::vector<RunRecord>& runs, const std::string& key) {
   return false;
 }
 
+bool has_own_rows(const RunRecord& run) { return run.value("eval.per_seed") == "true"; }
+
 std::vector<std::string> known_keys(const std::vector<RunRecord>& runs) {
   std::set<std::string> keys{"setting", "split", "task", "seed", "run_id", "status", "code_version", "tokens_per_row"};
   for (const RunRecord& run : runs) {

@@ -29,6 +29,9 @@ std::vector<Observation> observations(const RunRecord& run, const std::string& s
 /// Whether `key` is a row axis of any evaluation, so that slices are needed.
 bool is_row_axis(const std::vector<RunRecord>& runs, const std::string& key);
 
+/// Whether its rows are drawn for its seed alone (eval.per_seed); else runs of all seeds answer the same ones.
+bool has_own_rows(const RunRecord& run);
+
 /// Every key that could be asked for, for messages.
 std::vector<std::string> known_keys(const std::vector<RunRecord>& runs);
 

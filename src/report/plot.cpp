@@ -91,7 +91,7 @@ class Plot {
   std::string bands() const {
     std::string text;
     for (const PlotSeries& series : series_) {
-      if (series.spread.size() != series.x.size() || series.x.size() < 2) continue;
+      if (series.low.size() != series.x.size() || series.x.size() < 2) continue;
       std::string points;
       for (size_t i = 0; i < series.x.size(); ++i) points += fmt::format("{:.1f},{:.1f} ", px(series.x[i]), py(above(series, i)));
       for (size_t i = series.x.size(); i-- > 0;) points += fmt::format("{:.1f},{:.1f} ", px(series.x[i]), py(below(series, i)));
@@ -100,8 +100,8 @@ class Plot {
     return text;
   }
 
-  double above(const PlotSeries& series, size_t i) const { return std::min(series.y[i] + series.spread[i], y_.high()); }
-  double below(const PlotSeries& series, size_t i) const { return std::max(series.y[i] - series.spread[i], y_.low()); }
+  double above(const PlotSeries& series, size_t i) const { return std::min(series.high[i], y_.high()); }
+  double below(const PlotSeries& series, size_t i) const { return std::max(series.low[i], y_.low()); }
 
   std::string lines() const {
     std::string text;
@@ -146,13 +146,15 @@ class Plot {
 std::vector<PlotSeries> drawable(const std::vector<PlotSeries>& all, const PlotOptions& options) {
   std::vector<PlotSeries> series;
   for (const PlotSeries& entry : all) {
-    PlotSeries kept{entry.name, {}, {}, {}, entry.colour};
+    PlotSeries kept{entry.name, {}, {}, {}, {}, entry.colour};
     for (size_t i = 0; i < entry.x.size(); ++i) {
       const bool off_x = !std::isfinite(entry.x[i]) || (options.log2_x && entry.x[i] <= 0);
       if (off_x || !std::isfinite(entry.y[i]) || (options.log_y && entry.y[i] <= 0)) continue;
       kept.x.push_back(entry.x[i]);
       kept.y.push_back(entry.y[i]);
-      if (!entry.spread.empty()) kept.spread.push_back(std::isfinite(entry.spread[i]) ? entry.spread[i] : 0);
+      if (entry.low.empty()) continue;
+      kept.low.push_back(std::isfinite(entry.low[i]) ? entry.low[i] : entry.y[i]);
+      kept.high.push_back(std::isfinite(entry.high[i]) ? entry.high[i] : entry.y[i]);
     }
     if (!kept.x.empty()) series.push_back(std::move(kept));
   }

@@ -1,5 +1,5 @@
 // A line plot as SVG, written by ourselves so that a page needs nothing from elsewhere. Lines are labelled at their ends,
-// a band shows ± one standard deviation over seeds, and colours follow the reader's light or dark scheme.
+// a band shows the 95 % interval, and colours follow the reader's light or dark scheme.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@ namespace mneme {
 struct PlotSeries {
   std::string name;
   std::vector<double> x, y;
-  std::vector<double> spread;   // half the band's height; empty = no band
+  std::vector<double> low, high;  // the band; empty = none
   size_t colour = 0;            // place in the palette: the same arm has the same colour in every figure
 };
 

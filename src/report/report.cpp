@@ -27,7 +27,8 @@ std::string element(const std::string& name, const std::string& text, const std:
 std::string cell_html(const GridCell& cell, bool key) {
   std::string text = escaped(cell.text);
   if (const size_t at = text.find(" ± "); at != std::string::npos)
-    text = text.substr(0, at) + element("span", text.substr(at), "class=sd");
+    text = text.substr(0, at) + element("span", text.substr(at), "class=interval");
+  if (cell.bold) text = element("b", text);
   if (!cell.note.empty()) text += element("span", escaped(cell.note), "class=absent");
   // A bar as long as the share: the table can be read at a glance, and numbers stay numbers.
   const std::string bar = cell.share >= 0 ? fmt::format("class=share style=\"--s:{:.1f}%\"", 100 * cell.share) : "";
@@ -109,18 +110,25 @@ class Page {
     options.rows = {options_.rows};
     options.where = {{"task", task}};
     options.allow_mixed_versions = options_.allow_mixed_versions;
+    options.against = options_.against;
     const Table table = make_table(runs_, options);
     const Grid grid = make_grid(table);
     const size_t results = grid.headers.size() - table.cost_columns.size();
     std::string text = element("h2", escaped(task)) + "\n" + grid_html(grid, grid.rows, range(0, results));
-    text += element("p", escaped(results_caption(table)) + chance_text(task), "class=caption") + "\n";
+    std::string below = results_caption(table) + chance_text(task) + " " + machine_caption(table);
+    for (const auto& [mark, footnote] : grid.footnotes) below += " " + mark + " " + footnote;
+    text += element("p", escaped(below), "class=caption") + "\n";
+    if (!grid.differences.empty())
+      text += grid_html(grid, grid.differences, range(0, results)) + element("p", escaped(difference_caption(table)), "class=caption") + "\n";
     std::vector<Figure> all = setting_figures(runs_, task, options_.rows);
     for (const auto& more : {slice_figures, position_figures, training_figures})
       for (Figure& figure : more(runs_, task, options_.rows)) all.push_back(std::move(figure));
     text += figures(all);
     std::vector<size_t> costs = range(0, grid.key_columns);
     for (const size_t i : range(results, grid.headers.size())) costs.push_back(i);
-    text += element("h3", "What it cost") + grid_html(grid, grid.rows, costs);
+    std::vector<std::vector<GridCell>> arms = grid.rows;
+    if (arms.size() > table.rows.size()) arms.pop_back();  // rows per seed: no cost
+    text += element("h3", "What it cost") + grid_html(grid, arms, costs);
     text += element("p", "Mean over seeds; a range where runs differ. State: what one sequence carries at the training length. "
                          "Tokens/s and peak memory are of training.", "class=caption");
     for (const std::string& note : table.notes) notes_.insert(note);

@@ -12,6 +12,7 @@ namespace mneme {
 struct ReportOptions {
   std::string title = "Mneme";
   std::string rows = "arm";          ///< what is compared: a label or config key
+  std::string against;               ///< as of tables: also differences to this row
   std::string introduction;          ///< a paragraph of plain text below the title
   bool allow_mixed_versions = false;
 };

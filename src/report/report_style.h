@@ -19,7 +19,7 @@ thead th{font-weight:400;color:var(--soft);border-bottom:1px solid var(--ink)}
 tbody tr+tr>*{border-top:1px solid var(--rule)}
 th.key,th[scope=row]{text-align:left;padding-left:0}th[scope=row]{font-weight:600}
 td.share{background:linear-gradient(90deg,var(--bar) var(--s),transparent var(--s))}
-.sd{color:var(--soft)}.absent{display:block;color:var(--bad);font-size:.8rem}
+.interval{color:var(--soft)}.absent{display:block;color:var(--bad);font-size:.8rem}
 .warning{border-left:3px solid var(--bad);padding-left:1rem}.warning p,.warning ul{margin:.2rem 0}
 .figures{display:flex;flex-wrap:wrap;gap:1rem 2rem;margin:1rem 0}figure{margin:0;max-width:100%}figure svg{max-width:100%;height:auto}
 details{margin:.2rem 0}summary{cursor:pointer}pre{overflow-x:auto;font-size:.82rem;line-height:1.35}code{font-size:.9em}

@@ -12,7 +12,7 @@ constexpr double kHeight = 230;
 
 template <class Value>
 PlotSeries over_position(const std::string& name, size_t colour, const StreamRecord& record, Value value) {
-  PlotSeries series{name, {}, {}, {}, colour};
+  PlotSeries series{name, {}, {}, {}, {}, colour};
   for (const StreamBin& bin : doubling_bins(record)) {
     series.x.push_back(static_cast<double>(bin.end));
     series.y.push_back(value(bin));
@@ -22,7 +22,7 @@ PlotSeries over_position(const std::string& name, size_t colour, const StreamRec
 
 /// Nothing where questions differ by more than one number.
 PlotSeries over_distance(const std::string& name, size_t colour, const StreamRecord& record, const Metric& metric) {
-  PlotSeries series{name, {}, {}, {}, colour};
+  PlotSeries series{name, {}, {}, {}, {}, colour};
   if (record.axes.size() > 1) return series;
   const StreamBin all = whole_stream(record);
   for (const auto& [values, sums] : all.slices) {

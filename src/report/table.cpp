@@ -1,14 +1,14 @@
 #include "report/table.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 #include <set>
 
 #include "base/text.h"
 #include "mneme/errors.h"
 #include "report/observation.h"
+#include "report/table_compare.h"
 #include "report/table_costs.h"
+#include "report/table_numbers.h"
 #include "report/table_select.h"
 #include "results/run_file.h"
 
@@ -27,7 +27,8 @@ class TableMaker {
     observe();
     make_columns();
     make_rows();
-    if (!table_.options.paired_with.empty()) make_differences();
+    compare_rows(table_);
+    table_.machine = machine_text(selected_, table_.notes);
     for (const RunRecord* run : selected_) {
       table_.run_ids.push_back(run->info.run_id);
       if (run->status != "done")
@@ -124,10 +125,13 @@ class TableMaker {
       if (first) refuse_pooling(row, *first, *run, table_.options);
       first = run;
       std::vector<double> values;
+      EvalSums sums;
       for (const Observation& observation : observations_)
         if (observation.run == run && keys_of(observation, table_.options.rows) == row &&
-            keys_of(observation, table_.options.columns) == column.keys)
+            keys_of(observation, table_.options.columns) == column.keys) {
           values.push_back(column.metric->value(observation.sums));
+          sums += observation.sums;
+        }
       if (run->status != "done") {
         ++cell.absent[run->status];
       } else if (values.empty()) {
@@ -135,6 +139,8 @@ class TableMaker {
       } else {
         cell.values.push_back(mean(values));
         cell.seeds.push_back(run->info.seed);
+        cell.sums.push_back(sums);
+        cell.own_rows = has_own_rows(*run);  // of all of them: runs of a cell differ in no option of eval
       }
     }
     return cell;
@@ -147,33 +153,6 @@ class TableMaker {
       if (!own.empty() && own != table_.columns[index].keys[i]) return false;
     }
     return column_tasks_[index].count(run.value("task.kind")) > 0;
-  }
-
-  void make_differences() {
-    const Keys wanted = split(table_.options.paired_with, ',');
-    const auto base = std::find_if(table_.rows.begin(), table_.rows.end(), [&](const TableRow& row) { return row.keys == wanted; });
-    if (base == table_.rows.end()) {
-      Keys names;
-      for (const TableRow& row : table_.rows) names.push_back(join(row.keys, ","));
-      throw UsageError("paired with '" + table_.options.paired_with + "': there is no such row; rows: " + join(names, "; "));
-    }
-    for (const TableRow& row : table_.rows) {
-      if (&row == &*base) continue;
-      TableRow difference{row.keys, {}, {}};
-      for (size_t i = 0; i < row.cells.size(); ++i) difference.cells.push_back(paired(row.cells[i], base->cells[i]));
-      table_.differences.push_back(std::move(difference));
-    }
-  }
-
-  static TableCell paired(const TableCell& ours, const TableCell& theirs) {
-    TableCell cell;
-    for (size_t i = 0; i < ours.seeds.size(); ++i)
-      for (size_t j = 0; j < theirs.seeds.size(); ++j)
-        if (ours.seeds[i] == theirs.seeds[j]) {
-          cell.values.push_back(ours.values[i] - theirs.values[j]);
-          cell.seeds.push_back(ours.seeds[i]);
-        }
-    return cell;
   }
 
   const std::vector<RunRecord>& runs_;
@@ -191,25 +170,13 @@ int64_t TableCell::runs() const {
   return count;
 }
 
-double mean(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
-
-double standard_deviation(const std::vector<double>& values) {
-  if (values.size() < 2) return 0;
-  const double center = mean(values);
-  double sum = 0;
-  for (const double value : values) sum += (value - center) * (value - center);
-  return std::sqrt(sum / static_cast<double>(values.size() - 1));
-}
-
 Table make_table(const std::vector<RunRecord>& runs, const TableOptions& options) { return TableMaker(runs, options).make(); }
 
-void write_table_h5(const std::string& path, const std::vector<RunRecord>& runs, const TableOptions& options) {
+void write_table_h5(const std::string& path, const std::vector<RunRecord>& runs, const Table& table) {
   constexpr size_t kCurvePoints = 100;
   std::vector<std::string> notes;
   std::vector<RunRecord> kept;
-  for (const RunRecord* run : select_runs(runs, options, notes)) {
+  for (const RunRecord* run : select_runs(runs, table.options, notes)) {
     RunRecord thin = *run;
     const size_t stride = (thin.train.size() + kCurvePoints - 1) / kCurvePoints;
     for (size_t i = 0; stride > 1 && i < thin.train.size(); ++i)
@@ -217,7 +184,7 @@ void write_table_h5(const std::string& path, const std::vector<RunRecord>& runs,
     if (stride > 1) thin.train.resize((thin.train.size() + stride - 1) / stride);
     kept.push_back(std::move(thin));
   }
-  write_runs(path, kept);
+  write_runs(path, kept, [&](h5::Group& file) { write_numbers(file, table); });
 }
 
 }  // namespace mneme

@@ -1,7 +1,7 @@
 // A comparison table out of many runs: rows and columns are config keys, labels of a sweep (arm, task) or the axes of an
-// evaluation (length, keys, writes, depth_percent; `setting` is all of them, written 8x2048). A cell is the mean and the
-// standard deviation over seeds. Nothing is dropped silently: runs that failed, diverged, still run or have no such value
-// are counted in their cell.
+// evaluation (length, keys, writes, depth_percent; `setting` is all of them, written 8x2048). A cell is the mean over seeds and its 95 %
+// interval (report/statistics.h). Nothing is dropped silently: runs that failed, diverged, still run or have no such value are counted in
+// their cell.
 #pragma once
 
 #include <map>
@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "report/statistics.h"
 #include "results/run_record.h"
 
 namespace mneme {
@@ -24,7 +25,7 @@ struct TableOptions {
   std::string split = "test";
   bool costs = true;                 ///< parameters, state, training tokens, speed, memory, time beside each row
   double target = 0;                 ///< > 0: a column with the steps until the validation metric reached it
-  std::string paired_with;           ///< a row's key: differences to it, run by run of the same seed
+  std::string against;               ///< a row, "full_rope" or "arm=full_rope": also differences to it
   bool allow_mixed_versions = false;
   std::string title;
 };
@@ -35,6 +36,8 @@ using Absent = std::map<std::string, int64_t>;
 struct TableCell {
   std::vector<double> values;        // one per run, in the order of seeds
   std::vector<int64_t> seeds;
+  std::vector<EvalSums> sums;        // what they are counted from; none where they are costs
+  bool own_rows = false;             // every seed answered rows of its own (eval.per_seed)
   Absent absent;
   int64_t runs() const;              // with and without a value
 };
@@ -51,11 +54,36 @@ struct TableRow {
   std::vector<TableCell> costs;      // one per Table::cost_columns
 };
 
+/// Whether two cells differ: over seeds and, where they are shares, over rows.
+struct CellDifference {
+  Difference seeds;
+  std::optional<double> p_rows;      // Fisher's, of shares
+  std::optional<double> p;           // the larger of the two; none where there are too few seeds for a claim
+  std::optional<double> p_holm;      // corrected for the comparisons of the table
+  bool significant() const { return p_holm && *p_holm < 1 - kConfidence; }
+};
+
+struct DifferenceRow {
+  std::vector<std::string> keys;
+  std::vector<CellDifference> cells;  // one per Table::columns
+};
+
+/// The row with the best mean of a column; the claim is that it is better than every other one.
+struct BestRow {
+  size_t row = 0;
+  double p = 1;                      // the largest over the others; 1 where one of them is of a single seed
+  double p_holm = 1;                 // corrected for the columns
+  bool significant() const { return p_holm < 1 - kConfidence; }
+};
+
 struct Table {
   TableOptions options;
   std::vector<TableColumn> columns, cost_columns;
   std::vector<TableRow> rows;
-  std::vector<TableRow> differences; // to the row `paired_with`; no costs
+  std::vector<std::optional<BestRow>> best;  // one per column; none where there is nothing to compare
+  std::vector<DifferenceRow> differences;    // to the row `against`
+  int64_t comparisons = 0;           // of differences, those that Holm's correction counts
+  std::string machine;               // where the runs ran: processor, instruction set, threads
   std::vector<std::string> notes;    // footnotes: runs without a value and why, uncommitted changes, mixed versions
   std::string axes;                  // what a setting is: "keys x writes"; "" where tasks differ
   std::vector<std::string> run_ids;  // of every run the table was made from
@@ -68,11 +96,7 @@ Table make_table(const std::vector<RunRecord>& runs, const TableOptions& options
 /// `format`: md, tex or csv (csv: one line per cell, for programs; shares, not percent).
 std::string table_text(const Table& table, const std::string& format);
 
-/// The runs of the table in one file of at most about 1 MiB, training curves thinned; `read_runs` reads it back.
-void write_table_h5(const std::string& path, const std::vector<RunRecord>& runs, const TableOptions& options);
-
-double mean(const std::vector<double>& values);
-/// Sample standard deviation (n − 1); 0 for one value.
-double standard_deviation(const std::vector<double>& values);
+/// The runs of the table in one file of at most about 1 MiB, training curves thinned, which `read_runs` reads back; and the table's numbers.
+void write_table_h5(const std::string& path, const std::vector<RunRecord>& runs, const Table& table);
 
 }  // namespace mneme

@@ -62,6 +62,25 @@ bool is_axis(const std::vector<RunRecord>& runs, const std::string& key) {
 
 }  // namespace
 
+std::string machine_text(const std::vector<const RunRecord*>& runs, std::vector<std::string>& notes) {
+  std::map<std::string, int64_t> machines, engines;
+  for (const RunRecord* run : runs) {
+    const RunInfo& info = run->info;
+    const std::string engine = info.engine.empty() ? "instruction set not recorded" : info.engine;
+    const std::string threads = std::to_string(info.threads) + (info.threads == 1 ? " thread" : " threads");
+    ++machines[(info.device == "cpu" ? info.cpu_model : info.device + " beside " + info.cpu_model) + ", " + engine + ", " + threads];
+    ++engines[engine];
+  }
+  const auto listed = [](const std::map<std::string, int64_t>& counted, const std::string& between) {
+    std::vector<std::string> parts;
+    for (const auto& [text, count] : counted) parts.push_back(text + (counted.size() > 1 ? " (" + std::to_string(count) + (count == 1 ? " run)" : " runs)") : ""));
+    return join(parts, between);
+  };
+  if (engines.size() > 1)
+    notes.push_back("runs of several instruction sets are pooled: " + listed(engines, ", ") + "; the instruction set alone can move a cell by points");
+  return listed(machines, "; ");
+}
+
 bool matches(const Observation& observation, const std::vector<std::pair<std::string, std::string>>& where) {
   return std::all_of(where.begin(), where.end(),
                      [&](const auto& condition) { return one_of(key_of(observation, condition.first), condition.second); });

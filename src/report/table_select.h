@@ -11,6 +11,9 @@ namespace mneme {
 std::vector<const RunRecord*> select_runs(const std::vector<RunRecord>& runs, const TableOptions& options,
                                           std::vector<std::string>& notes);
 
+/// Where the runs ran: "AMD EPYC, avx512, 1 thread"; of several, each with its number of runs. Notes runs of several instruction sets.
+std::string machine_text(const std::vector<const RunRecord*>& runs, std::vector<std::string>& notes);
+
 /// Whether an observation has the values asked for.
 bool matches(const Observation& observation, const std::vector<std::pair<std::string, std::string>>& where);
 

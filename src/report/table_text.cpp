@@ -1,9 +1,12 @@
 // A table as Markdown, LaTeX and CSV.
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "base/text.h"
 #include "mneme/errors.h"
 #include "report/table_grid.h"
+#include "report/table_numbers.h"
 
 namespace mneme {
 
@@ -25,12 +28,6 @@ std::string markdown_row(const std::vector<std::string>& cells) {
   return text + "\n";
 }
 
-std::vector<std::string> texts(const std::vector<GridCell>& row) {
-  std::vector<std::string> cells;
-  for (const GridCell& cell : row) cells.push_back(plain(cell));
-  return cells;
-}
-
 std::string markdown(const Table& table) {
   const Grid grid = make_grid(table);
   std::string text = table.options.title.empty() ? "" : "**" + table.options.title + "**\n\n";
@@ -39,12 +36,19 @@ std::string markdown(const Table& table) {
     text += markdown_row(headers) + "|";
     for (size_t i = 0; i < columns; ++i) text += i < grid.key_columns ? "---|" : "---:|";
     text += "\n";
-    for (const std::vector<GridCell>& row : rows) text += markdown_row(texts(row));
+    for (const std::vector<GridCell>& row : rows) {
+      std::vector<std::string> cells;
+      for (const GridCell& cell : row) cells.push_back(cell.bold ? "**" + plain(cell) + "**" : plain(cell));
+      text += markdown_row(cells);
+    }
   };
   block(grid.rows, grid.headers.size());
+  std::vector<std::string> footnotes;
+  for (const auto& [mark, footnote] : grid.footnotes) footnotes.push_back(mark + " " + footnote);
   text += "\n" + caption(table) + "\n";
+  if (!footnotes.empty()) text += "\n" + join(footnotes, " ") + "\n";
   if (!grid.differences.empty()) {
-    text += "\nDifference to " + table.options.paired_with + ", pairs of the same seed:\n\n";
+    text += "\n" + difference_caption(table) + "\n\n";
     block(grid.differences, grid.headers.size() - table.cost_columns.size());
   }
   for (const std::string& note : table.notes) text += "\n- " + replaced(note, "\n", "\n  ");
@@ -54,13 +58,9 @@ std::string markdown(const Table& table) {
 std::string tex_escaped(std::string text) {
   text = replaced(text, "\\", "\\textbackslash ");
   for (const char* special : {"&", "%", "$", "#", "_", "{", "}"}) text = replaced(text, special, std::string("\\") + special);
-  text = replaced(text, "±", "$\\pm$");
+  text = replaced(replaced(text, "±", "$\\pm$"), "<", "$<$");
+  for (const auto& [mark, digit] : {std::pair("¹", "$^1$"), std::pair("²", "$^2$"), std::pair("³", "$^3$")}) text = replaced(text, mark, digit);
   return replaced(text, "–", "--");
-}
-
-std::string tex_row(std::vector<std::string> cells) {
-  for (std::string& cell : cells) cell = tex_escaped(cell);
-  return join(cells, " & ") + " \\\\\n";
 }
 
 std::string tex(const Table& table) {
@@ -68,14 +68,22 @@ std::string tex(const Table& table) {
   std::string text = "% needs booktabs\n";
   const auto block = [&](const std::vector<std::vector<GridCell>>& rows, size_t columns) {
     text += "\\begin{tabular}{" + std::string(grid.key_columns, 'l') + std::string(columns - grid.key_columns, 'r') + "}\n\\toprule\n";
-    text += tex_row({grid.headers.begin(), grid.headers.begin() + static_cast<ptrdiff_t>(columns)}) + "\\midrule\n";
-    for (const std::vector<GridCell>& row : rows) text += tex_row(texts(row));
+    const auto line = [&](const auto& row, size_t count, const auto& text_of) {
+      std::vector<std::string> cells;
+      for (size_t i = 0; i < count; ++i) cells.push_back(text_of(row[i]));
+      text += join(cells, " & ") + " \\\\\n";
+    };
+    line(grid.headers, columns, tex_escaped);
+    text += "\\midrule\n";
+    for (const std::vector<GridCell>& row : rows)
+      line(row, row.size(), [](const GridCell& cell) { return cell.bold ? "\\textbf{" + tex_escaped(plain(cell)) + "}" : tex_escaped(plain(cell)); });
     text += "\\bottomrule\n\\end{tabular}\n";
   };
   block(grid.rows, grid.headers.size());
   text += "% " + caption(table) + "\n";
+  for (const auto& [mark, footnote] : grid.footnotes) text += "% " + mark + " " + footnote + "\n";
   if (!grid.differences.empty()) {
-    text += "% difference to " + table.options.paired_with + ", pairs of the same seed\n";
+    text += "% " + difference_caption(table) + "\n";
     block(grid.differences, grid.headers.size() - table.cost_columns.size());
   }
   for (const std::string& note : table.notes) text += "% " + replaced(note, "\n", "\n%") + "\n";
@@ -92,31 +100,38 @@ std::string csv_line(std::vector<std::string> fields) {
   return join(fields, ",") + "\n";
 }
 
+const std::vector<std::string> kReasons{"failed", "diverged", "running", "missing", "never"};
+
+/// NaN: there is no such number.
+std::string number_field(double value) { return std::isfinite(value) ? format_number(value) : ""; }
+
 std::string csv(const Table& table) {
   std::vector<std::string> header = table.options.rows;
   header.insert(header.end(), table.options.columns.begin(), table.options.columns.end());
-  for (const char* name : {"metric", "unit", "kind", "n", "mean", "sd", "failed", "diverged", "running", "missing", "never"}) header.push_back(name);
+  for (const char* name : {"metric", "unit", "kind", "n", "mean", "sd", "half_width", "rows", "low", "high", "p", "p_rows", "p_holm"}) header.push_back(name);
+  header.insert(header.end(), kReasons.begin(), kReasons.end());
   std::string text = csv_line(header);
-  const auto add = [&](const TableRow& row, const TableColumn& column, const TableCell& cell, const std::string& kind) {
-    if (cell.runs() == 0) return;
-    std::vector<std::string> fields = row.keys;
+  const auto add = [&](const std::vector<std::string>& keys, const TableColumn& column, const std::string& kind, const CellNumbers& cell,
+                       const Absent& absent) {
+    std::vector<std::string> fields = keys;
     for (size_t i = 0; i < table.options.columns.size(); ++i) fields.push_back(column.keys.empty() ? "" : column.keys[i]);
-    const bool any = !cell.values.empty();
-    fields.insert(fields.end(), {column.name, column.metric && column.metric->is_share() ? "1" : column.unit, kind, std::to_string(cell.values.size()),
-                                 any ? format_number(mean(cell.values)) : "",
-                                 cell.values.size() > 1 ? format_number(standard_deviation(cell.values)) : ""});
-    for (const char* reason : {"failed", "diverged", "running", "missing", "never"}) {
-      const auto found = cell.absent.find(reason);
-      fields.push_back(std::to_string(found == cell.absent.end() ? 0 : found->second));
-    }
+    fields.insert(fields.end(), {column.name, column.metric && column.metric->is_share() ? "1" : column.unit, kind, std::to_string(cell.n)});
+    for (const double value : {cell.mean, cell.sd, cell.half_width}) fields.push_back(number_field(value));
+    fields.push_back(cell.rows > 0 ? std::to_string(cell.rows) : "");
+    for (const double value : {cell.low, cell.high, cell.p, cell.p_rows, cell.p_holm}) fields.push_back(number_field(value));
+    for (const std::string& reason : kReasons) fields.push_back(std::to_string(absent.count(reason) ? absent.at(reason) : 0));
     text += csv_line(fields);
   };
-  for (const TableRow& row : table.rows) {
-    for (size_t i = 0; i < row.cells.size(); ++i) add(row, table.columns[i], row.cells[i], "result");
-    for (size_t i = 0; i < row.costs.size(); ++i) add(row, table.cost_columns[i], row.costs[i], "cost");
+  const std::vector<CellNumbers> results = result_numbers(table);
+  for (size_t row = 0; row < table.rows.size(); ++row) {
+    const TableRow& cells = table.rows[row];
+    for (const CellNumbers& cell : results)
+      if (cell.row == row) add(cells.keys, table.columns[cell.column], "result", cell, cells.cells[cell.column].absent);
+    for (size_t i = 0; i < cells.costs.size(); ++i)
+      if (cells.costs[i].runs() > 0) add(cells.keys, table.cost_columns[i], "cost", cost_numbers(cells.costs[i]), cells.costs[i].absent);
   }
-  for (const TableRow& row : table.differences)
-    for (size_t i = 0; i < row.cells.size(); ++i) add(row, table.columns[i], row.cells[i], "minus " + table.options.paired_with);
+  for (const CellNumbers& cell : difference_numbers(table))
+    add(table.rows[cell.row].keys, table.columns[cell.column], "minus " + table.options.against, cell, {});
   return text;
 }
 

@@ -107,9 +107,10 @@ std::string run_file_bytes(const RunRecord& run) {
   return file.image();
 }
 
-void write_runs(const std::string& path, const std::vector<RunRecord>& runs) {
+void write_runs(const std::string& path, const std::vector<RunRecord>& runs, const std::function<void(h5::Group&)>& more) {
   h5::File file = h5::File::in_memory(path);
   write_run_tables(file, runs);
+  if (more) more(file);
   atomic_write(path, file.image());
 }
 

@@ -1,12 +1,17 @@
 // Files of runs: run.h5, and files of many runs (the NAME.h5 beside a table). docs/file-formats.md describes both.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "results/run_record.h"
 
 namespace mneme {
+
+namespace h5 {
+class Group;
+}
 
 /// run.h5, or the folder it is in. StoreError: missing, damaged, not a run, or of another schema.
 RunRecord read_run(const std::string& path);
@@ -16,7 +21,8 @@ RunRecord read_run(const std::string& path);
 std::vector<RunRecord> read_runs(const std::vector<std::string>& paths);
 
 /// Many runs in one file, as long tables (docs/file-formats.md, section "NAME.h5 beside a table"). Written whole, then renamed.
-void write_runs(const std::string& path, const std::vector<RunRecord>& runs);
+/// `more` adds what a reader of runs passes over.
+void write_runs(const std::string& path, const std::vector<RunRecord>& runs, const std::function<void(h5::Group&)>& more = {});
 
 /// The bytes of a run.h5.
 std::string run_file_bytes(const RunRecord& run);

@@ -42,6 +42,9 @@ class Sweep(ProgramTest):
         # A table made from its own .h5 is the same table.
         again = self.mneme("table", "tables/tiny.h5", "--columns", "length", "--metric", "accuracy").out
         self.assertEqual((self.folder / "tables/tiny.md").read_text(), again)
+        self.assertRegex(out, r"Fewer than 5 seeds\..*Fewer than 512 rows\.")
+        against = self.mneme("table", "tables/tiny.h5", "--columns", "length", "--metric", "accuracy", "--against", "small").out
+        self.assertRegex(against, r"(?m)^\| large \| 2 \| [+-]\d+\.\d ± \d+\.\d, p ")
         self.assertIn("\\begin{tabular}", self.mneme("table", sweep, "--format", "tex").out)
         self.mneme("table", sweep, "--rows", "amr", expect=USAGE)
         self.mneme("table", sweep, "--format", "xls", expect=USAGE)

@@ -54,9 +54,9 @@ std::vector<RunRecord> runs() {
 }  // namespace
 
 TEST_CASE("a plot is well-formed SVG with one labelled line per series", "[plot]") {
-  const std::vector<PlotSeries> series{{"a < b", {256, 1024, 4096}, {1, 0.9, std::nan("")}, {0, 0.1, 0}, 0},
-                                       {"flat", {256, 1024, 4096}, {0.5, 0.5, 0.5}, {}, 1},
-                                       {"nothing", {256}, {std::nan("")}, {}, 2}};
+  const std::vector<PlotSeries> series{{"a < b", {256, 1024, 4096}, {1, 0.9, std::nan("")}, {1, 0.8, 0}, {1, 0.95, 0}, 0},
+                                       {"flat", {256, 1024, 4096}, {0.5, 0.5, 0.5}, {}, {}, 1},
+                                       {"nothing", {256}, {std::nan("")}, {}, {}, 2}};
   PlotOptions options;
   options.title = "needle & thread";
   options.log2_x = true;
@@ -75,7 +75,7 @@ TEST_CASE("one point, equal values and logarithms make a plot without infinities
   PlotOptions options;
   options.log_y = true;
   options.log2_x = true;
-  const std::string svg = line_plot({{"x", {64}, {2}, {}, 0}, {"zero", {64}, {0}, {}, 1}}, options);
+  const std::string svg = line_plot({{"x", {64}, {2}, {}, {}, 0}, {"zero", {64}, {0}, {}, {}, 1}}, options);
   CHECK(well_formed(svg));
   CHECK_THAT(svg, !Contains("nan") && !Contains("inf"));
 }
@@ -101,6 +101,18 @@ TEST_CASE("the page stands alone and shows results, costs, failures and provenan
   CHECK_THAT(page, Contains("needle 4096, by depth percent"));
   for (const std::string outside : {"src=", "href=", "@import", "url("}) CHECK_THAT(page, !Contains(outside));
   CHECK_THROWS_AS(report_html({}, options), UsageError);
+}
+
+TEST_CASE("the page has the intervals, the tests and the bold rule of tables", "[report]") {
+  ReportOptions options;
+  options.against = "rope";
+  const std::string page = report_html(runs(), options);
+  CHECK_THAT(page, Contains("93.0<span class=interval> ± 2.5") && Contains("rows per seed") && Contains("Run on a CPU, avx2, 2 threads"));
+  CHECK_THAT(page, Contains("Difference to rope, seed by seed") && Contains("Fewer than 5 seeds."));
+  CHECK(count(page, "<td><b>") + count(page, "\"><b>") > 0);  // 90 of 100 rows and none, in every seed
+  CHECK(count(page, "rows per seed") == 1);                    // not among costs
+  options.against = "none";
+  CHECK_THROWS_AS(report_html(runs(), options), UsageError);
 }
 
 TEST_CASE("every figure is a file that an XML parser accepts", "[report]") {

@@ -1,9 +1,13 @@
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <sstream>
 
+#include "io/hdf5.h"
 #include "mneme/errors.h"
 #include "mneme/random.h"
 #include "report/table.h"
+#include "report/table_compare.h"
 #include "results/run_file.h"
 #include "tests/support/sample_run.h"
 #include "tests/support/temporary_folder.h"
@@ -38,7 +42,7 @@ void set_value(RunRecord& run, const std::string& key, const std::string& value)
 
 }  // namespace
 
-TEST_CASE("cells are mean and sample standard deviation over seeds", "[table]") {
+TEST_CASE("cells are the mean over seeds and its interval, and that over rows where it is wider", "[table]") {
   const Table table = make_table(six_runs(), by_length());
   REQUIRE(table.rows.size() == 2);
   REQUIRE(table.columns.size() == 2);
@@ -47,27 +51,149 @@ TEST_CASE("cells are mean and sample standard deviation over seeds", "[table]") 
   const TableCell& cell = table.rows[0].cells[1];  // 0.90, 0.94, 0.80
   CHECK(mean(cell.values) == Approx(0.88));
   CHECK(standard_deviation(cell.values) == Approx(0.0721110255));
+  CHECK(half_width(cell.values).value() == Approx(4.3026527 * 0.0721110255 / std::sqrt(3.0)));
   const std::string text = table_text(table, "md");
   CHECK_THAT(text, Contains("| arm | n | 256 | 1024 |"));
-  CHECK_THAT(text, Contains("| mag | 3 | 99.0 ± 1.0 | 88.0 ± 7.2 |"));
-  CHECK_THAT(text, Contains("| rope | 3 | 94.0 ± 5.3 | 10.0 ± 10.0 |"));
-  CHECK_THAT(text, Contains("Exact match in %"));
+  CHECK_THAT(text, Contains("| mag | 3¹ | 99.0 ± 2.5 [94.6, 99.8] | **88.0 ± 17.9** |"));  // Wilson, 99 of 100
+  CHECK_THAT(text, Contains("| rope | 3¹ | 94.0 ± 13.1 | 10.0 ± 24.8 |"));
+  CHECK_THAT(text, Contains("Exact match in %") && Contains("¹ Fewer than 5 seeds."));
 }
 
-TEST_CASE("paired differences go seed by seed", "[table]") {
+TEST_CASE("one seed has the interval over its rows alone, a loss none", "[table]") {
   TableOptions options = by_length();
-  options.paired_with = "rope";
+  const std::vector<RunRecord> one{test::sample_run("mag", 1, {100, 90})};
+  CHECK_THAT(table_text(make_table(one, options), "md"), Contains("| mag | 1¹ | 100.0 [96.3, 100.0] | 90.0 [82.6, 94.5] |"));
+  options.metrics = {"loss"};
+  CHECK_THAT(table_text(make_table(one, options), "md"), Contains("| mag | 1¹ | 0.2500 | 0.2500 |"));
+}
+
+TEST_CASE("rows that every seed answers count once, rows of its own for each seed add up", "[table]") {
+  std::vector<RunRecord> runs = six_runs();
+  for (RunRecord& run : runs)
+    for (EvalSetting& entry : run.evaluations[0].settings) entry.sums = test::sums(600, 600, 600, 600, 1);
+  const Table same = make_table(runs, by_length());
+  for (RunRecord& run : runs) set_value(run, "eval.per_seed", "true");
+  const Table own = make_table(runs, by_length());
+  CHECK(counts_of(same.rows[0].cells[0], Metric::exact_match).trials == 600);
+  CHECK(counts_of(own.rows[0].cells[0], Metric::exact_match).trials == 1800);
+  CHECK_THAT(table_text(same, "md"), Contains("| rows per seed² |  | 600 | 600 |") && Contains("The same rows for every seed"));
+  CHECK_THAT(table_text(own, "md"), Contains("| rows per seed |") && !Contains("The same rows"));
+}
+
+TEST_CASE("few rows and unknown ones are said, not invented", "[table]") {
+  std::vector<RunRecord> runs = six_runs();
+  for (RunRecord& run : runs) run.evaluations[0].settings[1].sums = {0, 500, 450, 0, 125};  // a file without counts of rows
+  TableOptions options = by_length();
+  options.metrics = {"accuracy"};
+  const Table table = make_table(runs, options);
+  CHECK_THAT(table_text(table, "md"), Contains("| rows per seed³ |  | 100² | unknown |") && Contains("² Fewer than 512 rows.") && Contains("| mag | 3¹ |"));
+}
+
+TEST_CASE("differences are paired by seed, tested over seeds and rows, and corrected for their number", "[table]") {
+  TableOptions options = by_length();
+  options.against = "rope";
   std::vector<RunRecord> runs = six_runs();
   runs[5].status = "failed";  // rope, seed 3: two pairs are left
   const Table table = make_table(runs, options);
   REQUIRE(table.differences.size() == 1);
-  const TableCell& cell = table.differences[0].cells[0];  // 1.00 - 0.90, 0.98 - 0.92
-  CHECK(cell.values.size() == 2);
-  CHECK(mean(cell.values) == Approx(0.08));
-  CHECK(standard_deviation(cell.values) == Approx(0.0282842712));
-  CHECK_THAT(table_text(table, "md"), Contains("| mag | 2 | +8.0 ± 2.8 | +77.0 ± 4.2 |"));
-  options.paired_with = "nope";
-  CHECK_THROWS_WITH(make_table(runs, options), Contains("no such row") && Contains("mag; rope"));
+  CHECK(table.comparisons == 2);
+  const CellDifference &near = table.differences[0].cells[0], &far = table.differences[0].cells[1];  // 0.10, 0.06; 0.80, 0.74
+  CHECK(near.seeds.n == 2);
+  CHECK(near.seeds.mean == Approx(0.08));
+  CHECK(near.seeds.half_width.value() == Approx(12.7062047 * 0.02));
+  CHECK(near.seeds.p.value() == Approx(2 / M_PI * std::atan(1.0 / 4)));  // t = 4, one degree of freedom
+  CHECK(far.seeds.p.value() == Approx(2 / M_PI * std::atan(0.03 / 0.77)));
+  CHECK(far.p_rows.value() < 1e-20);  // 88 and 15 of 100
+  CHECK(near.p_holm.value() == Approx(near.p.value()));
+  CHECK(far.p_holm.value() == Approx(2 * far.p.value()));
+  const std::string text = table_text(table, "md");
+  CHECK_THAT(text, Contains("| mag | 2 | +8.0 ± 25.4, p 0.16 | **+77.0 ± 38.1, p 0.05** |") && Contains("corrected for 2 comparisons"));
+  options.against = "arm=rope";
+  CHECK(table_text(make_table(runs, options), "csv").find("minus arm=rope") != std::string::npos);
+  options.against = "nope";
+  CHECK_THROWS_WITH(make_table(runs, options), Contains("no such row") && Contains("did you mean 'rope'") && Contains("mag; rope"));
+}
+
+TEST_CASE("a row is named by all its keys, or by those that tell it apart", "[table]") {
+  std::vector<RunRecord> runs = six_runs();
+  TableOptions options = by_length();
+  options.rows = {"arm", "model.width"};
+  for (const std::string against : {"rope,64", "arm=rope", "arm=rope,model.width=64"}) {
+    options.against = against;
+    CHECK(make_table(runs, options).differences.at(0).keys == std::vector<std::string>{"mag", "64"});
+  }
+  options.against = "model.width=64";
+  CHECK_THROWS_WITH(make_table(runs, options), Contains("several such rows"));
+}
+
+TEST_CASE("seeds that are not common are compared by Welch's test", "[table]") {
+  std::vector<RunRecord> runs = six_runs();
+  for (size_t i : {3, 4, 5}) runs[i].info.seed += 10;
+  TableOptions options = by_length();
+  options.against = "rope";
+  const Table table = make_table(runs, options);
+  CHECK_FALSE(table.differences[0].cells[0].seeds.paired);
+  CHECK_THAT(table_text(table, "md"), Contains("(Welch)"));
+}
+
+TEST_CASE("the best arm is bold only where chance does not explain its lead over every other one", "[table]") {
+  const auto bold = [](const std::vector<std::vector<int64_t>>& exact) {  // of 100 rows; a row of it per arm, a value per seed
+    std::vector<RunRecord> runs;
+    for (size_t arm = 0; arm < exact.size(); ++arm)
+      for (size_t seed = 0; seed < exact[arm].size(); ++seed)
+        runs.push_back(test::sample_run("arm" + std::to_string(arm), static_cast<int64_t>(seed) + 1, {exact[arm][seed]}));
+    const std::string text = table_text(make_table(runs, by_length()), "md");
+    const size_t at = text.find("| **");
+    return at == std::string::npos ? "" : text.substr(text.rfind('\n', at) + 3, 4);
+  };
+  CHECK(bold({{95, 94, 96, 95, 97}, {50, 55, 52, 49, 51}, {10, 12, 9, 11, 10}}) == "arm0");
+  CHECK(bold({{50, 55, 52, 49, 51}, {95, 94, 96, 95, 97}, {94, 95, 96, 97, 95}}).empty());   // two are alike
+  CHECK(bold({{99, 98, 99, 98, 99}, {97, 96, 97, 96, 97}}).empty());                         // seeds agree, 100 rows do not tell 2 points
+  CHECK(bold({{100, 100, 100}, {99, 99, 99}}).empty());                                      // no spread is no proof
+  CHECK(bold({{90, 20, 95, 90, 10}, {30, 31, 29, 30, 28}}).empty());                         // rows tell them apart, seeds do not
+  CHECK(bold({{95}, {5}}).empty());                                                          // one seed
+  CHECK(bold({{95, 94, 96, 95, 97}}).empty());                                               // nothing to compare
+  CHECK(bold({{0, 0, 0}, {100, 100, 100}}) == "arm1");
+}
+
+TEST_CASE("of tables whose arms are all alike, one in twenty at most names a difference, and one a best arm", "[table]") {
+  Random random(5);
+  const auto right_of_100 = [&](double rate) {
+    int64_t right = 0;
+    for (int row = 0; row < 100; ++row) right += random.uniform() < rate;
+    return right;
+  };
+  TableOptions options = by_length();
+  options.against = "arm0";
+  int64_t differences = 0, best = 0;
+  constexpr int64_t kTables = 400;
+  for (int64_t index = 0; index < kTables; ++index) {
+    std::vector<RunRecord> runs;
+    for (int arm = 0; arm < 4; ++arm)
+      for (int64_t seed = 1; seed <= 5; ++seed) {
+        const double luck = 0.7 + 0.2 * random.uniform();  // of the seed
+        runs.push_back(test::sample_run("arm" + std::to_string(arm), seed, {right_of_100(luck), right_of_100(luck)}));
+        set_value(runs.back(), "eval.per_seed", "true");
+      }
+    const Table table = make_table(runs, options);
+    differences += std::any_of(table.differences.begin(), table.differences.end(), [](const DifferenceRow& row) {
+      return std::any_of(row.cells.begin(), row.cells.end(), [](const CellDifference& cell) { return cell.significant(); });
+    });
+    best += std::any_of(table.best.begin(), table.best.end(), [](const auto& claim) { return claim && claim->significant(); });
+  }
+  CHECK(differences > 0);  // a table that cannot claim anything would be no test
+  CHECK(differences < 20 + 13);  // three standard deviations of a count
+  CHECK(best < 20 + 13);
+}
+
+TEST_CASE("the machine is named, and instruction sets that are pooled", "[table]") {
+  std::vector<RunRecord> runs = six_runs();
+  CHECK_THAT(table_text(make_table(runs, by_length()), "md"), Contains("Run on a CPU, avx2, 2 threads;") && !Contains("pooled"));
+  runs[0].info.engine = "";
+  runs[1].info.engine = "avx512";
+  const std::string text = table_text(make_table(runs, by_length()), "md");
+  CHECK_THAT(text, Contains("a CPU, avx512, 2 threads (1 run)") && Contains("instruction set not recorded, 2 threads (1 run)"));
+  CHECK_THAT(text, Contains("- runs of several instruction sets are pooled: avx2 (4 runs), avx512 (1 run), instruction set not recorded (1 run)"));
 }
 
 TEST_CASE("runs without a value are counted in their cells, never dropped", "[table]") {
@@ -85,9 +211,9 @@ TEST_CASE("runs without a value are counted in their cells, never dropped", "[ta
   CHECK_THAT(text, Contains("diverged 1 of 3, missing 1 of 3"));
   CHECK_THAT(text, Contains("| rope | 0 (failed 3 of 3) | – | – |"));
   CHECK_THAT(text, Contains("demo-mag-1: diverged: loss is not finite at step 20"));
-  CHECK_THAT(text, Contains("98.5 ± 0.7 (diverged 1 of 3)"));
-  CHECK_THAT(text, Contains("80.0 (diverged 1 of 3, missing 1 of 3)"));
-  CHECK_THAT(table_text(table, "csv"), Contains("rope,256,exact_match,1,result,0,,,3,0,0,0,0"));
+  CHECK_THAT(text, Contains("98.5 ± 6.4 (diverged 1 of 3)"));
+  CHECK_THAT(text, Contains("80.0 [71.1, 86.7] (diverged 1 of 3, missing 1 of 3)"));
+  CHECK_THAT(table_text(table, "csv"), Contains("rope,256,exact_match,1,result,0,,,,,,,,,,3,0,0,0,0"));
 }
 
 TEST_CASE("runs of several code versions are refused unless allowed", "[table]") {
@@ -207,13 +333,29 @@ TEST_CASE("the table made from its own NAME.h5 is the same, and sixty long runs 
         for (int64_t depth = 0; depth < 100; depth += 10) entry.slices[{depth}] = test::sums(10, 50, 40, 5, noise.uniform());
       runs.push_back(std::move(run));
     }
-  const TableOptions options = by_length();
-  write_table_h5(folder / "t.h5", runs, options);
+  TableOptions options = by_length();
+  options.against = "rope";
+  const Table table = make_table(runs, options);
+  write_table_h5(folder / "t.h5", runs, table);
   CHECK(std::filesystem::file_size(folder / "t.h5") < 1 << 20);
   const std::vector<RunRecord> read = read_runs({folder / "t.h5"});
-  CHECK(table_text(make_table(read, options), "csv") == table_text(make_table(runs, options), "csv"));
+  for (const std::string format : {"csv", "md", "tex"}) CHECK(table_text(make_table(read, options), format) == table_text(table, format));
   CHECK(read[0].train.size() == 100);
   CHECK(read[0].train.back().step == 20000);
+
+  const h5::File file = h5::File::open(folder / "t.h5");  // its numbers, without our program
+  const auto column = [&](const std::string& name, const std::string& of) {
+    for (const h5::Column& each : file.read_table("table/" + of))
+      if (each.name == name) return std::visit([](const auto& values) { return std::vector<double>(values.begin(), values.end()); }, each.values);
+    return std::vector<double>();
+  };
+  CHECK(file.dataset("table/rows").read_text() == std::vector<std::string>{"mag", "rope"});
+  CHECK(file.dataset("table/columns").read_text() == std::vector<std::string>{"256", "1024", "4096", "16384"});
+  CHECK(column("mean", "results")[1] == Approx(0.9));
+  CHECK(column("rows", "results")[1] == 100);
+  CHECK(column("n", "results") == std::vector<double>(8, 30));
+  CHECK(column("mean", "differences") == std::vector<double>(4, 0));
+  CHECK(column("p_holm", "differences") == std::vector<double>(4, 1));
 }
 
 TEST_CASE("LaTeX is escaped", "[table]") {
@@ -221,5 +363,5 @@ TEST_CASE("LaTeX is escaped", "[table]") {
   for (RunRecord& run : runs)
     if (run.label("arm") == "mag") set_value(run, "run.labels", "arm:mag_linear, task:needle");
   const std::string text = table_text(make_table(runs, by_length()), "tex");
-  CHECK_THAT(text, Contains("mag\\_linear & 3 & 99.0 $\\pm$ 1.0 & 88.0 $\\pm$ 7.2 \\\\"));
+  CHECK_THAT(text, Contains("mag\\_linear & 3$^1$ & 99.0 $\\pm$ 2.5 [94.6, 99.8] & \\textbf{88.0 $\\pm$ 17.9} \\\\"));
 }

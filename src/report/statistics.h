@@ -1,0 +1,59 @@
+// Intervals and tests of tables, 95 % and two-sided. Distributions are Boost.Math's. n is the number of seeds.
+//
+// Seeds are repetitions: a mean over them has Student's t interval, which also covers the chance of the rows where these are drawn anew
+// for every seed. Rows are repetitions too: a share of them has Wilson's interval, and two shares Fisher's test. A difference counts where
+// both tests say so, which needs no correction (each alone would have to be wrong; Berger, Technometrics 24, 1982). Many comparisons in one
+// table are corrected by Holm's step-down.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace mneme {
+
+constexpr double kConfidence = 0.95;
+
+struct Interval {
+  double low, high;
+};
+
+double mean(const std::vector<double>& values);
+/// Sample standard deviation (n − 1); 0 for one value.
+double standard_deviation(const std::vector<double>& values);
+
+/// Half-width of the mean's interval, t(0.975; n − 1) s / √n (Student, Biometrika 6, 1908). Nothing for n < 2; 0 where all are equal.
+std::optional<double> half_width(const std::vector<double>& values);
+
+/// Right ones among trials. `right` need not be whole: a mean over seeds that answer the same rows has the trials of one seed.
+struct Counts {
+  double right = 0, trials = 0;
+};
+
+/// Interval of a rate: all p with |p̂ − p| ≤ z √(p (1 − p) / trials), z = 1.96 (Wilson, J. Am. Stat. Assoc. 22, 1927). [0, 1] without trials.
+Interval wilson_interval(const Counts& counts);
+
+/// Two-sided p of Fisher's exact test that both rates are equal: the probability, given the margins, of every table that is not more likely
+/// than the one seen (Fisher, J. R. Stat. Soc. 98, 1935). Counts are rounded to whole ones. 1 where one side has no trials.
+double fisher_p(const Counts& a, const Counts& b);
+
+/// A difference of two means over seeds.
+struct Difference {
+  double mean = 0;
+  std::optional<double> half_width;  // none: too few seeds to say
+  std::optional<double> p;           // of the t test that it is 0
+  int64_t n = 0;                     // pairs; of two means, the smaller n
+  bool paired = true;
+};
+
+/// One mean of differences, seed by seed: one-sample t. With differences all equal, p is 1 where they are 0 and 0 else.
+Difference paired_difference(const std::vector<double>& differences);
+
+/// Two means of other seeds each: Welch's t, degrees of freedom by Satterthwaite (Welch, Biometrika 34, 1947).
+Difference welch_difference(const std::vector<double>& a, const std::vector<double>& b);
+
+/// Adjusted p of every test, in their order: the k-th smallest of m times m − k + 1, never less than one before it, at most 1
+/// (Holm, Scand. J. Stat. 6, 1979). All claims with adjusted p < 0.05 together are wrong with probability < 0.05.
+std::vector<double> holm(const std::vector<double>& p);
+
+}  // namespace mneme

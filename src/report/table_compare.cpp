@@ -1,0 +1,130 @@
+#include "report/table_compare.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "mneme/errors.h"
+
+namespace mneme {
+
+namespace {
+
+/// Adjusts those that have a p; returns how many.
+int64_t correct(std::vector<CellDifference*> all) {
+  std::erase_if(all, [](const CellDifference* difference) { return !difference->p; });
+  std::vector<double> p;
+  for (const CellDifference* difference : all) p.push_back(*difference->p);
+  const std::vector<double> adjusted = holm(p);
+  for (size_t i = 0; i < all.size(); ++i) all[i]->p_holm = adjusted[i];
+  return static_cast<int64_t>(all.size());
+}
+
+std::optional<BestRow> best_of(const Table& table, size_t column) {
+  const Metric& metric = *table.columns[column].metric;
+  std::vector<size_t> rows;
+  for (size_t row = 0; row < table.rows.size(); ++row)
+    if (!table.rows[row].cells[column].values.empty()) rows.push_back(row);
+  if (rows.size() < 2) return std::nullopt;
+  const auto cell = [&](size_t row) -> const TableCell& { return table.rows[row].cells[column]; };
+  BestRow best{rows[0]};
+  for (const size_t row : rows)
+    if (metric.better(mean(cell(row).values), mean(cell(best.row).values))) best.row = row;
+  best.p = 0;
+  for (const size_t row : rows)
+    if (row != best.row) best.p = std::max(best.p, compare(cell(best.row), cell(row), metric).p.value_or(1));
+  return best;
+}
+
+void find_best(Table& table) {
+  std::vector<double> p;
+  for (size_t column = 0; column < table.columns.size(); ++column) {
+    table.best.push_back(best_of(table, column));
+    if (table.best.back()) p.push_back(table.best.back()->p);
+  }
+  const std::vector<double> adjusted = holm(p);
+  size_t next = 0;
+  for (std::optional<BestRow>& best : table.best)
+    if (best) best->p_holm = adjusted[next++];
+}
+
+/// "exact,16": a value of every key of the rows; "memory.refresh=16,…": values of the keys named.
+bool is_meant(const TableRow& row, const Table& table) {
+  const std::vector<std::string>& names = table.options.rows;
+  const std::vector<std::string> parts = split(table.options.against, ',');
+  if (row.keys == parts) return true;
+  return std::all_of(parts.begin(), parts.end(), [&](const std::string& part) {
+    const size_t equals = part.find('=');
+    if (equals == std::string::npos) return false;
+    const auto name = std::find(names.begin(), names.end(), trim(part.substr(0, equals)));
+    return name != names.end() && row.keys[static_cast<size_t>(name - names.begin())] == trim(part.substr(equals + 1));
+  });
+}
+
+const TableRow& row_against(const Table& table) {
+  const TableRow* found = nullptr;
+  size_t count = 0;
+  std::vector<std::string> rows;
+  for (const TableRow& row : table.rows) {
+    rows.push_back(join(row.keys, ","));
+    if (!is_meant(row, table)) continue;
+    found = &row;
+    ++count;
+  }
+  if (count == 1) return *found;
+  throw UsageError("against '" + table.options.against + "': there " + (count == 0 ? "is no such row" : "are several such rows") +
+                   did_you_mean(table.options.against, rows) + " (rows, by " + join(table.options.rows, ",") + ": " + join(rows, "; ") + ")");
+}
+
+}  // namespace
+
+Counts counts_of(const TableCell& cell, const Metric& metric) {
+  Counts sum;
+  for (const EvalSums& sums : cell.sums) {
+    const ShareCounts share = metric.share(sums);
+    if (share.trials == 0) return {};
+    sum.right += static_cast<double>(share.right);
+    sum.trials += static_cast<double>(share.trials);
+  }
+  const double seeds = static_cast<double>(cell.sums.size());
+  if (!cell.own_rows && seeds > 0) sum = {sum.right / seeds, sum.trials / seeds};
+  return sum;
+}
+
+int64_t rows_of_seed(const TableCell& cell) {
+  int64_t fewest = cell.sums.empty() ? 0 : cell.sums[0].rows;
+  for (const EvalSums& sums : cell.sums) fewest = std::min(fewest, sums.rows);
+  return fewest;
+}
+
+CellDifference compare(const TableCell& ours, const TableCell& theirs, const Metric& metric) {
+  std::vector<double> pairs;
+  for (size_t i = 0; i < ours.seeds.size(); ++i)
+    for (size_t j = 0; j < theirs.seeds.size(); ++j)
+      if (ours.seeds[i] == theirs.seeds[j]) pairs.push_back(ours.values[i] - theirs.values[j]);
+  CellDifference result;
+  const bool welch = pairs.size() < 2 && std::min(ours.values.size(), theirs.values.size()) > pairs.size();
+  result.seeds = welch ? welch_difference(ours.values, theirs.values) : paired_difference(pairs);
+  result.p = result.seeds.p;
+  const Counts a = counts_of(ours, metric), b = counts_of(theirs, metric);
+  if (a.trials > 0 && b.trials > 0) result.p_rows = fisher_p(a, b);
+  if (result.p && result.p_rows) result.p = std::max(*result.p, *result.p_rows);
+  return result;
+}
+
+void compare_rows(Table& table) {
+  find_best(table);
+  if (table.options.against.empty()) return;
+  const TableRow& base = row_against(table);
+  for (const TableRow& row : table.rows) {
+    if (&row == &base) continue;
+    DifferenceRow difference{row.keys, {}};
+    for (size_t i = 0; i < row.cells.size(); ++i) difference.cells.push_back(compare(row.cells[i], base.cells[i], *table.columns[i].metric));
+    table.differences.push_back(std::move(difference));
+  }
+  std::vector<CellDifference*> all;
+  for (DifferenceRow& row : table.differences)
+    for (CellDifference& cell : row.cells) all.push_back(&cell);
+  table.comparisons = correct(all);
+}
+
+}  // namespace mneme

@@ -1,0 +1,79 @@
+"""mneme table on the results that are committed: their files stay readable, and what stands beside them is what the program prints."""
+import csv
+import io
+import re
+import unittest
+
+from support import SMOKE, SOURCE, USAGE, ProgramTest, h5py_or_skip
+
+TABLES = SOURCE / "results/tables"
+MODES = ["--rows", "gradient,memory.refresh", "--no-costs"]
+PRINTED = {"quickstart_needle": ["--columns", "length"], "quickstart_rewrite": ["--columns", "setting"], "long_needle": ["--columns", "length"],
+           "long_rewrite": ["--columns", "setting"], "long_mqar": ["--columns", "length,pairs"], "long_induction": ["--columns", "length"],
+           "gradient_modes_rewrite": ["--columns", "setting", *MODES], "gradient_modes_mqar": ["--columns", "length,pairs", *MODES]}
+
+
+class Tables(ProgramTest):
+    def table(self, name, *arguments, **options):
+        return self.mneme("table", TABLES / f"{name}.h5", *PRINTED[name], *arguments, **options)
+
+    def test_committed_tables_are_what_is_printed(self):
+        for name in PRINTED:
+            with self.subTest(name):
+                text = (TABLES / f"{name}.md").read_text()
+                self.assertEqual(self.table(name, "--title", re.match(r"\*\*(.*)\*\*", text)[1]).out, text)
+
+    def test_readme_shows_the_same_numbers(self):
+        readme = (SOURCE / "README.md").read_text()
+        for name in ("quickstart_needle", "quickstart_rewrite"):
+            for line in (TABLES / f"{name}.md").read_text().splitlines():
+                if line.startswith("|"):
+                    self.assertIn(line + "\n", readme)
+
+    def test_differences_in_every_format(self):
+        h5py = h5py_or_skip()
+        against = ["--against", "full_nope"]
+        text = self.table("long_needle", *against, "--output", "t").out
+        self.assertRegex(text, r"(?m)^Difference to full_nope, seed by seed: .* corrected for 20 comparisons")
+        self.assertRegex(text, r"(?m)^\| window \| 5 \| \*\*-99\.8 ± 0\.\d, p < 0\.0001\*\* \|")
+        self.assertRegex(text, r"(?m)^\| mag_mlp \| 5 .*\| -0\.6 ± \d\.\d, p 1 \|$")
+        self.assertRegex(text, r"² Fewer than 512 rows\.|¹ Fewer than 512 rows\.")
+        self.assertIn("instruction set not recorded, 1 thread", text)
+        self.assertIn("\\textbf{", self.table("long_needle", *against, "--format", "tex").out)
+        rows = list(csv.DictReader(io.StringIO(self.table("long_needle", *against, "--format", "csv").out)))
+        differences = [row for row in rows if row["kind"] == "minus full_nope"]
+        self.assertEqual(len(differences), 20)
+        with h5py.File(self.folder / "t.h5") as file:
+            table = file["table"]
+            self.assertEqual(table.attrs["against"], "full_nope")
+            names = table["rows"].asstr()[:], table["columns"].asstr()[:]
+            for row, stored in zip(differences, table["differences"]):
+                self.assertEqual((row["arm"], row["length"]), (names[0][stored["row"]], names[1][stored["column"]]))
+                for name in ("n", "mean", "half_width", "p", "p_rows", "p_holm"):
+                    self.assertAlmostEqual(float(row[name]), stored[name], places=5)
+        self.assertEqual(self.mneme("table", "t.h5", *PRINTED["long_needle"], *against).out + self.written("t"), text)
+
+    @staticmethod
+    def written(name):
+        return f"\nwritten: {name}.md and the runs it is made from, {name}.h5\n"
+
+    def test_rows_drawn_for_every_seed(self):
+        run = ["run", SMOKE / "mqar_transformer.ini", "eval.per_seed=true"]
+        for seed in (1, 2):
+            self.mneme(*run, f"run.seed={seed}")
+        text = self.mneme("table", "--rows", "model.kind").out
+        self.assertRegex(text, r"(?m)^\| rows per seed \|  \| 16")
+        self.assertNotIn("The same rows", text)
+        self.write("rows.jsonl", '{"tokens": [1, 2, 3, 4], "targets": [-1, -1, -1, 1]}\n' * 40)
+        files = [f"task.file.{split}=rows.jsonl" for split in ("train", "test")]
+        self.assertIn("eval.per_seed", self.mneme(*run, "task.kind=file", *files, expect=USAGE).err)
+
+    def test_a_wrong_row_is_answered_with_the_nearest(self):
+        for wrong in ("full_nop", "arm=full_nop"):
+            self.assertIn("full_nope", self.table("long_needle", "--against", wrong, expect=USAGE).err)
+        self.assertIn("several such rows", self.table("gradient_modes_mqar", "--against", "gradient=refresh", expect=USAGE).err)
+        self.assertIn("Difference to refresh,1", self.table("gradient_modes_mqar", "--against", "refresh,1").out)
+
+
+if __name__ == "__main__":
+    unittest.main()

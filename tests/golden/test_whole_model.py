@@ -41,7 +41,7 @@ class WholeModels(ProgramTest):
         import numpy
         import whole_model
         self.theirs = whole_model
-        self.tokens = numpy.random.default_rng(1).integers(0, 64, (2, 48))
+        self.tokens = numpy.random.default_rng(1).integers(0, 64, (1, 40))
         with self.h5py.File(self.folder / "rows.h5", "w") as file:
             file["tokens"] = self.tokens
 
@@ -58,21 +58,8 @@ class WholeModels(ProgramTest):
         model = self.theirs.WholeModel(checkpoint)
         return max(self.theirs.relative_error(ours, model.logits(row)) for ours, row in zip(logits, self.tokens))
 
-    def test_every_block_is_what_the_documents_say(self):
-        text = (SOURCE / "docs/file-formats.md").read_text()
-        section = text[text.index("### Tensors of model.safetensors"):text.index("\n## State")]
-        documented = set(re.findall(r"`([^`]+)`", section))
-        for name, arguments in CASES.items():
-            with self.subTest(name):
-                checkpoint, logits = self.answered(name, arguments)
-                self.assertLessEqual(self.error(checkpoint, logits), TOLERANCE)
-                for tensor in self.theirs.read_safetensors(checkpoint / "model.safetensors"):
-                    self.assertIn(re.sub(r"_\d+(?=\.|$)", "_<l>", tensor).removeprefix("layers_<l>.block."), documented)
-
-    def test_a_model_that_is_slightly_another_is_noticed(self):
+    def another_model_is_noticed(self, checkpoint, logits):
         import numpy
-        checkpoint, logits = self.answered("mag", CASES["mag_mlp"])
-        self.assertLessEqual(self.error(checkpoint, logits), TOLERANCE)
         program, right, taken = self.theirs, self.theirs.rotated, self.theirs.Convolution.step
         halves = [0, 4, 1, 5, 2, 6, 3, 7]  # as pairs (i, i + 4)
 
@@ -91,6 +78,19 @@ class WholeModels(ProgramTest):
         for what, (owner, attribute, replacement) in wrong.items():
             with self.subTest(what), mock.patch.object(owner, attribute, replacement):
                 self.assertGreater(self.error(checkpoint, logits), 2 * TOLERANCE)
+
+    def test_every_block_is_what_the_documents_say(self):
+        text = (SOURCE / "docs/file-formats.md").read_text()
+        section = text[text.index("### Tensors of model.safetensors"):text.index("\n## State")]
+        documented = set(re.findall(r"`([^`]+)`", section))
+        for name, arguments in CASES.items():
+            with self.subTest(name):
+                checkpoint, logits = self.answered(name, arguments)
+                self.assertLessEqual(self.error(checkpoint, logits), TOLERANCE)
+                if name == "mag_mlp":
+                    self.another_model_is_noticed(checkpoint, logits)
+                for tensor in self.theirs.read_safetensors(checkpoint / "model.safetensors"):
+                    self.assertIn(re.sub(r"_\d+(?=\.|$)", "_<l>", tensor).removeprefix("layers_<l>.block."), documented)
 
 
 if __name__ == "__main__":

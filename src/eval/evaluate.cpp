@@ -9,7 +9,7 @@
 #include "mneme/errors.h"
 #include "eval/batch.h"
 #include "eval/loss.h"
-#include "eval/make_task.h"
+#include "eval/make.h"
 
 namespace mneme {
 

@@ -71,7 +71,7 @@ const TableRow& row_against(const Table& table) {
     ++count;
   }
   if (count == 1) return *found;
-  throw UsageError("against '" + table.options.against + "': there " + (count == 0 ? "is no such row" : "are several such rows") +
+  throw UsageError("--against " + table.options.against + ": there " + (count == 0 ? "is no such row" : "are several such rows") +
                    did_you_mean(table.options.against, rows) + " (rows, by " + join(table.options.rows, ",") + ": " + join(rows, "; ") + ")");
 }
 

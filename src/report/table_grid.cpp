@@ -230,6 +230,7 @@ std::string difference_caption(const Table& table) {
 }
 
 std::string machine_caption(const Table& table) {
+  if (table.machine.empty()) return "No run is there yet.";
   return "Run on " + table.machine + "; another processor or instruction set can move a cell by points.";
 }
 

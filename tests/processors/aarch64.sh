@@ -50,8 +50,9 @@ wheel.extractall(sys.argv[2], [name for name in wheel.namelist() if re.search(sy
 fetch torch "$(sed -n 's/^torch//p' scripts/requirements.txt)" \
   '^torch/(version\.py|include/|lib/lib(?!torch_(cuda|python|nvshmem)|c10_cuda|caffe2)[^/]*\.so)'
 lib=$folder/torch/lib
+linked=$($target-readelf -d "$lib/libtorch_cpu.so")
 for name in cudart:nvidia-cuda-runtime cupti:nvidia-cuda-cupti; do
-  $target-readelf -d "$lib/libtorch_cpu.so" | grep -q "NEEDED.*lib${name%:*}" || continue
+  [[ $linked == *"[lib${name%:*}.so"* ]] || continue
   fetch "${name#*:}" "==$(sed -n "s/^cuda\b.*'\(.*\)'/\1/p" "$folder/torch/version.py").*" "lib${name%:*}\.so"
 done
 

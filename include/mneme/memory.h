@@ -57,7 +57,7 @@ struct MemoryInput {
   /// Where to put measurements ("guard_firings"); null = do not measure.
   Probe* probe = nullptr;
   /// Where to put each token's inner loss [B,H,T] at the weights its gradient was taken at (of linear recurrences ‖Sᵀk − v‖² before the
-  /// decay); null = do not measure.
+  /// decay); null = do not measure. Values: a gradient may or may not flow back through them.
   at::Tensor* losses = nullptr;
 
   /// UsageError where the memory did not ask for a gate of that name.

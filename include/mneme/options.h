@@ -57,6 +57,7 @@ class OptionVisitor {
 /// Collects problems so that a user sees all of them at once.
 class Problems {
  public:
+  bool stored = false;  ///< of a checkpoint's config: an option that nothing reads is no problem, the model is what it is
   void add(std::string key, std::string message) { list_.push_back({std::move(key), std::move(message)}); }
   struct Problem {
     std::string key, message;

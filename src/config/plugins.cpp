@@ -88,6 +88,7 @@ void fill_in_former_defaults(Settings& stored, const std::string& origin) {
   };
   for (const auto& [key, text] : former_defaults(kind("model.kind"), kind("task.kind")))
     if (!stored.find(key)) stored.set(key, text, origin);
+  stored.stored = true;
 }
 
 std::vector<std::string> known_names(const std::vector<KnownPlugin>& list) {

@@ -177,12 +177,16 @@ class Resolver {
     if (good("model") && good("memory") && good("model." + config.model.kind) && good("memory." + config.memory.kind)) {
       if (!block || block->has_memory) check_memory(config.model, config.memory);
       Problems problems;
+      problems.stored = settings_.stored;
       if (block && block->check) block->check(config.model, config.memory, problems);
       if (memory && memory->check && (!block || block->has_memory)) memory->check(config.model, config.memory, problems);
       const bool possible = result_.problems.empty() && problems.empty();  // else there is no such model
       if (possible && block && block->has_memory && block->check_kernel) block->check_kernel(config.model, config.memory, config.runtime, problems);
       for (const auto& [key, message] : problems.list()) problem(key, message);
     }
+    if (good("train") && good("memory") && config.train.penalty_full > 0 && !settings_.stored &&
+        ((block && !block->has_memory) || config.memory.write_penalty == 0))
+      problem("train.penalty_full", "delays memory.write_penalty, and there is none; leave it out, and train.penalty_from");
     if (good("train") && good("eval") && config.train.stop_accuracy > 0 && config.eval.every == 0)
       problem("train.stop_accuracy", "needs validations on the way; set eval.every to a number of steps");
   }

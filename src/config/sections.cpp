@@ -157,7 +157,7 @@ void EvalOptions::describe(OptionVisitor& v) {
   v.option("segment", segment, {1, kMaxLength}, "tokens read at a time; longer rows carry state on");
   v.option("batch_tokens", batch_tokens, {1, kMaxLength}, "tokens held at once: segments, or whole rows with full attention");
   v.option("seed", seed, {0, kMaxCount}, "seed of the test rows, the same for every arm");
-  v.option("per_seed", per_seed, "draw test rows anew for every run.seed, so that seeds tell of other rows too");
+  v.option("per_seed", per_seed, "draw validation and test rows anew for every run.seed, so that seeds tell of other rows too; streams not");
 }
 
 void RuntimeOptions::describe(OptionVisitor& v) {

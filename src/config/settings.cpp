@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "config/config.h"
 #include "config/settings_reader.h"
 #include "base/text.h"
 #include "mneme/errors.h"
@@ -88,7 +89,10 @@ std::string quoted_value(const std::string& text) {
 
 Settings read_settings(const std::string& path, const std::vector<std::string>& overrides) {
   namespace fs = std::filesystem;
-  Settings settings = Settings::from_file(fs::is_directory(path) ? (fs::path(path) / "config.ini").string() : path);
+  const bool stored = fs::is_directory(path);
+  const std::string file = stored ? (fs::path(path) / "config.ini").string() : path;
+  Settings settings = Settings::from_file(file);
+  if (stored) fill_in_former_defaults(settings, file);
   for (const std::string& assignment : overrides) settings.override_with(assignment);
   return settings;
 }

@@ -39,6 +39,8 @@ class Settings {
   /// Names of all sections in order of first appearance, also of those without a key.
   const std::vector<std::string>& section_names() const { return section_names_; }
   void add_section(const std::string& name);
+  /// The config of a run or checkpoint (fill_in_former_defaults, config.h): what it sets for nothing is no mistake of anybody's now.
+  bool stored = false;
 
  private:
   std::vector<std::pair<std::string, SettingValue>> values_;

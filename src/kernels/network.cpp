@@ -125,6 +125,10 @@ NetworkShape network_shape(const NetworkCall& call, const NetworkState& state) {
     throw ConfigError(fmt::format("memory: the fused network has one matrix (linear), two (feature), or two and perhaps a gain "
                                   "(residual_norm), not {} fast weights", state.weights.size()));
   const bool linear = s.form == Form::linear;
+  auto four = [](const at::Tensor& x, const char* name) {
+    if (!x.defined() || x.dim() != 4) throw ConfigError(fmt::format("memory: {} should have four dimensions, not {}", name, x.defined() ? x.dim() : 0));
+  };
+  four(call.key, "key"), four(call.value, "value"), four(state.weights[0], "weights of layer 1");
   s.tokens = call.key.size(2), s.width = call.key.size(3), s.value_width = linear ? call.value.size(3) : s.width;
   s.hidden = linear ? 0 : state.weights[0].size(3);
   s.exact_last = linear ? call.exact_last || call.refresh == 1 : call.exact_last && !s.norm();
@@ -153,7 +157,7 @@ void require_rule(const NetworkShape& s) {
 bool supports(const NetworkCall& call, const NetworkState& state) { return fusable(call.query) && fusable(state.weights[0]); }
 
 at::Tensor network(const NetworkCall& call, NetworkState& state) {
-  if (call.value.size(2) == 0) return at::empty_like(call.value);
+  if (call.value.dim() == 4 && call.value.size(2) == 0) return at::empty_like(call.value);
   require_clock(call.refresh, call.position);
   const NetworkShape s = network_shape(call, state);
   require_rule(s);

@@ -36,11 +36,8 @@ struct NetworkCall {
   int64_t refresh = 64;    ///< tokens that share a gradient point
   int64_t position = 0;    ///< tokens read before this call
   double factor = 2;       ///< c of ∇‖e‖² = c e; 2/V for the mean over features
-  int64_t sweeps = 0;      ///< of `feature`, after exact_last
-  double guard_limit = 0;  ///< of two layers and gradients at the refresh point; 0: no guard
-
-  /// Then a call is of whole refresh intervals of at most kTileTokens.
-  bool whole_intervals() const { return sweeps > 0 || guard_limit > 0; }
+  int64_t sweeps = 0;      ///< of `feature`, after exact_last; a call is then of whole refresh intervals of at most kTileTokens
+  double guard_limit = 0;  ///< of two layers and gradients at the refresh point, calls likewise; 0: no guard
 };
 
 /// By fast weight: [B,H,K,V]; or [B,H,K,E], [B,H,E,V] and the gain [B,H,1,V].

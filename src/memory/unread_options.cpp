@@ -88,7 +88,12 @@ std::string would_read(const MemoryPlugin& plugin, const MemoryOptions& options,
   auto reads = [&](const MemoryOptions& changed) {
     Problems problems;
     if (changed.own) changed.own->check("", problems);
-    return problems.empty() && is_read(plugin, changed, name, other);
+    if (!problems.empty()) return false;
+    try {
+      return is_read(plugin, changed, name, other);
+    } catch (const std::exception&) {  // a plug-in may refuse what nobody asked for: then it is no advice
+      return false;
+    }
   };
   if (name == "gate_pooling" && given.group == 1 && reads(with(given, "group", "2"))) return "memory.group > 1";
   auto search = [&](std::vector<Field> fields, std::vector<Field> defaults, const std::string& prefix, const auto& changed) -> std::string {
@@ -112,7 +117,7 @@ std::string would_read(const MemoryPlugin& plugin, const MemoryOptions& options,
 
 void check_unread_options(const MemoryOptions& options, const std::set<std::string>& read, Problems& problems, const std::map<std::string, std::string>& readers) {
   const MemoryPlugin* plugin = MemoryRegistry::instance().find(options.kind);
-  if (!plugin) return;
+  if (!plugin || problems.stored) return;
   MemoryOptions given = options, usual;
   const std::vector<Field> of_given = fields_of(given, ""), of_usual = fields_of(usual, "");
   for (size_t i = 0; i < of_given.size(); ++i) {

@@ -5,7 +5,7 @@
 //   o_i = y_i ⊗ norm(M_i(u_i))                u_i = x_i + y_i; M_i: the memory after u_1 … u_i were written, token by token
 //
 // (or another combination, src/models/combination.h). With model.mac.residual = false, as the paper prints it, u_i = y_i: the memory then
-// sees tokens only through attention within a segment, and nothing has been seen to learn in it (experiments/architectures/). As printed in the paper, h and y of the whole segment reach each of its
+// sees tokens only through attention within a segment. As printed in the paper, h and y of the whole segment reach each of its
 // tokens; j ≤ i is what a language model needs. Persistent tokens stand in the attention's context only. With the memory
 // off, h is read from the initial weights. Layers outside model.memory_layers are attention inside segments.
 //

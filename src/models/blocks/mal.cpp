@@ -5,7 +5,7 @@
 //   m = norm(memory([persistent ‖ x])),   o = m + attention([persistent ‖ x + m])
 //
 // With model.mal.residual = false, as the paper prints it, o = attention([persistent ‖ m]): what the memory says must then pass a window,
-// and x itself the memory (experiments/architectures/).
+// and x itself the memory.
 #include <ATen/ATen.h>
 
 #include "models/attention_layer.h"

@@ -74,6 +74,8 @@ TEST_CASE("resolve: rules between options name both", "[config][resolve]") {
              Contains("memory.heads = 3: does not divide model.width = 64"));
   CHECK(config_problems("[model]\nkind = mag\n[memory]\nheads = 3\nhead_width = 8").empty());
   CHECK(config_problems("[memory]\nheads = 3").empty());  // the transformer has no memory
+  CHECK_THAT(problem("[train]\npenalty_from = 0.5\npenalty_full = 0.2"), Contains("comes before train.penalty_from = 0.5"));
+  CHECK_THAT(problem("[train]\npenalty_full = 0.5\n[memory]\nwrite_penalty = 0"), Contains("delays memory.write_penalty, and there is none"));
   CHECK_THAT(problem("[train]\nsteps = 20"), Contains("default: train.warmup = 50") && Contains("0 … 20"));
   CHECK_THAT(problem("[train]\nbatch = 10\naccumulate = 4"), Contains("does not divide train.batch = 10"));
   CHECK_THAT(problem("[train]\nstop_accuracy = 0.9"), Contains("set eval.every"));

@@ -201,8 +201,23 @@ TEST_CASE("a checkpoint from before an option is the model that it was then", "[
     without(saved.path("step-1/config.ini"), "residual = ", "\n");
     without(saved.path("step-1/trainer.json"), "\"config.ini\"", ",");
     CHECK(config_hash(load_model(saved.path("step-1")).config) == config_hash(saved.config));
+    CHECK(config_hash(read_config(saved.path("step-1"), {})) == config_hash(saved.config));  // and as a run folder
     CHECK(config_hash(load_model(saved.path("step-1")).config) != config_hash(tiny_config({"model.kind=" + kind, "memory.kind=linear"})));
   }
+}
+
+TEST_CASE("a checkpoint that sets an option which nothing reads is still read", "[train]") {
+  Saved saved(tiny_config({"model.kind=lmm", "memory.kind=gla"}));
+  saved.move_and_save(1);
+  const std::string trainer = saved.path("step-1/trainer.json"), ini = saved.path("step-1/config.ini");
+  std::string json = bytes_of(trainer), text = bytes_of(ini);
+  const size_t begin = json.find("\"config.ini\""), end = json.find(',', begin) + 1;
+  overwrite(trainer, json.erase(begin, end - begin));
+  const std::string from = "theta_max = 0.5";
+  REQUIRE(text.find(from) != std::string::npos);
+  overwrite(ini, text.replace(text.find(from), from.size(), "theta_max = 0.25"));
+  CHECK(load_model(saved.path("step-1")).step == 1);
+  CHECK_THAT(message_of<ConfigError>([&] { tiny_config({"model.kind=lmm", "memory.kind=gla", "memory.theta_max=0.25"}); }), Contains("does not read it"));
 }
 
 TEST_CASE("a vocabulary or length that the weights do not have is damage, not a model of that size", "[train]") {

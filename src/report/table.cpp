@@ -125,12 +125,12 @@ class TableMaker {
       if (first) refuse_pooling(row, *first, *run, table_.options);
       first = run;
       std::vector<double> values;
-      EvalSums sums;
+      EvalSums sums;  // of the observation with the fewest rows
       for (const Observation& observation : observations_)
         if (observation.run == run && keys_of(observation, table_.options.rows) == row &&
             keys_of(observation, table_.options.columns) == column.keys) {
+          if (values.empty() || observation.sums.rows < sums.rows) sums = observation.sums;
           values.push_back(column.metric->value(observation.sums));
-          sums += observation.sums;
         }
       if (run->status != "done") {
         ++cell.absent[run->status];
@@ -140,7 +140,8 @@ class TableMaker {
         cell.values.push_back(mean(values));
         cell.seeds.push_back(run->info.seed);
         cell.sums.push_back(sums);
-        cell.own_rows = has_own_rows(*run);  // of all of them: runs of a cell differ in no option of eval
+        cell.averaged |= values.size() > 1;
+        cell.own_rows = has_own_rows(*run) && (cell.values.size() == 1 || cell.own_rows);
       }
     }
     return cell;

@@ -37,6 +37,7 @@ struct TableCell {
   std::vector<double> values;        // one per run, in the order of seeds
   std::vector<int64_t> seeds;
   std::vector<EvalSums> sums;        // what they are counted from; none where they are costs
+  bool averaged = false;             // values are means over several settings or slices, and sums those of the one with the fewest rows
   bool own_rows = false;             // every seed answered rows of its own (eval.per_seed)
   Absent absent;
   int64_t runs() const;              // with and without a value

@@ -79,6 +79,7 @@ const TableRow& row_against(const Table& table) {
 
 Counts counts_of(const TableCell& cell, const Metric& metric) {
   Counts sum;
+  if (cell.averaged) return sum;
   for (const EvalSums& sums : cell.sums) {
     const ShareCounts share = metric.share(sums);
     if (share.trials == 0) return {};

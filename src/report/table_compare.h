@@ -6,10 +6,10 @@
 namespace mneme {
 
 /// What a cell's share is counted from over all seeds. Where seeds answer the same rows, these count once: rate times the trials of one
-/// seed. 0 of 0 of what is no share, and where rows are unknown.
+/// seed. 0 of 0 of what is no share, of a mean over several settings or slices, and where rows are unknown.
 Counts counts_of(const TableCell& cell, const Metric& metric);
 
-/// Rows that a seed answered, the fewest of any seed of the cell; 0 = unknown.
+/// Rows that a seed answered, the fewest of any seed of the cell, and of any setting or slice it is a mean over; 0 = unknown.
 int64_t rows_of_seed(const TableCell& cell);
 
 /// Of two cells of a column: pairs of the same seed where there are two, else Welch's test.

@@ -80,6 +80,29 @@ TEST_CASE("rows that every seed answers count once, rows of its own for each see
   CHECK_THAT(table_text(own, "md"), Contains("| rows per seed |") && !Contains("The same rows"));
 }
 
+TEST_CASE("a mean over settings of unequal size has the interval over seeds, and as many rows as the smallest", "[table]") {
+  std::vector<RunRecord> runs = six_runs();
+  for (RunRecord& run : runs) run.evaluations[0].settings[1].sums = test::sums(900, 4500, 0, 0, 1);  // 0 of 900 beside all of about 100
+  TableOptions options = by_length();
+  options.columns = {"task"};
+  options.against = "rope";
+  const Table table = make_table(runs, options);
+  const TableCell& cell = table.rows[0].cells[0];  // 0.50, 0.49, 0.495; pooled it would be 0.099
+  CHECK(counts_of(cell, Metric::exact_match).trials == 0);
+  CHECK(rows_of_seed(cell) == 100);
+  CHECK_FALSE(table.differences[0].cells[0].p_rows);
+  const std::string text = table_text(table, "md");
+  CHECK_THAT(text, Contains("| mag | 3¹ | 49.5 ± 1.2 |") && Contains("| 100² |"));
+}
+
+TEST_CASE("rows are of each seed's own only where every run drew its own", "[table]") {
+  std::vector<RunRecord> runs = six_runs();
+  for (size_t i : {1, 2, 3, 4, 5}) set_value(runs[i], "eval.per_seed", "true");  // all but the first of mag
+  const Table table = make_table(runs, by_length());
+  CHECK_FALSE(table.rows[0].cells[0].own_rows);
+  CHECK(table.rows[1].cells[0].own_rows);
+}
+
 TEST_CASE("few rows and unknown ones are said, not invented", "[table]") {
   std::vector<RunRecord> runs = six_runs();
   for (RunRecord& run : runs) run.evaluations[0].settings[1].sums = {0, 500, 450, 0, 125};  // a file without counts of rows

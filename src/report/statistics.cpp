@@ -20,16 +20,17 @@ double without_rounding(double value, const std::vector<double>& of) {
 
 double t_quantile(double freedom) { return boost::math::quantile(boost::math::students_t(freedom), (1 + kConfidence) / 2); }
 
-/// Interval and p of a mean with this standard error; none of what is not a number.
-void test_mean(Difference& difference, double error, double freedom) {
+/// Interval and p, which is at least `least`, of a mean with this standard error; none of what is not a number.
+void test_mean(Difference& difference, double error, double freedom, double least) {
   if (!std::isfinite(difference.mean) || !std::isfinite(error)) return;
   if (error == 0) {
     difference.half_width = 0;
-    difference.p = difference.mean == 0 ? 1 : 0;
+    difference.p = difference.mean == 0 ? 1 : least;
     return;
   }
   difference.half_width = t_quantile(freedom) * error;
-  difference.p = 2 * boost::math::cdf(boost::math::complement(boost::math::students_t(freedom), std::abs(difference.mean) / error));
+  const double p = 2 * boost::math::cdf(boost::math::complement(boost::math::students_t(freedom), std::abs(difference.mean) / error));
+  difference.p = std::max(p, least);
 }
 
 }  // namespace
@@ -76,6 +77,12 @@ double fisher_p(const Counts& a, const Counts& b) {
   return std::min(1.0, likely * tables);
 }
 
+double least_p(int64_t n, int64_t m) {
+  double arrangements = 1;
+  for (int64_t i = 1; i <= n; ++i) arrangements *= static_cast<double>(m + i) / static_cast<double>(i);
+  return std::min(1.0, 2 / arrangements);
+}
+
 Difference paired_difference(const std::vector<double>& differences) {
   Difference result;
   result.n = static_cast<int64_t>(differences.size());
@@ -83,7 +90,7 @@ Difference paired_difference(const std::vector<double>& differences) {
   result.mean = mean(differences);
   if (result.n < 2) return result;
   const double n = static_cast<double>(result.n);
-  test_mean(result, standard_deviation(differences) / std::sqrt(n), n - 1);
+  test_mean(result, standard_deviation(differences) / std::sqrt(n), n - 1, least_p(result.n, result.n));
   return result;
 }
 
@@ -102,7 +109,7 @@ Difference welch_difference(const std::vector<double>& a, const std::vector<doub
   };
   const double ours = square_error(a), theirs = square_error(b), sum = ours + theirs;
   const double freedom = sum * sum / (ours * ours / static_cast<double>(a.size() - 1) + theirs * theirs / static_cast<double>(b.size() - 1));
-  test_mean(result, std::sqrt(sum), freedom);
+  test_mean(result, std::sqrt(sum), freedom, least_p(static_cast<int64_t>(a.size()), static_cast<int64_t>(b.size())));
   return result;
 }
 

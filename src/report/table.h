@@ -59,8 +59,10 @@ struct TableRow {
 struct CellDifference {
   Difference seeds;
   std::optional<double> p_rows;      // Fisher's, of shares
-  std::optional<double> p;           // the larger of the two; none where there are too few seeds for a claim
+  std::optional<double> p;           // the larger of the two; none where there are too few seeds for a claim, where the counts of a share
+                                     // are unknown, and where runs of either cell have failed or diverged
   std::optional<double> p_holm;      // corrected for the comparisons of the table
+  Absent failed;                     // runs that failed or diverged, of both cells together
   bool significant() const { return p_holm && *p_holm < 1 - kConfidence; }
 };
 
@@ -72,7 +74,7 @@ struct DifferenceRow {
 /// The row with the best mean of a column; the claim is that it is better than every other one.
 struct BestRow {
   size_t row = 0;
-  double p = 1;                      // the largest over the others; 1 where one of them is of a single seed
+  double p = 1;                      // the largest over the others; 1 where a comparison has no p, or its pairs of seeds say that it is no better
   double p_holm = 1;                 // corrected for the columns
   bool significant() const { return p_holm < 1 - kConfidence; }
 };

@@ -19,19 +19,50 @@ int64_t correct(std::vector<CellDifference*> all) {
   return static_cast<int64_t>(all.size());
 }
 
+/// Runs that failed or diverged: what is left of a cell may be its lucky seeds.
+Absent failures(const TableCell& cell) {
+  Absent failed;
+  for (const char* reason : {"failed", "diverged"})
+    if (cell.absent.count(reason)) failed[reason] = cell.absent.at(reason);
+  return failed;
+}
+
+/// The cell of these seeds alone.
+TableCell of_seeds(const TableCell& cell, const std::vector<int64_t>& seeds) {
+  TableCell part = cell;
+  part.values.clear();
+  part.seeds.clear();
+  part.sums.clear();
+  for (size_t i = 0; i < cell.seeds.size(); ++i) {
+    if (!std::count(seeds.begin(), seeds.end(), cell.seeds[i])) continue;
+    part.values.push_back(cell.values[i]);
+    part.seeds.push_back(cell.seeds[i]);
+    part.sums.push_back(cell.sums[i]);
+  }
+  return part;
+}
+
 std::optional<BestRow> best_of(const Table& table, size_t column) {
   const Metric& metric = *table.columns[column].metric;
-  std::vector<size_t> rows;
-  for (size_t row = 0; row < table.rows.size(); ++row)
-    if (!table.rows[row].cells[column].values.empty()) rows.push_back(row);
+  std::vector<size_t> rows, others;  // with a value; without one, since all their runs failed
+  for (size_t row = 0; row < table.rows.size(); ++row) {
+    const TableCell& cell = table.rows[row].cells[column];
+    if (!cell.values.empty())
+      rows.push_back(row);
+    else if (!failures(cell).empty())
+      others.push_back(row);
+  }
   if (rows.size() < 2) return std::nullopt;
   const auto cell = [&](size_t row) -> const TableCell& { return table.rows[row].cells[column]; };
   BestRow best{rows[0]};
   for (const size_t row : rows)
     if (metric.better(mean(cell(row).values), mean(cell(best.row).values))) best.row = row;
-  best.p = 0;
-  for (const size_t row : rows)
-    if (row != best.row) best.p = std::max(best.p, compare(cell(best.row), cell(row), metric).p.value_or(1));
+  best.p = others.empty() ? 0 : 1;
+  for (const size_t row : rows) {
+    if (row == best.row) continue;
+    const CellDifference lead = compare(cell(best.row), cell(row), metric);
+    best.p = std::max(best.p, metric.better(lead.seeds.mean, 0) ? lead.p.value_or(1) : 1);
+  }
   return best;
 }
 
@@ -99,16 +130,22 @@ int64_t rows_of_seed(const TableCell& cell) {
 
 CellDifference compare(const TableCell& ours, const TableCell& theirs, const Metric& metric) {
   std::vector<double> pairs;
+  std::vector<int64_t> common;
   for (size_t i = 0; i < ours.seeds.size(); ++i)
     for (size_t j = 0; j < theirs.seeds.size(); ++j)
-      if (ours.seeds[i] == theirs.seeds[j]) pairs.push_back(ours.values[i] - theirs.values[j]);
+      if (ours.seeds[i] == theirs.seeds[j]) {
+        pairs.push_back(ours.values[i] - theirs.values[j]);
+        common.push_back(ours.seeds[i]);
+      }
   CellDifference result;
   const bool welch = pairs.size() < 2 && std::min(ours.values.size(), theirs.values.size()) > pairs.size();
   result.seeds = welch ? welch_difference(ours.values, theirs.values) : paired_difference(pairs);
-  result.p = result.seeds.p;
-  const Counts a = counts_of(ours, metric), b = counts_of(theirs, metric);
+  const Counts a = counts_of(welch ? ours : of_seeds(ours, common), metric), b = counts_of(welch ? theirs : of_seeds(theirs, common), metric);
   if (a.trials > 0 && b.trials > 0) result.p_rows = fisher_p(a, b);
-  if (result.p && result.p_rows) result.p = std::max(*result.p, *result.p_rows);
+  result.failed = failures(ours);
+  for (const auto& [reason, count] : failures(theirs)) result.failed[reason] += count;
+  if (result.failed.empty() && result.seeds.p && (result.p_rows || !metric.is_share()))
+    result.p = std::max(*result.seeds.p, result.p_rows.value_or(0));
   return result;
 }
 

@@ -12,7 +12,7 @@ Counts counts_of(const TableCell& cell, const Metric& metric);
 /// Rows that a seed answered, the fewest of any seed of the cell, and of any setting or slice it is a mean over; 0 = unknown.
 int64_t rows_of_seed(const TableCell& cell);
 
-/// Of two cells of a column: pairs of the same seed where there are two, else Welch's test.
+/// Of two cells of a column: pairs of the same seed where there are two, else Welch's test. Fisher's counts are of the same seeds.
 CellDifference compare(const TableCell& ours, const TableCell& theirs, const Metric& metric);
 
 /// Fills in `best`, and with options.against `differences`. UsageError: there is no such row.

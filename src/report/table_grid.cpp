@@ -73,8 +73,10 @@ GridCell cost_cell(const TableCell& cell, const TableColumn& column) {
 std::string p_text(double p) { return p < 1e-4 ? "p < 0.0001" : fmt::format("p {:.2g}", p); }
 
 GridCell difference_cell(const CellDifference& cell, const TableColumn& column, bool own_n) {
-  if (cell.seeds.n == 0) return {"–"};
-  GridCell out{column.metric->difference(cell.seeds.mean)};
+  std::vector<std::string> failed;
+  for (const auto& [reason, count] : cell.failed) failed.push_back(fmt::format("{} {}", reason, count));
+  if (cell.seeds.n == 0) return {"–", join(failed, ", ")};
+  GridCell out{column.metric->difference(cell.seeds.mean), join(failed, ", ")};
   if (cell.seeds.half_width) out.text += " ± " + column.metric->number(*cell.seeds.half_width);
   if (cell.p_holm) out.text += ", " + p_text(*cell.p_holm);
   std::vector<std::string> how;

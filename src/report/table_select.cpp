@@ -19,6 +19,7 @@ bool one_of(const std::string& value, const std::string& alternatives) {
 }
 
 void check_names(const std::vector<RunRecord>& runs, const TableOptions& options) {
+  if (options.rows.empty()) throw UsageError("--rows names no key: name at least one, e.g. --rows arm or --rows model.kind");
   const std::vector<std::string> known = known_keys(runs);
   std::vector<std::string> asked = options.rows;
   asked.insert(asked.end(), options.columns.begin(), options.columns.end());

@@ -31,6 +31,15 @@ std::vector<RunRecord> six_runs() {
           test::sample_run("rope", 1, {90, 10}), test::sample_run("rope", 2, {92, 20}), test::sample_run("rope", 3, {100, 0})};
 }
 
+/// Two arms of five seeds, enough for a claim: of 100 rows, about 99 and 94, 88 and 10 right.
+std::vector<RunRecord> ten_runs() {
+  const std::vector<std::vector<int64_t>> mag{{100, 90}, {98, 94}, {99, 80}, {99, 88}, {99, 88}}, rope{{90, 10}, {92, 20}, {100, 0}, {94, 10}, {94, 10}};
+  std::vector<RunRecord> runs;
+  for (size_t i = 0; i < mag.size(); ++i) runs.push_back(test::sample_run("mag", static_cast<int64_t>(i) + 1, mag[i]));
+  for (size_t i = 0; i < rope.size(); ++i) runs.push_back(test::sample_run("rope", static_cast<int64_t>(i) + 1, rope[i]));
+  return runs;
+}
+
 void set_value(RunRecord& run, const std::string& key, const std::string& value) {
   for (auto& [name, text] : run.info.values)
     if (name == key) {
@@ -54,7 +63,7 @@ TEST_CASE("cells are the mean over seeds and its interval, and that over rows wh
   CHECK(half_width(cell.values).value() == Approx(4.3026527 * 0.0721110255 / std::sqrt(3.0)));
   const std::string text = table_text(table, "md");
   CHECK_THAT(text, Contains("| arm | n | 256 | 1024 |"));
-  CHECK_THAT(text, Contains("| mag | 3¹ | 99.0 ± 2.5 [94.6, 99.8] | **88.0 ± 17.9** |"));  // Wilson, 99 of 100
+  CHECK_THAT(text, Contains("| mag | 3¹ | 99.0 ± 2.5 [94.6, 99.8] | 88.0 ± 17.9 |"));  // Wilson, 99 of 100
   CHECK_THAT(text, Contains("| rope | 3¹ | 94.0 ± 13.1 | 10.0 ± 24.8 |"));
   CHECK_THAT(text, Contains("Exact match in %") && Contains("¹ Fewer than 5 seeds."));
 }
@@ -116,7 +125,7 @@ TEST_CASE("differences are paired by seed, tested over seeds and rows, and corre
   TableOptions options = by_length();
   options.against = "rope";
   std::vector<RunRecord> runs = six_runs();
-  runs[5].status = "failed";  // rope, seed 3: two pairs are left
+  runs.pop_back();  // rope, seed 3: two pairs are left
   const Table table = make_table(runs, options);
   REQUIRE(table.differences.size() == 1);
   CHECK(table.comparisons == 2);
@@ -124,13 +133,13 @@ TEST_CASE("differences are paired by seed, tested over seeds and rows, and corre
   CHECK(near.seeds.n == 2);
   CHECK(near.seeds.mean == Approx(0.08));
   CHECK(near.seeds.half_width.value() == Approx(12.7062047 * 0.02));
-  CHECK(near.seeds.p.value() == Approx(2 / M_PI * std::atan(1.0 / 4)));  // t = 4, one degree of freedom
-  CHECK(far.seeds.p.value() == Approx(2 / M_PI * std::atan(0.03 / 0.77)));
-  CHECK(far.p_rows.value() < 1e-20);  // 88 and 15 of 100
-  CHECK(near.p_holm.value() == Approx(near.p.value()));
+  CHECK(near.seeds.p.value() == Approx(1.0 / 3));  // t says 0.16 and 0.02, but two seeds can say no less
+  CHECK(far.seeds.p.value() == Approx(1.0 / 3));
+  CHECK(far.p_rows.value() == Approx(fisher_p({92, 100}, {15, 100})));  // of the two pairs, not of mag's third seed
+  CHECK(near.p_holm.value() == Approx(2 * near.p.value()));
   CHECK(far.p_holm.value() == Approx(2 * far.p.value()));
   const std::string text = table_text(table, "md");
-  CHECK_THAT(text, Contains("| mag | 2 | +8.0 ± 25.4, p 0.16 | **+77.0 ± 38.1, p 0.05** |") && Contains("corrected for 2 comparisons"));
+  CHECK_THAT(text, Contains("| mag | 2 | +8.0 ± 25.4, p 0.67 | +77.0 ± 38.1, p 0.67 |") && Contains("corrected for 2 comparisons"));
   options.against = "arm=rope";
   CHECK(table_text(make_table(runs, options), "csv").find("minus arm=rope") != std::string::npos);
   options.against = "nope";
@@ -176,7 +185,53 @@ TEST_CASE("the best arm is bold only where chance does not explain its lead over
   CHECK(bold({{90, 20, 95, 90, 10}, {30, 31, 29, 30, 28}}).empty());                         // rows tell them apart, seeds do not
   CHECK(bold({{95}, {5}}).empty());                                                          // one seed
   CHECK(bold({{95, 94, 96, 95, 97}}).empty());                                               // nothing to compare
-  CHECK(bold({{0, 0, 0}, {100, 100, 100}}) == "arm1");
+  CHECK(bold({{0, 0, 0}, {100, 100, 100}}).empty());                                         // three seeds alone claim nothing
+  CHECK(bold({{0, 0, 0, 0}, {100, 100, 100, 100}}) == "arm1");
+  CHECK(bold({{60, 60, 60, 60, 60, 100, 100, 100, 100, 100}, {65, 65, 65, 65, 65}}).empty());  // the better mean, worse seed by seed
+}
+
+TEST_CASE("runs that failed or diverged stop a claim, and are named", "[table]") {
+  TableOptions options = by_length();
+  options.against = "rope";
+  const Table whole = make_table(ten_runs(), options);
+  CHECK((whole.differences[0].cells[1].significant() && whole.best[1]->significant()));
+  CHECK_THAT(table_text(whole, "md"), Contains("**+78.0"));
+  for (const char* reason : {"failed", "diverged"})
+    for (const size_t arm : {0, 1}) {
+      std::vector<RunRecord> runs = ten_runs();
+      runs.push_back(test::sample_run(arm ? "rope" : "mag", 6));
+      runs.back().status = reason;
+      const Table table = make_table(runs, options);
+      const CellDifference& difference = table.differences[0].cells[1];
+      CHECK(difference.seeds.n == 5);
+      CHECK((!difference.p && !difference.significant() && !table.best[1]->significant()));
+      CHECK_THAT(table_text(table, "md"), Contains("(" + std::string(reason) + " 1) |") && !Contains("**+78.0"));
+    }
+  std::vector<RunRecord> runs = ten_runs();
+  runs.push_back(test::sample_run("lmm", 1));
+  runs.back().status = "diverged";  // an arm that has no value is not beaten
+  CHECK_FALSE(make_table(runs, by_length()).best[1]->significant());
+}
+
+TEST_CASE("a share whose counts are unknown is not claimed on seeds alone; a loss is", "[table]") {
+  std::vector<RunRecord> runs = ten_runs();
+  for (size_t i = 0; i < runs.size(); ++i) runs[i].evaluations[0].settings[1].sums = {0, 500, i < 5 ? 450 : 50, 0, i < 5 ? 125.0 : 500.0};
+  TableOptions options = by_length();
+  options.where = {{"length", "1024"}};
+  options.against = "rope";
+  for (const char* metric : {"exact_match", "loss"}) {
+    options.metrics = {metric};
+    const Table table = make_table(runs, options);
+    const bool loss = options.metrics[0] == "loss";
+    CHECK(table.differences[0].cells[0].p.has_value() == loss);
+    CHECK(table.best[0]->significant() == loss);
+  }
+}
+
+TEST_CASE("rows have a key", "[table]") {
+  TableOptions options = by_length();
+  options.rows.clear();
+  CHECK_THROWS_WITH(make_table(six_runs(), options), Contains("--rows") && Contains("--rows arm"));
 }
 
 TEST_CASE("of tables whose arms are all alike, one in twenty at most names a difference, and one a best arm", "[table]") {
@@ -382,9 +437,9 @@ TEST_CASE("the table made from its own NAME.h5 is the same, and sixty long runs 
 }
 
 TEST_CASE("LaTeX is escaped", "[table]") {
-  std::vector<RunRecord> runs = six_runs();
+  std::vector<RunRecord> runs = ten_runs();
   for (RunRecord& run : runs)
     if (run.label("arm") == "mag") set_value(run, "run.labels", "arm:mag_linear, task:needle");
   const std::string text = table_text(make_table(runs, by_length()), "tex");
-  CHECK_THAT(text, Contains("mag\\_linear & 3$^1$ & 99.0 $\\pm$ 2.5 [94.6, 99.8] & \\textbf{88.0 $\\pm$ 17.9} \\\\"));
+  CHECK_THAT(text, Contains("mag\\_linear & 5 & 99.0 $\\pm$ 0.9 [94.6, 99.8] & \\textbf{88.0 $\\pm$ 6.3 [80.2, 93.0]} \\\\"));
 }

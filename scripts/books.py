@@ -2,7 +2,8 @@
 """Plain texts from unpacked Debian packages; called by get-books.sh.
 
     books.py books|kinds UNPACKED FOLDER PACKAGE=VERSION…     write the texts and FOLDER/SOURCES.md
-    books.py check books|kinds FOLDER                         exit 0 when every text is there, unchanged
+    books.py check books|kinds FOLDER                         exit 0 when every text is there, unchanged; kinds that were left out
+                                                              when the folder was made are named, not missed
 
 Jane Austen's novels are R character vectors (a .rdb file: big-endian u32 size, zlib stream, again and again; the .rdx
 file names them). The others are SWORD modules: zlib blocks, by an index of little-endian u32 (offset, packed size,
@@ -34,6 +35,7 @@ FORTUNES = {"english_sayings": ("fortunes", "fortunes-min"), "german_sayings": (
 SPANISH = ("sword-text-sparv", "texts/ztext/spaRV1909eb", "bz")
 PYTHON = Path(sysconfig.get_path("stdlib"))
 LICENCES = Path("/usr/share/common-licenses")
+LEFT_OUT = "left out"
 LEAST = 100_000  # bytes of a text; less is a damaged package
 COUNT = {"books": len(NOVELS) + len(SWORD), "kinds": len(FORTUNES) + 3}
 
@@ -159,37 +161,33 @@ def books_of(unpacked, versions):
 
 
 def kinds_of(unpacked, versions):
-    """What there is; the packages of each kind lie in folders of their own names."""
+    """What there is, and None with what it needs for what there is not; the packages of each kind lie in folders of their own names."""
     for name, packages in FORTUNES.items():
-        if all(package in versions for package in packages):
-            yield f"{name}.txt", "\n\n".join(sayings(unpacked / package) for package in packages), packages[0]
-        else:
-            left_out(name, "Debian's " + " and ".join(packages))
-    if SPANISH[0] in versions:
-        yield "spanish_bible.txt", module(unpacked / SPANISH[0], *SPANISH[1:]), SPANISH[0]
-    else:
-        left_out("spanish_bible", "Debian's " + SPANISH[0])
-    versions["python"] = platform.python_version()
-    if len(source := python_source()) > LEAST:
-        yield "python.txt", source, "python"
-    else:
-        left_out("python", f"Python's standard library in {PYTHON} (apt-get install libpython3-stdlib)")
-    versions["base-files"] = "this machine's"
-    if LICENCES.is_dir():
-        yield "licences.txt", licences(), "base-files"
-    else:
-        left_out("licences", f"{LICENCES} (Debian's base-files)")
-
-
-def left_out(name, needs):
-    print(f"  {name}.txt is left out: it needs {needs}")
+        there = all(package in versions for package in packages)
+        text = "\n\n".join(sayings(unpacked / package) for package in packages) if there else None
+        yield f"{name}.txt", text, packages[0] if there else "Debian's " + " and ".join(packages)
+    there = SPANISH[0] in versions
+    yield "spanish_bible.txt", module(unpacked / SPANISH[0], *SPANISH[1:]) if there else None, SPANISH[0] if there else "Debian's " + SPANISH[0]
+    versions["this machine's Python"] = platform.python_version()
+    there = len(source := python_source()) > LEAST
+    yield ("python.txt", source, "this machine's Python") if there else (
+        "python.txt", None, f"Python's standard library in {PYTHON} (apt-get install libpython3-stdlib)")
+    versions["this machine's base-files"] = "as installed"
+    there = LICENCES.is_dir() and len(text := licences()) > LEAST
+    yield ("licences.txt", text, "this machine's base-files") if there else (
+        "licences.txt", None, f"the licences in {LICENCES} (Debian's base-files)")
 
 
 def make(what, unpacked, folder, versions):
     title = {"books": "Books, all in the public domain", "kinds": "Texts of several kinds, each under the licence in its package's usr/share/doc"}
-    sources = [f"# {title[what]}, made by scripts/get-books.sh from Debian packages", "",
+    origin = {"books": "Debian packages", "kinds": "Debian packages and from what this machine has"}
+    sources = [f"# {title[what]}, made by scripts/get-books.sh from {origin[what]}", "",
                "| file | bytes | package | version | sha256 |", "|---|---:|---|---|---|"]
     for file, text, package in {"books": books_of, "kinds": kinds_of}[what](unpacked, versions):
+        if text is None:
+            sources.append(f"| {file} | {LEFT_OUT} | needs {package} | – | – |")
+            print(f"  {file} is left out: it needs {package}")
+            continue
         data = (text.strip() + "\n").encode("utf-8")
         if len(data) < LEAST:
             raise ValueError(f"{file}: only {len(data)} bytes came out of {package} {versions[package]}")
@@ -209,11 +207,16 @@ def write(path, data):
 
 def check(what, folder):
     try:
-        rows = [line.strip("| ").split(" | ") for line in (folder / "SOURCES.md").read_text().splitlines()[4:]]
-        good = [hashlib.sha256((folder / row[0]).read_bytes()).hexdigest() == row[4] for row in rows]
-    except OSError:
+        rows = [line.strip("| ").split(" | ") for line in (folder / "SOURCES.md").read_text(encoding="utf-8").splitlines()[4:]]
+        left_out = [row[0] for row in rows if row[1] == LEFT_OUT]
+        good = [row[1] == LEFT_OUT or hashlib.sha256((folder / row[0]).read_bytes()).hexdigest() == row[4] for row in rows]
+    except (OSError, IndexError):
         return False
-    return len(good) == COUNT[what] and all(good)
+    if len(good) != COUNT[what] or not all(good):
+        return False
+    if left_out:
+        print(f"  left out when it was made: {', '.join(left_out)}; to try them again, delete {folder / 'SOURCES.md'}", file=sys.stderr)
+    return True
 
 
 def main(arguments):

@@ -4,7 +4,7 @@
 #   scripts/get-books.sh [folder]
 #   scripts/get-books.sh --kinds [folder]   texts of other kinds and languages in data/kinds, one file each: sayings in English, German
 #     and Russian (fortunes), a Spanish Bible, Python (this machine's standard library), licences (this machine's). A kind whose package
-#     cannot be had is named and left out.
+#     cannot be had is named, also in SOURCES.md, and left out; delete SOURCES.md to try it again.
 # MNEME_BOOKS_DEBS=folder: take the .deb files from there instead of downloading them (machines without a network).
 set -euo pipefail
 say() { printf 'get-books: %s\n' "$*" >&2; }

@@ -41,7 +41,16 @@ class Books(ProgramTest):
         kinds = self.folder / "data/kinds"
         self.assertTrue((kinds / "german_sayings.txt").read_text(encoding="utf-8").startswith("Ein Wort über vieles.\n\nEin Wort"))
         self.assertFalse((kinds / "russian_sayings.txt").exists())
-        self.assertIn("| german_sayings.txt |", (kinds / "SOURCES.md").read_text())
+        sources = (kinds / "SOURCES.md").read_text(encoding="utf-8")
+        self.assertIn("| german_sayings.txt |", sources)
+        self.assertIn("| russian_sayings.txt | left out | needs Debian's fortunes-ru |", sources)
+        again = self.script(SOURCE / "scripts/get-books.sh", "--kinds", "data/kinds", MNEME_BOOKS_DEBS="none")
+        self.assertEqual(again.returncode, 0, again)
+        self.assertIn("data/kinds is complete", again.stderr)
+        self.assertIn("russian_sayings.txt", again.stderr)
+        (kinds / "german_sayings.txt").write_text("changed", encoding="utf-8")
+        again = self.script(SOURCE / "scripts/get-books.sh", "--kinds", "data/kinds", MNEME_BOOKS_DEBS="none")
+        self.assertEqual(again.returncode, 1, again)
 
     def test_quickstart_completes_books_that_a_failed_launch_left(self):
         """The script itself among stand-ins for what takes minutes."""

@@ -170,27 +170,18 @@ class Needle : public LengthTask, public StreamingTask {
     }
   }
 
-  /// Of the places, the asked one's is drawn first, so that every depth comes equally often; one needle stands before it and one after it,
-  /// the others anywhere. After the asked needle its name does not come again.
+  /// All places are drawn, then which of those between the first and the last is asked: the places alone say nothing about it, its share is
+  /// 1 / (needles - 2) for every guess. All but one place are drawn where they are min_distance from the question, so all that may be asked
+  /// are. After the asked needle its name does not come again.
   Sample keyed(Random& random, Split split, int64_t length) const {
     const size_t count = static_cast<size_t>(random.between(static_cast<int64_t>(layout_.least), static_cast<int64_t>(layout_.most)));
     const size_t prose = static_cast<size_t>(layout_.prose(length, count));
     const std::string_view filler = text_->passage(random, split, prose);
-    const auto place = [&](size_t first, size_t last) {
-      return std::max(first, word_start(filler, first + random.below(last - first + 1)));
-    };
-    const size_t at = place(0, prose - layout_.apart());
-    std::vector<size_t> before{place(0, at)}, after{place(at, prose)};
-    for (size_t i = 3; i < count; ++i) {
-      const size_t other = place(0, prose);
-      (other < at || (other == at && random.below(2) == 0) ? before : after).push_back(other);
-    }
-    std::sort(before.begin(), before.end());
-    std::sort(after.begin(), after.end());
-    const size_t asked = before.size();
-    std::vector<size_t> places = std::move(before);
-    places.push_back(at);
-    places.insert(places.end(), after.begin(), after.end());
+    std::vector<size_t> places;
+    for (size_t i = 0; i < count; ++i)
+      places.push_back(word_start(filler, random.below((i == 0 ? prose : prose - layout_.apart()) + 1)));
+    std::sort(places.begin(), places.end());
+    const size_t asked = 1 + random.below(count - 2);
 
     const std::vector<size_t> owners = random_owners(random, count, asked);
     const std::vector<std::string> names = distinct(count, [&] { return unread_name(random, filler); });

@@ -64,7 +64,8 @@ class Outputs(ProgramTest):
         self.refuse("eval", self.run, "--output", self.run / "checkpoint/step-20/config.ini", why="run keeps")
         self.refuse("stream", self.run, "--tokens", 500, "--output", "s.h5", "--plot", "s.h5", why="--plot s.h5 is also written by --output")
         self.write("books/one.txt", "text")
-        needle = ["task.kind=needle", "task.needle.train_text=books", "task.needle.test_text=books"]
+        self.write("train.txt", "text")
+        needle = ["task.kind=needle", "task.needle.train_text=train.txt", "task.needle.test_text=books"]
         self.refuse("eval", self.run, *needle, "--output", "books/new.h5", why="lies in books, which task.needle")
         self.mneme("eval", self.run, "--output", self.run / "longer.h5")  # beside what the run keeps
 

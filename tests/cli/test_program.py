@@ -115,14 +115,15 @@ class Show(ProgramTest):
 
     def test_needle_in_a_text_file(self):
         text = self.write("book.txt", "It is a truth universally acknowledged, that a good book is long. " * 200)
-        out = self.mneme("show", "needle", f"task.needle.train_text={text}", f"task.needle.test_text={text}",
+        other = self.write("other.txt", text.read_text())
+        out = self.mneme("show", "needle", f"task.needle.train_text={text}", f"task.needle.test_text={other}",
                          "task.length=256", "--rows", 1).out
         self.assertRegex(out, r"\[\d{3}\]", "the digits of the answer are marked")
 
     def test_missing_and_empty_text(self):
         empty = self.write("empty.txt", "")
         for path, why in [("nowhere.txt", "nowhere.txt"), (empty, "empty")]:
-            result = self.mneme("show", "needle", f"task.needle.train_text={path}", f"task.needle.test_text={path}",
+            result = self.mneme("show", "needle", f"task.needle.train_text={path}",
                                 expect=None or USAGE if path == "nowhere.txt" else FAILED)
             self.assertIn(why, result.err)
 

@@ -5,7 +5,7 @@ import unittest
 
 from support import SOURCE, ProgramTest, h5py_or_skip
 
-SMALL = ["task.needle.train_text=book.txt", "task.needle.test_text=book.txt", "eval.lengths=256", "eval.samples=2"]
+SMALL = ["task.needle.train_text=book.txt", "task.needle.test_text=other.txt", "eval.lengths=256", "eval.samples=2"]
 FEW_STEPS = ["train.steps=3", "train.warmup=1"]
 EXTRA = {"run": SMALL + FEW_STEPS, "sweep": ["--dry-run", *SMALL, *FEW_STEPS],
          "stream": ["--tokens", "5000"]}
@@ -23,7 +23,8 @@ class Readme(ProgramTest):
         h5py = h5py_or_skip()
         for name in ("configs", "experiments"):
             (self.folder / name).symlink_to(SOURCE / name)
-        (self.folder / "book.txt").write_text((SOURCE / "docs/config.md").read_text() * 40)
+        for name in ("book.txt", "other.txt"):
+            (self.folder / name).write_text((SOURCE / "docs/config.md").read_text() * 40)
         with h5py.File(self.folder / "rows.h5", "w") as file:
             file["tokens"] = [[65, 66, 67, 68]]
         seen = set()

@@ -277,7 +277,7 @@ class Damage(ProgramTest):
     def test_data_that_does_not_fit_leaves_no_run(self):
         text = self.write("short.txt", "a few words")
         needle = SOURCE / "configs/needle_mag.ini"
-        texts = [f"task.needle.train_text={text}", f"task.needle.test_text={text}"]
+        texts = [f"task.needle.train_text={text}", f"task.needle.test_text={self.write('other.txt', 'a few words')}"]
         self.assertIn("the train text has", self.mneme("run", needle, *texts, expect=FAILED).err)
         self.assertFalse((self.folder / "results").exists(), "nothing was made")
 

@@ -11,13 +11,14 @@ sys.path.insert(0, str(SOURCE / "experiments/scripts"))
 CONFIG = SOURCE / "configs/needle_mag.ini"
 TINY = ["model.width=16", "model.window=8", "task.length=100", "eval.lengths=100", "eval.samples=2", "train.steps=3",
         "train.warmup=1", "train.batch=2", "train.batch_tokens=0"]
-TEXT = ["task.needle.train_text=book.txt", "task.needle.test_text=book.txt"]
+TEXT = ["task.needle.train_text=train.txt", "task.needle.test_text=book.txt"]
 
 
 class Stream(ProgramTest):
     def setUp(self):
         super().setUp()
-        (self.folder / "book.txt").write_text((SOURCE / "docs/config.md").read_text())
+        for name in ("train.txt", "book.txt"):
+            (self.folder / name).write_text((SOURCE / "docs/config.md").read_text())
 
     def train(self, *overrides):
         self.mneme("run", CONFIG, *TINY, *TEXT, *overrides)

@@ -9,7 +9,7 @@
 
 namespace mneme {
 
-/// exponent ≤ 0. The first weight is 2^40, the smallest 1; the sum of 2^22 of them stays below 2^63.
+/// exponent ≤ 0. The first weight is 2^40 + 1, the smallest 1; the sum of 2^22 of them stays below 2^63.
 std::vector<uint64_t> power_weights(int64_t count, double exponent);
 
 /// Draws places with replacement. O(count) to make, O(log count) a draw.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -36,6 +37,23 @@ std::vector<fs::path> files_of(const fs::path& path) {
   std::vector<fs::path>& chosen = texts.empty() ? all : texts;
   std::sort(chosen.begin(), chosen.end());
   return chosen;
+}
+
+/// Each file once in both lists, by whatever path: what is read twice is in training and in the tests.
+void refuse_overlaps(const std::string& prefix, const TextOptions& options) {
+  std::map<fs::path, std::string> named;  // where the file was named before
+  const auto look = [&](const std::string& key, const std::vector<std::string>& paths) {
+    for (const std::string& path : paths)
+      for (const fs::path& file : files_of(path)) {
+        const std::string here = fmt::format("{}{} = {}", prefix, key, path);
+        const auto [before, first] = named.try_emplace(fs::weakly_canonical(file), here);
+        if (!first)
+          throw DataError(fmt::format("{}: {} is there already by {}, and a text that is read twice leaks from training into tests; name each "
+                                      "file once", here, file.string(), before->second));
+      }
+  };
+  look("train_text", options.train_text);
+  look("test_text", options.test_text);
 }
 
 }  // namespace
@@ -118,6 +136,10 @@ TextSplits::TextSplits(const std::string& prefix, const TextOptions& options)
     if (options.weights != "equal") return take("", load_text(key, paths));
     for (const std::string& path : paths) take(path, load_text(key, {path}));
   };
+  try {
+    refuse_overlaps(prefix, options);
+  } catch (const fs::filesystem_error&) {  // load_text says which key it is
+  }
   each(prefix + "train_text", options.train_text, [&](const std::string& name, const std::string& text) {
     const std::string_view all = text;
     const size_t held = static_cast<size_t>(options.validation_share * static_cast<double>(all.size()));
@@ -147,7 +169,7 @@ void TextSplits::require(Split split, int64_t bytes, int64_t length) const {
     throw DataError(fmt::format("{}{}_text: the {} text{} has {} bytes, rows of {} tokens need {}; give more text, shorter rows{}", prefix_,
                                 split == Split::test && own_test_ ? "test" : "train", to_string(split),
                                 source.name.empty() ? "" : " of " + source.name, source.size, length, bytes,
-                                split == Split::train ? "" : " or a larger validation_share"));
+                                split == Split::train || (split == Split::test && own_test_) ? "" : " or a larger validation_share"));
   }
 }
 

@@ -31,7 +31,8 @@ struct TextOptions {
 
 /// Training text without its last `validation_share`; that share for validation; test_text for tests. Without test_text
 /// the held-out share is halved: validation first, test second. With weights = equal each file or folder of the lists is cut on its
-/// own, and passages come from all of them equally often.
+/// own, and passages come from all of them equally often. Throws DataError where a file is named twice, by itself or by its folder, in one
+/// list or in both.
 class TextSplits {
  public:
   TextSplits(const std::string& prefix, const TextOptions& options);

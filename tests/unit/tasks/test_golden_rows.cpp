@@ -46,10 +46,10 @@ TEST_CASE("golden rows", "[tasks][golden]") {
         "knopm yr The code of anm is 54687. iqqc ejxlkl⏎ptml aauqif pxiwnwz iysabl kv⏎The code of anm is 5468| 54687");
   const std::string keys = "task.kind = needle; task.needle.train_text = " + book;
   CHECK(shown(keys, Split::train, {100}) ==
-        "afxa gy=186. bjjgpkx nf=380. nk=082. of=118. pd=991. wpzwfsoi zm=244. zkposiyec uz=348. ktkco ⏎nf=38| 380");
+        "afxa tg=918. bjjgpkx yn=638. fn=008. ko=211. fp=899. dz=124. wpzwfsoi mu=434. zkposiyec ktkco ⏎dz=12| 124");
   CHECK(shown(keys + "; task.needle.needles = 5; task.needle.repeats = 2; task.needle.min_distance = 30; task.needle.alphabet = both",
               Split::test, {100}) ==
-        "hx=337. azmpnu wbmngy tfzkf o j hb=157. bfw gxhwwpjn ri qyts hx=226. hx=717. vz=475. hhoimwhga⏎hb=15| 157");
+        "xh=371. azmpnu wbmngy tfzkf o j bk=572. bfw bk=267. xh=174. gxhwwpjn ri zn=753. qyts hhoimwhga⏎xh=17| 174");
   CHECK(shown(keys + "; task.length = 512; task.needle.validation_share = 0.2; task.needle.variant = stream; "
                      "task.needle.pending = 2; task.needle.pool = 3; task.needle.asks = 1, 2",
               Split::train, {130}) ==

@@ -24,9 +24,9 @@ struct Streamed {
 
 MadeTask needle_task(const TemporaryFolder& folder, const std::string& more = "") {
   write_file(folder / "book.txt", prose(400, 1));
-  const std::string book = "_text = " + folder / "book.txt";
-  return make_task("task.kind = needle; task.length = 256; task.needle.validation_share = 0.5; task.needle.train" + book +
-                   "; task.needle.test" + book + kSingleNeedle + more);
+  write_file(folder / "train.txt", prose(400, 1));
+  return make_task("task.kind = needle; task.length = 256; task.needle.validation_share = 0.5; task.needle.train_text = " + folder / "train.txt" +
+                   "; task.needle.test_text = " + folder / "book.txt" + kSingleNeedle + more);
 }
 
 /// Reads `tokens` tokens; checks what every question says.

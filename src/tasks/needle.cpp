@@ -48,8 +48,8 @@ struct NeedleOptions : Options {
     v.option("needles", needles, {3, 4096}, "of variant = keys: needles of a row, or the least and the most of them");
     v.option("repeats", repeats, {0, 4093}, "of variant = keys: needles that give a new value to a name of the row; the newest counts");
     v.option("min_distance", min_distance, {0, 1 << 30}, "of variant = keys: bytes from the asked needle's end to its question, at least");
-    v.option("pending", pending, {1, 4096}, "of variant = stream: needles that wait for their questions at a time, at most; at 1 the value written last is always the "
-             "answer, no key is needed");
+    v.option("pending", pending, {1, 4096}, "of variant = stream: needles that wait for their questions at a time, at most; at 1 the value "
+             "written last is always the answer, no key is needed");
     v.option("pool", pool, {0, 1 << 16}, "of variant = stream: names, used again and again, more than pending; 0 = any name");
     v.option("asks", asks, {1, 16}, "of variant = stream: questions of a needle, or the least and the most of them");
     format.describe(v);

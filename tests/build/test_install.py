@@ -153,7 +153,7 @@ class InstalledMneme(unittest.TestCase):
         with ThreadPoolExecutor(2) as pool:
             both = list(pool.map(self.conformance, ["--plugin"] * 2, [self.plugin, build / "minimal_memory.so"]))
         self.assertRegex(both[0], r"(?s)memory sticky: .*task last_word: .*with mag/sticky/further.*all properties hold")
-        self.assertRegex(both[0], r"left out by its own rules: lmm/sticky/groups of 4 by attention.*: memory\.group memory\.kind = sticky does not read it")
+        self.assertRegex(both[0], r"left out by its own rules: lmm/sticky/groups of 4 by attention.*memory\.group memory\.kind = sticky does not read it")
         self.assertRegex(both[0], r"left out by its own rules: lmm/sticky/three plain layers.*memory\.sticky\.depth is no option of it")
         self.assertRegex(both[1], r"(?s)with lmm/minimal/start = learned\n.*all properties hold")
 

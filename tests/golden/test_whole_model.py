@@ -40,7 +40,9 @@ class WholeModels(ProgramTest):
         self.h5py = h5py_or_skip()
         import numpy
         import whole_model
-        self.theirs = whole_model
+        import whole_model_basics
+        import whole_model_memory
+        self.theirs, self.basics, self.memory = whole_model, whole_model_basics, whole_model_memory
         self.tokens = numpy.random.default_rng(1).integers(0, 64, (1, 40))
         with self.h5py.File(self.folder / "rows.h5", "w") as file:
             file["tokens"] = self.tokens
@@ -71,9 +73,9 @@ class WholeModels(ProgramTest):
         wrong = {
             "rotary pairs of halves": (program, "rotated", lambda x, t, base: right(x[..., halves], t, base)[..., numpy.argsort(halves)]),
             "taps in the other order": (program.Convolution, "step", flipped),
-            "tanh in gelu": (program, "erf", lambda x: numpy.tanh(2 / numpy.sqrt(numpy.pi) * (x + 0.08943 * x**3))),
-            "eps of unit": (program, "unit", lambda x: x / numpy.sqrt(numpy.sum(x * x, -1, keepdims=True) + 1e-3)),
-            "no lower step": (program, "below", lambda t, prefix, of=program.below: {k: x for k, x in of(t, prefix).items() if k != "lower_step"}),
+            "tanh in gelu": (self.basics, "erf", lambda x: numpy.tanh(2 / numpy.sqrt(numpy.pi) * (x + 0.08943 * x**3))),
+            "eps of unit": (self.memory, "unit", lambda x: x / numpy.sqrt(numpy.sum(x * x, -1, keepdims=True) + 1e-3)),
+            "no lower step": (self.memory, "below", lambda t, prefix, of=self.basics.below: {k: x for k, x in of(t, prefix).items() if k != "lower_step"}),
         }
         for what, (owner, attribute, replacement) in wrong.items():
             with self.subTest(what), mock.patch.object(owner, attribute, replacement):
@@ -89,7 +91,7 @@ class WholeModels(ProgramTest):
                 self.assertLessEqual(self.error(checkpoint, logits), TOLERANCE)
                 if name == "mag_mlp":
                     self.another_model_is_noticed(checkpoint, logits)
-                for tensor in self.theirs.read_safetensors(checkpoint / "model.safetensors"):
+                for tensor in self.basics.read_safetensors(checkpoint / "model.safetensors"):
                     self.assertIn(re.sub(r"_\d+(?=\.|$)", "_<l>", tensor).removeprefix("layers_<l>.block."), documented)
 
 

@@ -81,12 +81,13 @@ $target-g++ -fopenmp "$folder"/objects/*.o -o "$folder/test_kernels" -Wl,--allow
 
 # 4. Run, as a processor of 2019 without SVE. What qemu-user does not translate it would take from this machine: LibTorch dies of a
 # /proc/cpuinfo that describes another architecture.
-root=$folder/root cpu=$folder/root/sys/devices/system/cpu
-mkdir -p "$root/proc" "$cpu/cpu0/regs/identification"
-ln -sfn /usr/$target/lib "$root/lib"
+sysroot=$folder/sysroot
+cpu=$sysroot/sys/devices/system/cpu
+mkdir -p "$sysroot/proc" "$cpu/cpu0/regs/identification"
+ln -sfn /usr/$target/lib "$sysroot/lib"
 for file in possible present online; do echo 0 >"$cpu/$file"; done
 echo 0x00000000414fd0c1 >"$cpu/cpu0/regs/identification/midr_el1"
-cat >"$root/proc/cpuinfo" <<'CPU'
+cat >"$sysroot/proc/cpuinfo" <<'CPU'
 processor	: 0
 Features	: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp
 CPU implementer	: 0x41
@@ -97,4 +98,4 @@ CPU revision	: 1
 
 CPU
 say "running $folder/test_kernels"
-OMP_NUM_THREADS=1 exec qemu-aarch64 -cpu neoverse-n1 -L "$root" "$folder/test_kernels" -w NoAssertions "$@"
+OMP_NUM_THREADS=1 exec qemu-aarch64 -cpu neoverse-n1 -L "$sysroot" "$folder/test_kernels" -w NoAssertions "$@"

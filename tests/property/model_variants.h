@@ -111,8 +111,8 @@ inline void add_settings(std::vector<Variant>& all, Variant v) {
   v.model.attention = "window", v.model.persistent_tokens = 3, v.model.combine = "product", v.model.positions = "learned";
   v.memory.gradient = "refresh";
   all.push_back(v);
-  v.name += "/grouped,no conv,sinusoidal";
-  v.model.positions = "sinusoidal", v.model.kv_heads = 1, v.model.conv_width = 0, v.model.ffn = "none";
+  v.name += "/grouped,no conv,sinusoidal,product+sum";
+  v.model.positions = "sinusoidal", v.model.kv_heads = 1, v.model.conv_width = 0, v.model.ffn = "none", v.model.combine = "product+sum";
   v.memory.gradient = "auto", v.memory.momentum = false, v.memory.retention_target = "init", v.memory.init = "random";
   all.push_back(v);
   if (!has_memory(v)) return;
@@ -123,27 +123,6 @@ inline void add_settings(std::vector<Variant>& all, Variant v) {
   v.name += "/off";
   v.memory.off = true;
   all.push_back(v);
-}
-
-/// Each spread with one memory of the block, in turn, or with the next one where options do not go together. Of a plug-in the last one stays
-/// even so: `variants` leaves it out and says why.
-inline void add_spread(std::vector<Variant>& all, const std::string& block, const std::vector<std::string>& memories, size_t turn, const Spread& spread) {
-  for (size_t other = 0; other < memories.size(); ++other) {
-    Variant v{block + "/" + memories[(turn + other) % memories.size()], small(block), {}};
-    v.memory.kind = v.name.substr(block.size() + 1);
-    v.name += "/" + spread.name;
-    v.memory.heads = 2, v.memory.refresh = 8, v.memory.tile = 16;
-    apply_settings(v);
-    spread.apply(v.model, v.memory);
-    const bool said = subjects().chosen && other + 1 == memories.size();
-    if (!possible(v) && !said) continue;
-    all.push_back(v);
-    return;
-  }
-}
-
-inline void add_spreads(std::vector<Variant>& all, const std::string& block, const std::vector<std::string>& memories, size_t turn) {
-  for (size_t i = 0; i < spreads().size(); ++i) add_spread(all, block, memories, turn + i, spreads()[i]);
 }
 
 /// What its rules say of a variant, one line each; empty: nothing.
@@ -157,10 +136,36 @@ inline std::string problems_of(const Variant& v) {
   return join(lines, "; ");
 }
 
-/// Small tiles, where the memory has any.
+/// Small tiles and refresh intervals, where the memory has any: a plug-in's rules may refuse what it does not read.
 inline void set_tile(Variant& v, int64_t tile) {
   v.memory.tile = tile;
   if (subjects().chosen && !problems_of(v).empty()) v.memory.tile = AnyMemory().tile;
+}
+inline void set_refresh(Variant& v, int64_t refresh) {
+  v.memory.refresh = refresh;
+  if (subjects().chosen && !problems_of(v).empty()) v.memory.refresh = AnyMemory().refresh;
+}
+
+/// Each spread with one memory of the block, in turn, or with the next one where options do not go together. Of a plug-in the last one stays
+/// even so: `variants` leaves it out and says why.
+inline void add_spread(std::vector<Variant>& all, const std::string& block, const std::vector<std::string>& memories, size_t turn, const Spread& spread) {
+  for (size_t other = 0; other < memories.size(); ++other) {
+    Variant v{block + "/" + memories[(turn + other) % memories.size()], small(block), {}};
+    v.memory.kind = v.name.substr(block.size() + 1);
+    v.name += "/" + spread.name;
+    v.memory.heads = 2;
+    set_refresh(v, 8), set_tile(v, 16);
+    apply_settings(v);
+    spread.apply(v.model, v.memory);
+    const bool said = subjects().chosen && other + 1 == memories.size();
+    if (!possible(v) && !said) continue;
+    all.push_back(v);
+    return;
+  }
+}
+
+inline void add_spreads(std::vector<Variant>& all, const std::string& block, const std::vector<std::string>& memories, size_t turn) {
+  for (size_t i = 0; i < spreads().size(); ++i) add_spread(all, block, memories, turn + i, spreads()[i]);
 }
 
 /// Any other memory, alone.

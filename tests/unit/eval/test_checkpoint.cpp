@@ -6,6 +6,7 @@
 #include "mneme/errors.h"
 #include "tests/support/test.h"
 #include "tests/support/train_fixture.h"
+#include "config/fields.h"
 #include "eval/checkpoint.h"
 #include "eval/runtime.h"
 #include "train/optimizer.h"
@@ -204,6 +205,30 @@ TEST_CASE("a checkpoint from before an option is the model that it was then", "[
     CHECK(config_hash(read_config(saved.path("step-1"), {})) == config_hash(saved.config));  // and as a run folder
     CHECK(config_hash(load_model(saved.path("step-1")).config) != config_hash(tiny_config({"model.kind=" + kind, "memory.kind=linear"})));
   }
+}
+
+TEST_CASE("former defaults are options, and texts that options print", "[train]") {
+  tiny_config();  // plug-ins are known from here on
+  auto check = [](const std::string& kind, Options& options, const FormerDefaults& former) {
+    for (const auto& [name, text] : former) {
+      INFO(kind << "." << name);
+      bool found = false;
+      for (Field& field : fields_of(options, ""))
+        if (field.key == name) {
+          found = true;
+          CHECK(field.text() != text);  // else it is no former one
+          CHECK(field.parse(text).empty());
+          CHECK(field.text() == text);
+        }
+      CHECK(found);
+    }
+  };
+  size_t checked = 0;
+  for (const BlockPlugin& block : BlockRegistry::instance().all())
+    if (!block.former.empty()) check(block.name, *block.options(), block.former), ++checked;
+  for (const TaskPlugin& task : TaskRegistry::instance().all())
+    if (!task.former.empty()) check(task.name, *task.options(), task.former), ++checked;
+  CHECK(checked >= 4);
 }
 
 TEST_CASE("a checkpoint that sets an option which nothing reads is still read", "[train]") {

@@ -4,6 +4,7 @@
 
 #include "tests/support/memory_options.h"
 #include "tests/support/tensors.h"
+#include "tests/unit/memory/newton_schulz.h"
 
 #include <algorithm>
 
@@ -121,15 +122,6 @@ inline at::Tensor kept_of(const std::string& retention, const at::Tensor& x, con
   return z;
 }
 
-inline at::Tensor muon_of(const at::Tensor& S) {
-  at::Tensor X = S / (S.square().sum({2, 3}, true).sqrt() + 1e-7);
-  for (int i = 0; i < 5; ++i) {
-    const at::Tensor A = X.matmul(X.transpose(2, 3));
-    X = 3.4445 * X - 4.7750 * A.matmul(X) + 2.0315 * A.matmul(A).matmul(X);
-  }
-  return X;
-}
-
 /// One row (B = 1), which alone decides what a group and a window are: steps are those tokens that are some.
 struct RowOracle {
   Point p;
@@ -183,7 +175,7 @@ struct RowOracle {
     for (size_t l = 0; l < state.size(); ++l) {
       at::Tensor step = sum[l];
       if (p.optimizer != "sgd") step = momentum[l] = gate("eta", last, l) * momentum[l] + step;
-      if (p.optimizer == "muon") step = gate("theta", last, l) * muon_of(step);
+      if (p.optimizer == "muon") step = gate("theta", last, l) * newton_schulz(step);
       state[l] = kept_of(p.retention, state[l], gate("alpha", last, l), step, start[l]);
     }
   }

@@ -4,6 +4,7 @@
 
 #include "tests/support/memory_options.h"
 #include "tests/support/tensors.h"
+#include "tests/unit/memory/newton_schulz.h"
 
 #include "mneme/memory.h"
 #include "mneme/model.h"
@@ -138,15 +139,6 @@ inline at::Tensor all_products(const at::Tensor& x) {
   return at::cat({at::ones_like(x.narrow(3, 0, 1)), x, (x.unsqueeze(4) * x.unsqueeze(3)).flatten(3) * std::sqrt(.5)}, 3);
 }
 
-inline at::Tensor five_steps(const at::Tensor& S) {
-  at::Tensor X = S / (S.square().sum({2, 3}, true).sqrt() + 1e-7);
-  for (int i = 0; i < 5; ++i) {
-    const at::Tensor XXt = X.matmul(X.transpose(2, 3));
-    X = 3.4445 * X - 4.7750 * XXt.matmul(X) + 2.0315 * XXt.matmul(XXt).matmul(X);
-  }
-  return X;
-}
-
 struct Oracle {
   Kind k;
   at::Tensor W;  // the state: A of moneta, W of the others (memora: not its logarithm)
@@ -224,7 +216,7 @@ struct Oracle {
     };
     const at::Tensor l = (keys.back().matmul(W) - value).square().sum({2, 3}), G = gradient_of(loss, W);
     if (k.kind == "omega") W = a * W - h * G;
-    else S = S.defined() ? gates.at("eta") * S + G : G, W = a * W - h * five_steps(S);
+    else S = S.defined() ? gates.at("eta") * S + G : G, W = a * W - h * newton_schulz(S);
     return l;
   }
 };

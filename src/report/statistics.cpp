@@ -20,17 +20,16 @@ double without_rounding(double value, const std::vector<double>& of) {
 
 double t_quantile(double freedom) { return boost::math::quantile(boost::math::students_t(freedom), (1 + kConfidence) / 2); }
 
-/// Interval and p, which is at least `least`, of a mean with this standard error; none of what is not a number.
-void test_mean(Difference& difference, double error, double freedom, double least) {
+/// Interval and p of a mean with this standard error; none of what is not a number.
+void test_mean(Difference& difference, double error, double freedom) {
   if (!std::isfinite(difference.mean) || !std::isfinite(error)) return;
   if (error == 0) {
     difference.half_width = 0;
-    difference.p = difference.mean == 0 ? 1 : least;
+    difference.p = difference.mean == 0 ? 1 : 0;
     return;
   }
   difference.half_width = t_quantile(freedom) * error;
-  const double p = 2 * boost::math::cdf(boost::math::complement(boost::math::students_t(freedom), std::abs(difference.mean) / error));
-  difference.p = std::max(p, least);
+  difference.p = 2 * boost::math::cdf(boost::math::complement(boost::math::students_t(freedom), std::abs(difference.mean) / error));
 }
 
 }  // namespace
@@ -90,7 +89,8 @@ Difference paired_difference(const std::vector<double>& differences) {
   result.mean = mean(differences);
   if (result.n < 2) return result;
   const double n = static_cast<double>(result.n);
-  test_mean(result, standard_deviation(differences) / std::sqrt(n), n - 1, least_p(result.n, result.n));
+  result.least = least_p(result.n, result.n);
+  test_mean(result, standard_deviation(differences) / std::sqrt(n), n - 1);
   return result;
 }
 
@@ -109,7 +109,8 @@ Difference welch_difference(const std::vector<double>& a, const std::vector<doub
   };
   const double ours = square_error(a), theirs = square_error(b), sum = ours + theirs;
   const double freedom = sum * sum / (ours * ours / static_cast<double>(a.size() - 1) + theirs * theirs / static_cast<double>(b.size() - 1));
-  test_mean(result, std::sqrt(sum), freedom, least_p(static_cast<int64_t>(a.size()), static_cast<int64_t>(b.size())));
+  result.least = least_p(static_cast<int64_t>(a.size()), static_cast<int64_t>(b.size()));
+  test_mean(result, std::sqrt(sum), freedom);
   return result;
 }
 

@@ -3,8 +3,9 @@
 // Seeds are repetitions: a mean over them has Student's t interval, which also covers the chance of the rows where these are drawn anew
 // for every seed. Rows are repetitions too: a share of them has Wilson's interval, and two shares Fisher's test. A difference counts where
 // both tests say so, which needs no correction (each alone would have to be wrong; Berger, Technometrics 24, 1982). Many comparisons in one
-// table are corrected by Holm's step-down. No p over seeds is below what a permutation of them can reach: where few seeds agree by chance or
-// because values saturate (all 100 %), their spread, and with it t, says nothing.
+// table are corrected by Holm's step-down. No corrected p is below what a permutation of the seeds can reach, and fewer than five seeds claim
+// nothing: where few seeds agree by chance or because values saturate (all 100 %), their spread, and with it t, says nothing. Two arms that are
+// alike, each of whose seeds learns all or nothing at even odds, look so different in 1 of 512 comparisons of five seeds.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +15,7 @@
 namespace mneme {
 
 constexpr double kConfidence = 0.95;
+constexpr int64_t kSeedsToClaim = 5;
 
 struct Interval {
   double low, high;
@@ -42,16 +44,17 @@ double fisher_p(const Counts& a, const Counts& b);
 struct Difference {
   double mean = 0;
   std::optional<double> half_width;  // none: too few seeds to say
-  std::optional<double> p;           // of the t test that it is 0, at least least_p
+  std::optional<double> p;           // of the t test that it is 0; 0 without spread
+  double least = 1;                  // least_p of its seeds: what the p is raised to that a claim rests on
   int64_t n = 0;                     // pairs; of two means, the smaller n
   bool paired = true;
 };
 
 /// The smallest two-sided p that a permutation of two groups of n and m seeds can reach: 2 / C(n + m, n), at most 1. n = m = 2: 0.33,
-/// 3: 0.1, 4: 0.029, 5: 0.0079; so 2 or 3 seeds alone claim nothing.
+/// 3: 0.1, 4: 0.029, 5: 0.0079.
 double least_p(int64_t n, int64_t m);
 
-/// One mean of differences, seed by seed: one-sample t. With differences all equal, p is 1 where they are 0 and least_p(n, n) else.
+/// One mean of differences, seed by seed: one-sample t. With differences all equal, p is 1 where they are 0, else 0.
 Difference paired_difference(const std::vector<double>& differences);
 
 /// Two means of other seeds each: Welch's t, degrees of freedom by Satterthwaite (Welch, Biometrika 34, 1947).

@@ -61,9 +61,9 @@ struct CellDifference {
   std::optional<double> p_rows;      // Fisher's, of shares
   std::optional<double> p;           // the larger of the two; none where there are too few seeds for a claim, where the counts of a share
                                      // are unknown, and where runs of either cell have failed or diverged
-  std::optional<double> p_holm;      // corrected for the comparisons of the table
+  std::optional<double> p_holm;      // corrected for the comparisons of the table, at least seeds.least
   Absent failed;                     // runs that failed or diverged, of both cells together
-  bool significant() const { return p_holm && *p_holm < 1 - kConfidence; }
+  bool significant() const { return p_holm && *p_holm < 1 - kConfidence && seeds.n >= kSeedsToClaim; }
 };
 
 struct DifferenceRow {
@@ -75,8 +75,10 @@ struct DifferenceRow {
 struct BestRow {
   size_t row = 0;
   double p = 1;                      // the largest over the others; 1 where a comparison has no p, or its pairs of seeds say that it is no better
-  double p_holm = 1;                 // corrected for the columns
-  bool significant() const { return p_holm < 1 - kConfidence; }
+  double p_holm = 1;                 // corrected for the columns, at least what the fewest seeds of a comparison can reach
+  double least = 0;                  // that
+  int64_t seeds = 0;                 // of the comparison with the fewest
+  bool significant() const { return p_holm < 1 - kConfidence && seeds >= kSeedsToClaim; }
 };
 
 struct Table {

@@ -1,6 +1,7 @@
 #include "report/table_compare.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/text.h"
 #include "mneme/errors.h"
@@ -15,7 +16,7 @@ int64_t correct(std::vector<CellDifference*> all) {
   std::vector<double> p;
   for (const CellDifference* difference : all) p.push_back(*difference->p);
   const std::vector<double> adjusted = holm(p);
-  for (size_t i = 0; i < all.size(); ++i) all[i]->p_holm = adjusted[i];
+  for (size_t i = 0; i < all.size(); ++i) all[i]->p_holm = std::max(adjusted[i], all[i]->seeds.least);
   return static_cast<int64_t>(all.size());
 }
 
@@ -58,10 +59,13 @@ std::optional<BestRow> best_of(const Table& table, size_t column) {
   for (const size_t row : rows)
     if (metric.better(mean(cell(row).values), mean(cell(best.row).values))) best.row = row;
   best.p = others.empty() ? 0 : 1;
+  best.seeds = std::numeric_limits<int64_t>::max();
   for (const size_t row : rows) {
     if (row == best.row) continue;
     const CellDifference lead = compare(cell(best.row), cell(row), metric);
     best.p = std::max(best.p, metric.better(lead.seeds.mean, 0) ? lead.p.value_or(1) : 1);
+    best.least = std::max(best.least, lead.seeds.least);
+    best.seeds = std::min(best.seeds, lead.seeds.n);
   }
   return best;
 }
@@ -75,7 +79,7 @@ void find_best(Table& table) {
   const std::vector<double> adjusted = holm(p);
   size_t next = 0;
   for (std::optional<BestRow>& best : table.best)
-    if (best) best->p_holm = adjusted[next++];
+    if (best) best->p_holm = std::max(adjusted[next++], best->least);
 }
 
 /// "exact,16": a value of every key of the rows; "memory.refresh=16,…": values of the keys named.

@@ -223,12 +223,12 @@ std::string results_caption(const Table& table) {
   if (std::count(table.options.columns.begin(), table.options.columns.end(), "setting") && !table.axes.empty())
     text += " (" + table.axes + ")";
   text[0] = static_cast<char>(std::toupper(text[0]));
-  return text + ". Bold: better than every other row, p < 0.05 corrected for the columns.";
+  return text + ". Bold: better than every other row, five seeds or more, p < 0.05 corrected for the columns.";
 }
 
 std::string difference_caption(const Table& table) {
   return fmt::format("Difference to {}, seed by seed: mean ± half-width of its 95 % interval; p over seeds and rows, corrected for {} comparisons. "
-                     "Bold: p < 0.05.", table.options.against, table.comparisons);
+                     "Bold: p < 0.05, five seeds or more.", table.options.against, table.comparisons);
 }
 
 std::string machine_caption(const Table& table) {

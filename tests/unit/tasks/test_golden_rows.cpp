@@ -35,6 +35,16 @@ TEST_CASE("golden rows", "[tasks][golden]") {
         "k91 v4 k133 v58 k130 v99 k161 v242 k133 v89 k133 v44 k161 v222 k133 v71 k161 v110 k133 v70 k133 k161 k130 k91 | v70 v110 v99 v4 ");
   CHECK(shown("task.kind = rewrite; task.rewrite.writes = hot", Split::train, {3, 9}) ==
         "k22 v115 k165 v16 k232 v198 k232 v2 k22 v196 k22 v14 k22 v138 k22 v253 k22 v59 k165 k232 k22 | v16 v2 v59 ");
+  CHECK(shown("task.kind = drift; task.drift.marked = true; task.drift.reused = 0.5", Split::train, {2, 3}) ==
+        "| ~21 k199 v665 k998 v34 k998 k998 v490 k998 ~61 ~38 k199 | k998 v755 ~14 k580 v503 k580 v269 k998 ~39 k580 ~41 k998 | k580 "
+        "v364 ~37 ~4 k455 v133 k580 k580 v999 k455 ~41 k580 | v34 v490 v665 v755 v269 v755 v364 v133 v999 ");
+  CHECK(shown("task.kind = drift", Split::test, {3, 2}) ==
+        "~34 ~53 ~53 k356 v908 ~18 k286 v703 k356 k134 v980 k134 v839 ~50 k356 v70 k356 k286 k356 k134 ~45 ~55 k886 v368 ~32 k419 "
+        "v497 k495 v374 k495 k886 v25 ~2 k419 v157 k886 k419 ~52 k886 k495 | v908 v70 v703 v70 v839 v374 v25 v157 v25 v374 ");
+  CHECK(shown("task.kind = cue; task.cue.distance = 3", Split::train, {2, 4}) ==
+        "~32 ~48 ~32 k7 v241 ~43 | ~32 k76 v17 ~24 ~25 | k7 v40 ~56 ~12 ~47 k76 v92 k76 k7 | v17 v40 ");
+  CHECK(shown("task.kind = cue; task.cue.distance = 2; task.cue.mark = behind", Split::test, {2, 4}) ==
+        "k92 v250 ~50 ~49 k92 v44 | ~10 k225 v122 | ~9 k92 v132 ~41 ~7 k225 k92 | v122 v44 ");
   CHECK(shown("task.kind = induction", Split::test, {16}) == "11 6 5 1 13 8 9 6 1 7 5 1 0 * 2 * | 2 ");
   CHECK(shown("task.kind = needle; task.needle.variant = repeated" + kLongSentence, Split::test, {120}) ==
         "The code of qyp is 23881. Here we go. There and back again. The grass is green. The sky is blue.⏎"

@@ -25,6 +25,28 @@ std::vector<int64_t> look_up(const Sample& row, size_t pair_tokens, bool previou
   return answers;
 }
 
+// The newest value behind the same token so far, wherever in the row: a key that is no question stands before its value.
+std::vector<int64_t> newest_so_far(const Sample& row) {
+  std::map<int64_t, int64_t> newest;
+  std::vector<int64_t> answers;
+  for (size_t t = 0; t < row.tokens.size(); ++t)
+    if (row.targets[t] >= 0) answers.push_back(newest.at(row.tokens[t]));
+    else if (t + 1 < row.tokens.size()) newest[row.tokens[t]] = row.tokens[t + 1];
+  return answers;
+}
+
+// Value of the key's pair that has a mark (token 0) among the `distance` tokens before or behind it.
+std::vector<int64_t> marked_pair(const Sample& row, const Setting& setting, bool before) {
+  const size_t pairs = static_cast<size_t>(setting[1]), keys = static_cast<size_t>(setting[0]), block = (row.tokens.size() - keys) / pairs;
+  std::map<int64_t, int64_t> kept;
+  for (size_t at = 0; at < pairs * block; at += block)
+    for (size_t t = at; t < at + block; ++t)
+      if (row.tokens[t] == 0) kept[row.tokens[before ? at + block - 2 : at]] = row.tokens[before ? at + block - 1 : at + 1];
+  std::vector<int64_t> answers;
+  for (size_t t = pairs * block; t < row.tokens.size(); ++t) answers.push_back(kept.at(row.tokens[t]));
+  return answers;
+}
+
 std::vector<int64_t> induce(const Sample& row) {
   const auto special = std::find(row.tokens.begin(), row.tokens.end() - 1, row.tokens.back());
   return {*(special + 1)};
@@ -91,6 +113,14 @@ std::vector<Oracle> oracles(const TemporaryFolder& folder) {
        previous},
       {"task.kind = rewrite; task.rewrite.vocab = 64; task.rewrite.train = 4x8; task.rewrite.test = 8x64; task.rewrite.writes = hot", pairs},
       {"task.kind = rewrite; task.rewrite.vocab = 64; task.rewrite.train = 4x8; task.rewrite.test = 8x64; task.rewrite.writes = zipf", pairs},
+      {"task.kind = drift; task.drift.vocab = 64; task.drift.train = 4x2; task.drift.test = 4x5; task.drift.marked = true",
+       [](const Sample& row, const Setting&) { return newest_so_far(row); }},
+      {"task.kind = drift; task.drift.vocab = 64; task.drift.train = 4x2; task.drift.test = 6x20; task.drift.reused = 0.8; task.drift.noise = 0.5",
+       [](const Sample& row, const Setting&) { return newest_so_far(row); }},
+      {"task.kind = cue; task.cue.vocab = 64; task.cue.train = 4x8; task.cue.test = 4x20",
+       [](const Sample& row, const Setting& s) { return marked_pair(row, s, true); }},
+      {"task.kind = cue; task.cue.vocab = 64; task.cue.train = 4x8; task.cue.test = 6x6; task.cue.mark = behind; task.cue.distance = 7",
+       [](const Sample& row, const Setting& s) { return marked_pair(row, s, false); }},
       {"task.kind = induction; task.length = 64", [](const Sample& row, const Setting&) { return induce(row); }},
       {needle, found},
       {keys, found},

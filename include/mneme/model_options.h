@@ -57,6 +57,7 @@ struct MemoryOptions : Options {
   bool gate_per_head = true;
   double theta_max = 0.5;
   double gate_scale = 5;
+  std::string fixed_gates = "";         // names of gates that stay at their bias
   double theta_bias = -2;
   double alpha_bias = -10;
   double eta_bias = 0;

@@ -12,6 +12,7 @@
 #include "config/fields.h"
 #include "eval/make.h"
 #include "kernels/dispatch.h"
+#include "memory/gates.h"
 #include "mneme/errors.h"
 
 namespace mneme {
@@ -51,7 +52,7 @@ Rows state_rows(Memory& memory, int64_t& bytes) {
   return rows;
 }
 
-Rows shown_gates(const std::vector<Gate>& gates, bool groups) {
+Rows shown_gates(const std::vector<Gate>& gates, const MemoryOptions& options) {
   Rows rows{{"  name", "per", "numbers", "activation", "bias", "scale", "made of", "what"}};
   for (const Gate& g : gates) {
     const bool head = g.per == Gate::Per::head;
@@ -62,7 +63,8 @@ Rows shown_gates(const std::vector<Gate>& gates, bool groups) {
                                                                            : "identity";
     std::string made = g.previous ? "x_t, x_t-1" : "x_t";
     if (g.rank > 0) made += fmt::format(", rank {}", g.rank);
-    if (g.pooled && groups) made += ", pooled by group";
+    if (g.pooled && options.group > 1) made += ", pooled by group";
+    if (is_fixed(options, g)) made = "its bias alone";
     rows.push_back({"  " + g.name, per, head ? std::to_string(g.copies) : "1", activation, format_number(g.bias), format_number(g.scale), made, g.help});
   }
   return rows;
@@ -161,7 +163,7 @@ void print_memory(const Config& config, const SequenceModel& model, const Found&
   const Rows state = state_rows(const_cast<Memory&>(*found.memory), bytes);
   print_section("state of one sequence, of the memory alone", with_separators(bytes) + " bytes as float32", state);
   const std::vector<Gate> gates = found.memory->gates();
-  print_section("gates", gates.empty() ? "none" : "", gates.empty() ? Rows{} : shown_gates(gates, config.memory.group > 1));
+  print_section("gates", gates.empty() ? "none" : "", gates.empty() ? Rows{} : shown_gates(gates, config.memory));
   print_section("parameters of the memory and of the layer around it", "", parameter_rows(model, found.path));
   if (what.kernels.empty())
     print_section("kernels", "one, which nobody chooses", {});

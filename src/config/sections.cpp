@@ -104,6 +104,7 @@ void MemoryOptions::describe(OptionVisitor& v) {
   v.option("gate_per_head", gate_per_head, "each head has gates of its own");
   v.option("theta_max", theta_max, {1e-6, 100}, "largest step size θ");
   v.option("gate_scale", gate_scale, {0, 1000}, "factor on the gates' linear layer");
+  v.option("fixed_gates", fixed_gates, {}, "gates that do not look at the tokens but stay where their bias puts them, e.g. alpha, eta; empty = none");
   v.option("theta_bias", theta_bias, {-100, 100}, "logit of θ at the start: how much is written");
   v.option("alpha_bias", alpha_bias, {-100, 100}, "logit of α at the start: how fast is forgotten");
   v.option("eta_bias", eta_bias, {-100, 100}, "logit of η at the start: how long past gradients last");

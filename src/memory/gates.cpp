@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "memory/group.h"
 #include "nn/init.h"
 
@@ -19,17 +20,30 @@ void measure_gates(const std::vector<Gate>& gates, const MemoryInput& input, Pro
   }
 }
 
+bool is_fixed(const MemoryOptions& options, const Gate& gate) {
+  const std::vector<std::string> names = split(options.fixed_gates, ',');
+  return std::find(names.begin(), names.end(), gate.name) != names.end();
+}
+
+void check_fixed_gates(const MemoryOptions& options, const std::vector<Gate>& gates, Problems& problems) {
+  std::vector<std::string> there;
+  for (const Gate& gate : gates) there.push_back(gate.name);
+  for (const std::string& name : split(options.fixed_gates, ','))
+    if (std::find(there.begin(), there.end(), name) == there.end())
+      problems.add("memory.fixed_gates", "memory.kind = " + options.kind + " has no gate '" + name + "' as it is configured; there are " + join(there, ", "));
+}
+
 MemoryGates::MemoryGates(const BlockContext& context, std::vector<Gate> gates, int64_t key_width, int64_t value_width)
     : options_(context.memory), heads_(options_.heads), own_heads_(options_.gate_per_head ? heads_ : 1), steps_(options_.keys_per_token) {
   const int64_t C = context.model.width;
   at::Generator g = context.generator;
-  auto place = [](const Gate& gate) { return !gate.previous || gate.rank > 0 ? 2 : gate.pooled ? 1 : 0; };
+  auto place = [&](const Gate& gate) { return is_fixed(options_, gate) ? 3 : !gate.previous || gate.rank > 0 ? 2 : gate.pooled ? 1 : 0; };
   std::stable_sort(gates.begin(), gates.end(), [&](const Gate& a, const Gate& b) { return place(a) < place(b); });
   int64_t rows = 0, pooled_rows = 0;
   for (const Gate& gate : gates) {
     const int64_t width = gate.per == Gate::Per::head ? gate.copies : gate.per == Gate::Per::key_channel ? key_width : value_width;
-    made_.push_back({gate, width, steps_ * own_heads_ * width});
-    if (place(gate) == 2) continue;
+    made_.push_back({gate, width, steps_ * own_heads_ * width, is_fixed(options_, gate)});
+    if (place(gate) >= 2) continue;
     ++shared_, rows += made_.back().rows;
     if (gate.pooled) pooled_rows += made_.back().rows;
     else first_pooled_ = shared_;
@@ -37,13 +51,14 @@ MemoryGates::MemoryGates(const BlockContext& context, std::vector<Gate> gates, i
   auto normal = [&](int64_t out, int64_t in) { return at::empty({out, in}, at::kFloat).normal_(0, 0.02, g); };
   if (rows > 0) weights_ = parameter("gate", normal(rows, 2 * C), Role::gate);
   for (size_t i = shared_; i < made_.size(); ++i) {
+    if (made_[i].fixed) continue;
     const Gate& gate = made_[i].gate;
     const int64_t from = gate.previous ? 2 * C : C;
     own_[gate.name] = parameter(gate.name, gate.rank > 0 ? nn::linear_weight(gate.rank, from, g) : normal(made_[i].rows, from), Role::gate);
     if (gate.rank > 0) up_[gate.name] = parameter(gate.name + "_up", normal(made_[i].rows, gate.rank), Role::gate);
   }
   for (const Made& made : made_)
-    if (made.gate.activation == Gate::Activation::log_decay)
+    if (made.gate.activation == Gate::Activation::log_decay && !made.fixed)
       rate_[made.gate.name] = parameter(made.gate.name + "_rate", at::zeros({own_heads_}, at::kFloat), Role::gate);
   if (pooled_rows > 0 && options_.group > 1 && options_.gate_pooling == "attention")
     pool_ = parameter("pool", at::zeros({pooled_rows, C}, at::kFloat), Role::gate);
@@ -78,7 +93,10 @@ at::Tensor MemoryGates::activated(const Made& made, const at::Tensor& logits) co
     case Gate::Activation::sigmoid: y = by_head(z.sigmoid()); break;
     case Gate::Activation::tanh: y = by_head(z.tanh()); break;
     case Gate::Activation::identity: y = by_head(z); break;
-    case Gate::Activation::log_decay: y = -by_head(at::softplus(z)) * rate_.at(made.gate.name).exp().view({1, -1, 1, 1}); break;
+    case Gate::Activation::log_decay:
+      y = -by_head(at::softplus(z));
+      if (!made.fixed) y = y * rate_.at(made.gate.name).exp().view({1, -1, 1, 1});
+      break;
   }
   y = scaled(y);
   return own_heads_ == heads_ ? y : y.expand({B, heads_, T * steps_, made.width});
@@ -100,6 +118,8 @@ std::map<std::string, at::Tensor> MemoryGates::forward(const at::Tensor& x, cons
       const bool from_slow = slow.defined() && i >= first_pooled_;
       logits = from_slow ? slow.narrow(2, at_row - fast_rows, made.rows) : all.narrow(2, at_row, made.rows);
       at_row += made.rows;
+    } else if (made.fixed) {
+      logits = at::zeros({x.size(0), x.size(1), made.rows}, x.options());
     } else {
       const at::Tensor& own = own_.at(made.gate.name);
       logits = made.gate.previous ? with_previous(x, own, made.gate.name + "_tail", state) : at::linear(x, own);

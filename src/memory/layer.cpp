@@ -35,11 +35,10 @@ MemoryLayer::MemoryLayer(const BlockContext& context)
   qkv_ = register_parameter("qkv", qkv_weight(C, keys, pairs_ * keys, pairs_ * inner, model_.conv_width > 0 && model_.conv_init == "shift", g));
   if (model_.conv_width > 0) taps_ = parameter("conv", qkv_taps(model_, keys, pairs_ * keys, pairs_ * inner, g), Role::convolution);
   gates_ = register_module("gates", std::make_shared<MemoryGates>(context, memory_->gates(), head_width_, value_width_));
-  if (options_.step_cap > 0) {
-    Problems problems;
-    check_step_cap(options_, memory_->gates(), problems);
-    if (!problems.empty()) throw ConfigError(problems.list()[0].key + " " + problems.list()[0].message);
-  }
+  Problems problems;
+  if (options_.step_cap > 0) check_step_cap(options_, memory_->gates(), problems);
+  check_fixed_gates(options_, memory_->gates(), problems);
+  if (!problems.empty()) throw ConfigError(problems.list()[0].key + " " + problems.list()[0].message);
   if (options_.cache > 0)
     cache_ = register_module("cache", std::make_shared<SurpriseCache>(options_.cache, options_.read == "before", heads_, head_width_, value_width_));
   if (options_.qk_norm == "rms") {

@@ -17,7 +17,7 @@ namespace {
 // Of the layer around any memory (layer.h, gates.h).
 const std::set<std::string>& read_by_the_layer() {
   static const std::set<std::string> names{"kind", "heads", "head_width", "expand_v", "qk_norm", "keys_per_token", "gate_per_head", "gate_scale",
-                                           "step_cap", "cache", "off", "frozen"};
+                                           "fixed_gates", "step_cap", "cache", "off", "frozen"};
   return names;
 }
 

@@ -4,6 +4,7 @@
 
 #include "config/config.h"
 #include "config/fields.h"
+#include "memory/gates.h"
 #include "memory/step_cap.h"
 #include "mneme/memory.h"
 #include "mneme/model.h"
@@ -52,8 +53,10 @@ void make_plugins_known() {
     KnownPlugin known{.name = memory.name, .options = memory.options, .at_test_time = memory.at_test_time};
     known.check = [memory](const ModelOptions&, const MemoryOptions& options, Problems& problems) {
       if (memory.check) memory.check(options, problems);
-      if (options.step_cap > 0)  // a small one: its gates are the same
-        check_step_cap(options, memory.make({options, 1, 8, 8, at::make_generator<at::CPUGeneratorImpl>(0)})->gates(), problems);
+      if (options.step_cap <= 0 && options.fixed_gates.empty()) return;
+      const std::vector<Gate> gates = memory.make({options, 1, 8, 8, at::make_generator<at::CPUGeneratorImpl>(0)})->gates();  // a small one's are the same
+      if (options.step_cap > 0) check_step_cap(options, gates, problems);
+      check_fixed_gates(options, gates, problems);
     };
     memories.push_back(std::move(known));
   }

@@ -5,7 +5,7 @@
 //   target   -  -  -  -  -  -  -  -  -  -  -  -  -  -  -  -  -  -  -  - | v9 v3
 //
 // What momentum can do here: S_t = η S_{t−1} − θ_t u_t carries u of the mark on to the pair, never θ or η of the mark. So it does not
-// enlarge the write of a pair that follows; a mark behind the pair finds the pair's u in S and may, by its own η, let it go on or end it.
+// enlarge the write of a pair that follows; a mark behind the pair finds in S what is left of the pair's u, which its own η lets go on or ends.
 #include <algorithm>
 
 #include <fmt/format.h>

@@ -40,7 +40,7 @@ struct TitansPytorchOptions : Options {
 MemoryOptions fixed_memory(MemoryOptions o) {
   o.kind = "neural_mlp", o.inner_loss = "l2_mean", o.gradient = "refresh", o.gradient_at = "previous", o.retention_target = "zero";
   o.read = "after", o.momentum_damping = false, o.clip = 0, o.guard = false, o.expand_v = 1;
-  o.keys_per_token = 1, o.gate_pooling = "mean", o.gate_per_head = true, o.gate_scale = 1, o.write_penalty = 0, o.step_cap = 0, o.cache = 0;
+  o.keys_per_token = 1, o.gate_pooling = "mean", o.gate_per_head = true, o.gate_scale = 1, o.fixed_gates.clear(), o.write_penalty = 0, o.step_cap = 0, o.cache = 0;
   return o;
 }
 

@@ -146,7 +146,7 @@ TEST_CASE("unread options: of a rule by steps or terms, an option is refused whe
       {"read", "before"}, {"momentum", "false"}, {"momentum_damping", "false"}, {"forgetting", "false"}, {"retention_target", "init"}, {"clip", "0.01"},
       {"guard", "false"}, {"gate_pooling", "attention"}, {"theta_max", "0.25"}, {"theta_bias", "-1"}, {"alpha_bias", "-2"}, {"eta_bias", "1"},
       {"write_penalty", "0.7"}};
-  const std::set<std::string> of_the_layer{"kind", "heads", "head_width", "expand_v", "qk_norm", "keys_per_token", "gate_per_head", "gate_scale", "step_cap", "cache", "off", "frozen"},
+  const std::set<std::string> of_the_layer{"kind", "heads", "head_width", "expand_v", "qk_norm", "keys_per_token", "gate_per_head", "gate_scale", "fixed_gates", "step_cap", "cache", "off", "frozen"},
       of_computation{"kernel", "tile"};
   MemoryOptions usual;
   size_t known = other.size() + of_the_layer.size() + of_computation.size();

@@ -82,8 +82,16 @@ class MemoryLayer {
 
   // Logits of the token; those of α and η from a mean over the running group's tokens so far, each logit with a weight of its own.
   void gates(const at::Tensor& x, bool active) {
-    const at::Tensor all = o_.gate_scale * applied(p_.at("gates.gate"), at::cat({x, previous_}));
-    const int64_t each = all.size(0) / (1 + o_.forgetting + o_.momentum);
+    const at::Tensor learned = o_.gate_scale * applied(p_.at("gates.gate"), at::cat({x, previous_}));
+    auto fixed = [&](const char* name) { return o_.fixed_gates.find(name) != std::string::npos; };
+    std::vector<bool> looks{!fixed("theta")};
+    if (o_.forgetting) looks.push_back(!fixed("alpha"));
+    if (o_.momentum) looks.push_back(!fixed("eta"));
+    const int64_t each = learned.size(0) / std::count(looks.begin(), looks.end(), true);
+    std::vector<at::Tensor> each_gate;
+    int64_t next = 0;
+    for (const bool look : looks) each_gate.push_back(look ? learned.narrow(0, each * next++, each) : at::zeros({each}, learned.options()));
+    const at::Tensor all = at::cat(each_gate);
     previous_ = x;
     write_ = logistic(all.narrow(0, 0, each) + o_.theta_bias);
     written_.push_back(write_);

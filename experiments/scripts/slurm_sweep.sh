@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A sweep as Slurm job arrays over a shared folder: the learning-rate trials first, if there are any, then the runs proper.
+# A sweep as Slurm job arrays over a shared folder: the trials first, if there are any, those beyond the grid of learning rates step by step
+# (most turn out not to be needed and end at once), then the runs proper.
 # Finished runs are skipped and interrupted ones resumed, so submitting again is resuming.
 #
 #   experiments/scripts/slurm_sweep.sh FILE [key=value ...] [-- arguments of sbatch]
@@ -14,11 +15,13 @@ while [ $# -gt 0 ]; do
   if [ "$1" = -- ]; then shift; sbatch_arguments=("$@"); break; fi
   sweep+=("$1"); shift
 done
-[ ${#sweep[@]} -gt 0 ] || { sed -n '2,8p' "$0" >&2; exit 2; }
+[ ${#sweep[@]} -gt 0 ] || { sed -n '2,9p' "$0" >&2; exit 2; }
 
 list=$("$mneme" sweep "${sweep[@]}" --list)
 runs=$(($(wc -l <<<"$list") - 1))  # without the heading
 trials=$(grep -c ' lr:' <<<"$list" || true)
+grid=$(grep ' lr:' <<<"$list" | grep -vc ' beyond:' || true)
+may_come=$(grep -c ' beyond:1$' <<<"$list" || true)  # at each step
 
 # submit FIRST LAST [arguments of sbatch]: one job a run; prints the job's id. SIGTERM ahead of the time limit lets a run
 # save its checkpoint.
@@ -29,8 +32,12 @@ submit() {
 }
 after=()
 if [ "$trials" -gt 0 ]; then
-  job=$(submit 0 $((trials - 1)))
-  echo "learning-rate trials: job $job, $trials runs"
+  job=$(submit 0 $((grid - 1)))
+  echo "learning-rate trials: job $job, $grid runs"
+  for ((first = grid; first < trials; first += may_come)); do
+    job=$(submit "$first" $((first + may_come - 1)) --dependency="afterany:$job")
+    echo "learning-rate trials that may come: job $job, up to $may_come runs"
+  done
   after=(--dependency="afterany:$job")
 fi
 job=$(submit "$trials" $((runs - 1)) ${after[@]+"${after[@]}"})

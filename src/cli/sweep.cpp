@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/text.h"
 #include "config/config.h"
@@ -66,35 +67,42 @@ void require_all_done(const std::vector<SweepOutcome>& outcomes) {
     throw Error(fmt::format("{} of {} runs are still run by other processes", elsewhere, outcomes.size()));
 }
 
-/// Runs the learning-rate trials and says which rate each combination gets.
-std::vector<LrChoice> tune(const Sweep& sweep, const SweepOptions& options) {
-  const auto outcomes = run_all(sweep.tuning, options, "tuning ");
-  conclude(outcomes, "learning-rate trials");
-  if (count(outcomes, Kind::in_use) > 0)
-    throw Error("other processes still run learning-rate trials of this sweep; launch it again when they are done");
-  std::vector<LrChoice> choices = choose_lr(sweep);
-  fmt::print("{}stored in {}\n", describe_choice(choices), store_choice(sweep, choices));
-  std::fflush(stdout);
-  return choices;
+/// Runs the trials of the grid, then those beyond it where a best rate lies at an edge, and says what each combination gets.
+std::vector<Choice> tune(const Sweep& sweep, const SweepOptions& options) {
+  std::set<std::string> tried;
+  std::vector<SweepRun> trials = sweep.tuning;
+  for (int round = 0;; ++round) {
+    const auto outcomes = run_all(trials, options, "tuning ");
+    conclude(outcomes, round == 0 ? "learning-rate trials" : "learning-rate trials beyond the grid");
+    if (count(outcomes, Kind::in_use) > 0)
+      throw Error("other processes still run learning-rate trials of this sweep; launch it again when they are done");
+    for (const SweepRun& run : trials) tried.insert(run.id);
+    trials.clear();
+    std::vector<Choice> choices = choose(sweep);
+    for (const Choice& choice : choices)
+      for (const Trial& trial : choice.trials)
+        if (!tried.count(trial.run.id)) trials.push_back(trial.run);
+    if (!trials.empty()) continue;
+    fmt::print("{}stored in {}\n", describe_choice(sweep, choices), store_choice(sweep, choices));
+    std::fflush(stdout);
+    return choices;
+  }
 }
 
 /// The runs proper. Combinations none of whose trials finished go to `hopeless` as failed; the others go on.
-std::vector<SweepRun> runs_of(const Sweep& sweep, const std::vector<LrChoice>& choices,
-                              std::vector<SweepOutcome>& hopeless) {
-  std::vector<double> rates;
-  for (const LrChoice& choice : choices) rates.push_back(choice.chosen > 0 ? choice.chosen : sweep.lr.front());
-  std::vector<SweepRun> runs = sweep.runs(rates);
-  for (const LrChoice& choice : choices) {
-    if (choice.chosen > 0) continue;
-    const std::string name = labels_text(choice.labels);
-    hopeless.push_back({name, Kind::failed, "no learning-rate trial finished (--retry-failed tries again)", false});
-    std::erase_if(runs, [&](const SweepRun& run) { return run.labels == choice.labels; });
-  }
+std::vector<SweepRun> runs_of(const Sweep& sweep, const std::vector<Choice>& choices, std::vector<SweepOutcome>& hopeless) {
+  const SweepPlan plan = plan_sweep(sweep, choices);
+  std::vector<SweepRun> runs;
+  for (size_t i = plan.tuning; i < plan.runs.size(); ++i)
+    if (plan.waiting[i].empty()) runs.push_back(plan.runs[i]);
+  for (const Choice& choice : choices)
+    if (!choice.tuned)
+      hopeless.push_back({labels_text(choice.labels), Kind::failed, "no learning-rate trial finished (--retry-failed tries again)", false});
   return runs;
 }
 
 int run_sweep(const Sweep& sweep, const SweepOptions& options) {
-  const std::vector<LrChoice> choices = sweep.lr.empty() ? std::vector<LrChoice>{} : tune(sweep, options);
+  const std::vector<Choice> choices = sweep.tuning.empty() ? std::vector<Choice>{} : tune(sweep, options);
   std::vector<SweepOutcome> outcomes;
   const std::vector<SweepRun> runs = runs_of(sweep, choices, outcomes);
   for (SweepOutcome& outcome : run_all(runs, options, "")) outcomes.push_back(std::move(outcome));
@@ -104,14 +112,20 @@ int run_sweep(const Sweep& sweep, const SweepOptions& options) {
 }
 
 int run_index(const Sweep& sweep, size_t index, const SweepOptions& options) {
-  const SweepPlan plan = plan_sweep(sweep);
+  const std::vector<Choice> choices = sweep.tuning.empty() ? std::vector<Choice>{} : choose(sweep);
+  const SweepPlan plan = plan_sweep(sweep, choices);
   if (index >= plan.runs.size())
     throw UsageError(fmt::format("--index {}: the sweep has runs 0 to {}", index, plan.runs.size() - 1));
-  if (const std::string& waiting = plan.waiting[index]; !waiting.empty())
+  const std::string& waiting = plan.waiting[index];
+  if (waiting == SweepPlan::kNotNeeded) {
+    fmt::print("run {}: not needed, the best learning rate lies inside those tried, or no more are asked for\n", index);
+    return 0;
+  }
+  if (!waiting.empty())
     throw Error(fmt::format("--index {}: its learning rate is not known ({}); first its learning-rate trials, among the "
                             "indices 0 to {}, must be done; --list shows them",
                             index, waiting, plan.tuning - 1));
-  if (index >= plan.tuning && plan.tuning > 0) store_choice(sweep, choose_lr(sweep));
+  if (index >= plan.tuning && plan.tuning > 0) store_choice(sweep, choices);
   const auto outcomes = run_all({plan.runs[index]}, options, "");
   conclude(outcomes, "run " + std::to_string(index));
   require_all_done(outcomes);
@@ -122,7 +136,7 @@ int sweep_main(const CommandLine& line) {
   const Sweep sweep = read_sweep(line.only_name("FILE"), line.overrides());
   const SweepOptions options = options_of(line);
   if (line.has("list")) {
-    fmt::print("{}", list_runs(plan_sweep(sweep)));
+    fmt::print("{}", list_runs(sweep, plan_sweep(sweep)));
     return 0;
   }
   if (line.has("dry-run")) {
@@ -152,7 +166,8 @@ Command sweep_command() {
       "interrupted ones resumed, so launching again is resuming; several launches, also on other machines, may "
       "share the folder. A failing run is recorded and the others go on, but when the first 3 of a launch all fail alike and none is "
       "done, no more are started and it says so. key=value holds for every run; "
-      "sweep.seeds=1,2 and sweep.lr= change the axes.";
+      "sweep.seeds=1,2 and sweep.lr= change the axes. Where learning rates are chosen and the best one lies at an edge, further "
+      "rates are tried (sweep.lr_extend): --list shows where they may come.";
   command.example = "mneme sweep experiments/quickstart/short.ini --jobs 2";
   command.options.add_options()("jobs,j", po::value<std::string>()->value_name("N"),
                                 "runs at a time; each gets cores / N threads (one per core)")(

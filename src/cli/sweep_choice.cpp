@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -16,9 +17,12 @@
 namespace mneme {
 namespace {
 
-LrTrial read_trial(const SweepRun& run, std::optional<Metric>& metric) {
+Trial read_trial(const SweepRun& run, std::optional<Metric>& metric) {
+  using State = RateTrial::State;
   const std::string folder = run_folder(run.config);
-  LrTrial trial{run.config.train.lr, run.id, read_run_state(folder).status, std::nan(""), std::nan("")};
+  Trial trial{run, read_run_state(folder).status, {run.config.train.lr, State::open, std::nan(""), std::nan("")}};
+  if (trial.status == "failed") trial.result.state = State::failed;
+  if (trial.status == "diverged") trial.result.state = State::diverged;
   if (trial.status != "done") return trial;
   const RunRecord record = read_run(folder);
   const Evaluation* evaluation = record.last_evaluation(run.config.task.kind, "validation");
@@ -28,38 +32,77 @@ LrTrial read_trial(const SweepRun& run, std::optional<Metric>& metric) {
                     "remove the folder and launch the sweep again",
                     folder));
   metric = evaluation->metric;
-  trial.value = evaluation->value();
-  trial.loss = evaluation->mean(Metric::loss);
+  trial.result.value = evaluation->value();
+  trial.result.loss = evaluation->mean(Metric::loss);
+  trial.result.state = std::isfinite(trial.result.value) ? State::done : State::diverged;
   return trial;
 }
 
-/// By the metric, then the loss, then the lower rate.
-bool better(const LrTrial& trial, const LrTrial& than, const Metric& metric) {
-  if (trial.value != than.value) return metric.better(trial.value, than.value);
-  if (trial.loss != than.loss) return Metric::loss.better(trial.loss, than.loss);
-  return trial.lr < than.lr;
+/// The trials of one candidate, as far as the results say which there are, and what they come to.
+struct CandidateTrials {
+  std::vector<Trial> trials;
+  RateChoice choice;
+};
+
+CandidateTrials read_candidate(const Sweep& sweep, std::vector<SweepRun> grid, std::optional<Metric>& metric) {
+  CandidateTrials candidate;
+  for (const SweepRun& run : grid) candidate.trials.push_back(read_trial(run, metric));
+  for (int64_t left = most_extensions(sweep);; --left) {
+    std::vector<RateTrial> results;
+    for (const Trial& trial : candidate.trials) results.push_back(trial.result);
+    candidate.choice = choose_rate(results, metric.value_or(Metric::accuracy), left);
+    if (!candidate.choice.next) return candidate;
+    const SweepRun& of = grid.front();
+    const int64_t extension = most_extensions(sweep) - left + 1;
+    candidate.trials.push_back(read_trial(sweep.trial(of.combination, of.candidate, *candidate.choice.next, extension), metric));
+  }
 }
 
-void choose(LrChoice& choice) {
-  const LrTrial* best = nullptr;
-  for (const LrTrial& trial : choice.trials) {
-    if (trial.status == "" || trial.status == "running") choice.pending = true;
-    if (trial.status != "done" || !std::isfinite(trial.value)) continue;
-    if (!best || better(trial, *best, *choice.metric)) best = &trial;
-  }
-  if (best && !choice.pending) choice.chosen = best->lr;
+bool is_chosen(const Choice& choice, const Trial& trial) {
+  return choice.tuned && choice.tuned->candidate == trial.run.candidate && choice.tuned->lr == trial.result.rate;
+}
+
+nlohmann::ordered_json labels_json(const Labels& labels) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  for (const auto& [name, value] : labels) json[name] = value;
+  return json;
 }
 
 }  // namespace
 
-std::vector<LrChoice> choose_lr(const Sweep& sweep) {
-  std::vector<LrChoice> result;
+bool Choice::pending() const { return std::count(open.begin(), open.end(), true) > 0; }
+
+int64_t most_extensions(const Sweep& sweep) { return sweep.lr.size() < 2 ? 0 : sweep.lr_extend; }
+
+std::vector<Choice> choose(const Sweep& sweep) {
+  std::vector<Choice> result;
+  auto next = sweep.tuning.begin();
   for (size_t i = 0; i < sweep.combinations.size(); ++i) {
-    LrChoice choice;
+    Choice choice;
     choice.labels = sweep.combinations[i];
-    for (const SweepRun& run : sweep.tuning)
-      if (run.labels == choice.labels) choice.trials.push_back(read_trial(run, choice.metric));
-    choose(choice);
+    const RateTrial* best = nullptr;
+    std::vector<CandidateTrials> candidates;
+    for (size_t candidate = 0; candidate < sweep.candidates[i].size(); ++candidate) {
+      std::vector<SweepRun> grid;
+      while (next != sweep.tuning.end() && next->combination == i && next->candidate == candidate) grid.push_back(*next++);
+      if (!grid.empty()) candidates.push_back(read_candidate(sweep, std::move(grid), choice.metric));
+    }
+    Tuned tuned;
+    for (size_t candidate = 0; candidate < candidates.size(); ++candidate) {
+      const RateChoice& rate = candidates[candidate].choice;
+      const std::vector<Trial>& trials = candidates[candidate].trials;
+      choice.open.push_back(rate.open);
+      tuned.trials += static_cast<int64_t>(trials.size());
+      choice.trials.insert(choice.trials.end(), trials.begin(), trials.end());
+      if (!rate.best) continue;
+      const RateTrial& trial = trials[*rate.best].result;
+      if (best && !better_trial(trial, *best, *choice.metric)) continue;
+      best = &trial;
+      tuned.candidate = candidate;
+      tuned.lr = trial.rate;
+      tuned.at_edge = rate.at_edge && !sweep.lr.empty();
+    }
+    if (best && !choice.pending()) choice.tuned = tuned;
     result.push_back(std::move(choice));
   }
   return result;
@@ -71,35 +114,48 @@ std::string labels_text(const Labels& labels) {
   return parts.empty() ? "all" : join(parts, " ");
 }
 
-std::string describe_choice(const std::vector<LrChoice>& choices) {
-  std::string text = "learning rates, by the validation split (* = chosen)\n";
-  for (const LrChoice& choice : choices) {
+std::string searched_text(const Sweep& sweep, const SweepRun& run) {
+  const Labels& labels = sweep.candidates[run.combination][run.candidate].labels;
+  return labels.empty() ? "" : labels_text(labels);
+}
+
+std::string describe_choice(const Sweep& sweep, const std::vector<Choice>& choices) {
+  std::string text = "chosen by the validation split (*), learning rates and what else is searched\n";
+  for (const Choice& choice : choices) {
     text += fmt::format("  {}:", labels_text(choice.labels));
-    for (const LrTrial& trial : choice.trials) {
-      text += fmt::format("  {} {}{}", trial.lr == choice.chosen ? "*" : "", format_number(trial.lr), " → ");
-      text += trial.status == "done" ? fmt::format("{} {:.4f}, loss {:.4f}", choice.metric->name(), trial.value, trial.loss)
+    for (const Trial& trial : choice.trials) {
+      const std::string searched = searched_text(sweep, trial.run);
+      text += fmt::format("  {}{}{} → ", is_chosen(choice, trial) ? "*" : "", searched.empty() ? "" : searched + " ", format_number(trial.result.rate));
+      text += trial.status == "done" ? fmt::format("{} {:.4f}, loss {:.4f}", choice.metric->name(), trial.result.value, trial.result.loss)
                                      : (trial.status.empty() ? "not run" : trial.status);
     }
+    if (choice.tuned && choice.tuned->at_edge) text += "  (at the edge of the rates tried)";
     text += "\n";
   }
   return text;
 }
 
-std::string store_choice(const Sweep& sweep, const std::vector<LrChoice>& choices) {
+std::string store_choice(const Sweep& sweep, const std::vector<Choice>& choices) {
   nlohmann::ordered_json json{
       {"sweep", sweep.name}, {"split", "validation"}, {"combinations", nlohmann::json::array()}};
-  for (const LrChoice& choice : choices) {
-    nlohmann::ordered_json entry{{"labels", nlohmann::ordered_json::object()},
+  for (size_t i = 0; i < choices.size(); ++i) {
+    const Choice& choice = choices[i];
+    const std::vector<AxisValue>& candidates = sweep.candidates[i];
+    nlohmann::ordered_json entry{{"labels", labels_json(choice.labels)},
                                  {"metric", choice.metric ? choice.metric->name() : ""},
-                                 {"chosen", choice.chosen > 0 ? nlohmann::ordered_json(choice.chosen) : nullptr},
-                                 {"trials", nlohmann::json::array()}};
-    for (const auto& [axis, value] : choice.labels) entry["labels"][axis] = value;
-    for (const LrTrial& trial : choice.trials)
-      entry["trials"].push_back({{"lr", trial.lr},
-                                 {"run_id", trial.run_id},
-                                 {"status", trial.status},
-                                 {"value", trial.value},
-                                 {"loss", trial.loss}});
+                                 {"chosen", choice.tuned ? nlohmann::ordered_json(choice.tuned->lr) : nullptr}};
+    if (choice.tuned) entry["at_edge"] = choice.tuned->at_edge;
+    if (choice.tuned && candidates.size() > 1) entry["searched"] = labels_json(candidates[choice.tuned->candidate].labels);
+    entry["trials"] = nlohmann::json::array();
+    for (const Trial& trial : choice.trials) {
+      nlohmann::ordered_json each{{"lr", trial.result.rate},
+                                  {"run_id", trial.run.id},
+                                  {"status", trial.status},
+                                  {"value", trial.result.value},
+                                  {"loss", trial.result.loss}};
+      if (candidates.size() > 1) each["searched"] = labels_json(candidates[trial.run.candidate].labels);
+      entry["trials"].push_back(each);
+    }
     json["combinations"].push_back(entry);
   }
   const std::string folder = sweep.tuning.front().config.run.folder;

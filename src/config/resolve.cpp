@@ -9,6 +9,7 @@
 #include "io/sha256.h"
 #include "config/plugins.h"
 #include "config/sections.h"
+#include "config/sweep_file.h"
 #include "base/checkpoint_path.h"
 #include "base/text.h"
 #include "mneme/errors.h"
@@ -132,7 +133,7 @@ class Resolver {
     for (const auto& [key, value] : settings_.all()) {
       if (known.count(key) != 0) continue;
       const std::string section = key.substr(0, key.find('.'));
-      if (section != "sweep" && section != "axis" && section != "grid" && section != "zip")
+      if (!is_sweep_section(section))
         problem(key, "unknown key" + near_key(key, known_));
       else if (!std::exchange(sweep_file, true))  // said once, not of each of its keys
         problem(key, "this is a sweep file; start it with `mneme sweep`");

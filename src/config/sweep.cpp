@@ -21,19 +21,30 @@ std::string label_text(const Labels& labels) {
   return join(parts, ", ");
 }
 
-SweepRun trial(const Settings& combination, const Labels& labels, int64_t seed, double lr) {
-  SweepRun run{combination, {}, "", labels, true};
-  run.settings.set("run.seed", std::to_string(seed), kOrigin);
-  run.settings.set("train.lr", format_number(lr), kOrigin);
-  run.settings.set("run.name", combination.find("run.name")->text + "-tuning", kOrigin);
-  run.settings.set("run.labels", label_text(labels) + (labels.empty() ? "" : ", ") + "tuning:lr", kOrigin);
+// Without its config, as problems of all runs are told together.
+SweepRun make_trial(const Sweep& sweep, size_t i, size_t candidate, double rate, int64_t extension) {
+  SweepRun run{sweep.combination_settings[i], {}, "", sweep.combinations[i], true, i, candidate, extension};
+  const std::string name = run.settings.find("run.name")->text;
+  run.settings.merge(sweep.candidates[i][candidate].settings);
+  run.settings.merge(sweep.trial_settings);
+  run.settings.set("run.seed", std::to_string(sweep.lr_seed), kOrigin);
+  if (rate > 0) run.settings.set("train.lr", format_number(rate), kOrigin);
+  run.settings.set("run.name", name + "-tuning", kOrigin);
+  Labels labels = run.labels;
+  labels.push_back({"tuning", "lr"});
+  run.settings.set("run.labels", label_text(labels), kOrigin);
   return run;
 }
 
-// Combination `i` with every seed, `lr` where the sweep chooses learning rates.
-std::vector<SweepRun> seed_runs(const Sweep& sweep, size_t i, double lr) {
-  SweepRun run{sweep.combination_settings[i], {}, "", sweep.combinations[i], false};
-  if (!sweep.lr.empty()) run.settings.set("train.lr", format_number(lr), kOrigin);
+// Combination `i` with every seed.
+std::vector<SweepRun> seed_runs(const Sweep& sweep, size_t i, const Tuned& tuned) {
+  SweepRun run{sweep.combination_settings[i], {}, "", sweep.combinations[i], false, i, tuned.candidate};
+  run.settings.merge(sweep.candidates[i][tuned.candidate].settings);
+  if (tuned.lr > 0) run.settings.set("train.lr", format_number(tuned.lr), kOrigin);
+  Labels labels = run.labels;
+  if (tuned.trials > 0) labels.push_back({"trials", std::to_string(tuned.trials)});
+  if (tuned.at_edge) labels.push_back({"lr_edge", "true"});
+  run.settings.set("run.labels", label_text(labels), kOrigin);
   if (sweep.seeds.empty()) return {run};
   std::vector<SweepRun> runs;
   for (const int64_t seed : sweep.seeds) {
@@ -95,6 +106,9 @@ class Expander {
     sweep_.name = file_.name;
     sweep_.seeds = file_.seeds;
     sweep_.lr = file_.lr;
+    sweep_.lr_extend = file_.lr_extend;
+    sweep_.lr_seed = file_.lr_seed;
+    sweep_.trial_settings = file_.trials;
     for (const Axis& axis : file_.axes)
       for (const auto& [name, value] : axis.front().labels) sweep_.axes.push_back(name);
   }
@@ -103,13 +117,16 @@ class Expander {
     combine(0, {}, file_.base);
     if (sweep_.combinations.empty())
       throw ConfigError("sweep " + file_.name + ": sweep.exclude leaves no run; loosen it");
+    const bool tunes = !file_.lr.empty() || !file_.searches.empty();
+    const std::vector<double> rates = file_.lr.empty() ? std::vector<double>{0} : file_.lr;
     RunChecker checker;
     for (size_t i = 0; i < sweep_.combinations.size(); ++i) {
-      for (SweepRun& run : seed_runs(sweep_, i, sweep_.lr.empty() ? 0 : sweep_.lr.front())) checker.check(run);
-      for (const double lr : sweep_.lr) {
-        sweep_.tuning.push_back(trial(sweep_.combination_settings[i], sweep_.combinations[i], file_.lr_seed, lr));
-        checker.check(sweep_.tuning.back());
-      }
+      for (SweepRun& run : seed_runs(sweep_, i, {0, rates.front()})) checker.check(run);
+      for (size_t candidate = 0; tunes && candidate < sweep_.candidates[i].size(); ++candidate)
+        for (const double rate : rates) {
+          sweep_.tuning.push_back(make_trial(sweep_, i, candidate, rate, 0));
+          checker.check(sweep_.tuning.back());
+        }
     }
     if (const auto problems = checker.problems(); !problems.empty()) throw ConfigError(join(problems, "\n"));
     return std::move(sweep_);
@@ -129,6 +146,8 @@ class Expander {
 
   void add(const Labels& labels, Settings settings) {
     if (excluded(labels, file_.exclude)) return;
+    for (const SweepCase& each : file_.cases)
+      if (has_all(labels, each.when)) settings.merge(each.settings);
     settings.merge(file_.overrides);
     if (const SettingValue* name = settings.find("run.name"); name == nullptr || name->text.empty()) {
       std::string text = file_.name;
@@ -138,6 +157,25 @@ class Expander {
     settings.set("run.labels", label_text(labels), kOrigin);
     sweep_.combinations.push_back(labels);
     sweep_.combination_settings.push_back(std::move(settings));
+    sweep_.candidates.push_back(candidates_of(labels));
+  }
+
+  std::vector<AxisValue> candidates_of(const Labels& labels) const {
+    std::vector<AxisValue> candidates(1);
+    for (const SweepSearch& search : file_.searches) {
+      if (!has_all(labels, search.when)) continue;
+      for (const Axis& axis : search.axes) {
+        std::vector<AxisValue> product;
+        for (const AxisValue& candidate : candidates)
+          for (const AxisValue& value : axis) {
+            AxisValue& longer = product.emplace_back(candidate);
+            longer.labels.insert(longer.labels.end(), value.labels.begin(), value.labels.end());
+            longer.settings.merge(value.settings);
+          }
+        candidates = std::move(product);
+      }
+    }
+    return candidates;
   }
 
   SweepFile file_;
@@ -146,16 +184,23 @@ class Expander {
 
 }  // namespace
 
-std::vector<SweepRun> Sweep::runs(const std::vector<double>& chosen_lr) const {
-  MNEME_ASSERT(lr.empty() || chosen_lr.size() == combinations.size());
+std::vector<SweepRun> Sweep::runs(const std::vector<Tuned>& tuned) const {
+  MNEME_ASSERT(tuning.empty() || tuned.size() == combinations.size());
   std::vector<SweepRun> result;
   for (size_t i = 0; i < combinations.size(); ++i)
-    for (SweepRun& run : seed_runs(*this, i, lr.empty() ? 0 : chosen_lr[i])) {
+    for (SweepRun& run : seed_runs(*this, i, tuning.empty() ? Tuned{} : tuned[i])) {
       run.config = resolve(run.settings);
       run.id = run_id(run.config);
       result.push_back(std::move(run));
     }
   return result;
+}
+
+SweepRun Sweep::trial(size_t combination, size_t candidate, double rate, int64_t extension) const {
+  SweepRun run = make_trial(*this, combination, candidate, rate, extension);
+  run.config = resolve(run.settings);
+  run.id = run_id(run.config);
+  return run;
 }
 
 Sweep read_sweep(const std::string& path, const std::vector<std::string>& overrides) {

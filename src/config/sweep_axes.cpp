@@ -42,10 +42,10 @@ Axis named_axis(const Settings& sweep, const std::string& name) {
   return axis;
 }
 
-Axis grid_axis(const std::string& key, const SettingValue& value, std::vector<std::string>& problems) {
+Axis grid_axis(const std::string& key, const SettingValue& value, const std::string& section, std::vector<std::string>& problems) {
   Axis axis;
   if (value.text.empty())
-    problems.push_back(fmt::format("{}: grid.{} has no values; write them as a | b | c", value.origin, key));
+    problems.push_back(fmt::format("{}: {}.{} has no values; write them as a | b | c", value.origin, section, key));
   for (const std::string& text : split(value.text, '|')) {
     AxisValue& step = axis.emplace_back();
     step.labels = {{key, label_text(text)}};
@@ -54,7 +54,8 @@ Axis grid_axis(const std::string& key, const SettingValue& value, std::vector<st
   return axis;
 }
 
-Axis zip_axis(const Settings& zip, std::vector<std::string>& problems) {
+/// `section`: how messages call it, "zip".
+Axis zip_axis(const Settings& zip, const std::string& section, std::vector<std::string>& problems) {
   Axis axis;
   std::string first;
   for (const auto& [key, value] : zip.all()) {
@@ -65,8 +66,8 @@ Axis zip_axis(const Settings& zip, std::vector<std::string>& problems) {
     }
     if (texts.size() != axis.size()) {
       problems.push_back(
-          fmt::format("{}: zip.{} has {} values, but {}; keys of [zip] advance together and need equally many",
-                      value.origin, key, texts.size(), first));
+          fmt::format("{}: {}.{} has {} values, but {}; keys of [{}] advance together and need equally many",
+                      value.origin, section, key, texts.size(), first, section));
       continue;
     }
     for (size_t i = 0; i < texts.size(); ++i) {
@@ -94,7 +95,77 @@ std::vector<std::string> label_names(const std::vector<Axis>& axes) {
   return names;
 }
 
+/// `where`: how the message begins, "x.ini:3: sweep.exclude".
+void check_label(const std::string& name, const std::string& value, const std::vector<Axis>& axes, const std::string& where,
+                 std::vector<std::string>& problems) {
+  const std::vector<std::string> names = label_names(axes);
+  const std::vector<std::string> values = label_values(axes, name);
+  if (values.empty())
+    problems.push_back(fmt::format("{}: '{}' names no axis; there are: {}{}", where, name, join(names, ", "), did_you_mean(name, names)));
+  else if (std::find(values.begin(), values.end(), value) == values.end())
+    problems.push_back(fmt::format("{}: the axis {} has no value '{}'; it has {}{}", where, name, value, join(values, ", "),
+                                   did_you_mean(value, values)));
+}
+
+/// [case.task.needle.arm.mag]: the values it is for, and its keys without those of longer names.
+struct LabelledSection {
+  std::string name;
+  Labels when;
+  bool zip = false;  // [search.….zip]
+  Settings settings;
+};
+
+std::vector<LabelledSection> labelled_sections(const Settings& sweep, const std::string& root, const std::vector<Axis>& axes,
+                                               std::vector<std::string>& problems) {
+  std::vector<LabelledSection> result;
+  for (const std::string& name : sweep.section_names()) {
+    if (!name.starts_with(root + ".")) continue;
+    LabelledSection section{name, {}, false, {}};
+    std::vector<std::string> parts = split(name, '.');
+    parts.erase(parts.begin());
+    section.zip = root == "search" && parts.size() % 2 == 1 && parts.back() == "zip";
+    if (section.zip) parts.pop_back();
+    if (parts.empty() || parts.size() % 2 == 1) {
+      problems.push_back(fmt::format("[{}] does not name values of axes; write [{}.<axis>.<value>], further pairs after it", name, root));
+      continue;
+    }
+    for (size_t i = 0; i < parts.size(); i += 2) {
+      check_label(parts[i], parts[i + 1], axes, "[" + name + "]", problems);
+      section.when.push_back({parts[i], parts[i + 1]});
+    }
+    for (const auto& [key, value] : sweep.section(name + ".").all()) {
+      const bool of_longer = std::any_of(sweep.section_names().begin(), sweep.section_names().end(), [&](const std::string& other) {
+        return other.starts_with(name + ".") && (name + "." + key).starts_with(other + ".");
+      });
+      if (!of_longer) section.settings.set(key, value.text, value.origin);
+    }
+    result.push_back(std::move(section));
+  }
+  return result;
+}
+
 }  // namespace
+
+std::vector<SweepCase> read_cases(const Settings& sweep, const std::vector<Axis>& axes, std::vector<std::string>& problems) {
+  std::vector<SweepCase> cases;
+  for (LabelledSection& section : labelled_sections(sweep, "case", axes, problems))
+    cases.push_back({std::move(section.when), std::move(section.settings)});
+  return cases;
+}
+
+std::vector<SweepSearch> read_searches(const Settings& sweep, const std::vector<Axis>& axes, std::vector<std::string>& problems) {
+  std::vector<SweepSearch> searches;
+  for (const LabelledSection& section : labelled_sections(sweep, "search", axes, problems)) {
+    SweepSearch search{section.when, {}};
+    if (section.zip) {
+      if (Axis zip = zip_axis(section.settings, section.name, problems); !zip.empty()) search.axes.push_back(std::move(zip));
+    } else {
+      for (const auto& [key, value] : section.settings.all()) search.axes.push_back(grid_axis(key, value, section.name, problems));
+    }
+    searches.push_back(std::move(search));
+  }
+  return searches;
+}
 
 std::vector<Axis> read_axes(const Settings& sweep, const std::vector<std::string>& names,
                             const std::string& names_origin, std::vector<std::string>& problems) {
@@ -112,14 +183,13 @@ std::vector<Axis> read_axes(const Settings& sweep, const std::vector<std::string
                       names_origin, name, did_you_mean(name, names)));
   std::vector<Axis> axes;
   for (const std::string& name : names.empty() ? found : names) axes.push_back(named_axis(sweep, name));
-  for (const auto& [key, value] : sweep.section("grid.").all()) axes.push_back(grid_axis(key, value, problems));
-  if (Axis zip = zip_axis(sweep.section("zip."), problems); !zip.empty()) axes.push_back(std::move(zip));
+  for (const auto& [key, value] : sweep.section("grid.").all()) axes.push_back(grid_axis(key, value, "grid", problems));
+  if (Axis zip = zip_axis(sweep.section("zip."), "zip", problems); !zip.empty()) axes.push_back(std::move(zip));
   return axes;
 }
 
 std::vector<Labels> read_exclude(const SettingValue& rules, const std::vector<Axis>& axes,
                                  std::vector<std::string>& problems) {
-  const std::vector<std::string> names = label_names(axes);
   std::vector<Labels> result;
   for (const std::string& rule : split(rules.text, ';')) {
     Labels labels;
@@ -128,13 +198,7 @@ std::vector<Labels> read_exclude(const SettingValue& rules, const std::vector<Ax
       const size_t colon = pair.find(':');
       const std::string name = pair.substr(0, colon);
       const std::string value = colon == std::string::npos ? "" : pair.substr(colon + 1);
-      const std::vector<std::string> values = label_values(axes, name);
-      if (values.empty())
-        problems.push_back(fmt::format("{}: sweep.exclude: '{}' names no axis; write axis:value{}", rules.origin, pair,
-                                       did_you_mean(name, names)));
-      else if (std::find(values.begin(), values.end(), value) == values.end())
-        problems.push_back(fmt::format("{}: sweep.exclude: the axis {} has no value '{}'; it has {}{}", rules.origin,
-                                       name, value, join(values, ", "), did_you_mean(value, values)));
+      check_label(name, value, axes, rules.origin + ": sweep.exclude", problems);
       labels.push_back({name, value});
     }
     if (!labels.empty()) result.push_back(std::move(labels));
@@ -142,12 +206,14 @@ std::vector<Labels> read_exclude(const SettingValue& rules, const std::vector<Ax
   return result;
 }
 
-bool excluded(const Labels& combination, const std::vector<Labels>& rules) {
-  return std::any_of(rules.begin(), rules.end(), [&](const Labels& rule) {
-    return std::all_of(rule.begin(), rule.end(), [&](const auto& label) {
-      return std::find(combination.begin(), combination.end(), label) != combination.end();
-    });
+bool has_all(const Labels& combination, const Labels& labels) {
+  return std::all_of(labels.begin(), labels.end(), [&](const auto& label) {
+    return std::find(combination.begin(), combination.end(), label) != combination.end();
   });
+}
+
+bool excluded(const Labels& combination, const std::vector<Labels>& rules) {
+  return std::any_of(rules.begin(), rules.end(), [&](const Labels& rule) { return has_all(combination, rule); });
 }
 
 }  // namespace mneme

@@ -1,4 +1,4 @@
-// The axes of a sweep file: which values there are, what each sets, which combinations are left out.
+// The axes of a sweep file: which values there are, what each sets, which combinations are left out, have keys of their own, or are tuned.
 #pragma once
 
 #include <string>
@@ -8,12 +8,6 @@
 #include "config/sweep.h"
 
 namespace mneme {
-
-/// One step along an axis; a zip advances several keys at once and so carries several labels.
-struct AxisValue {
-  Labels labels;
-  Settings settings;
-};
 
 using Axis = std::vector<AxisValue>;
 
@@ -26,6 +20,22 @@ std::vector<Axis> read_axes(const Settings& sweep, const std::vector<std::string
 std::vector<Labels> read_exclude(const SettingValue& rules, const std::vector<Axis>& axes,
                                  std::vector<std::string>& problems);
 
+bool has_all(const Labels& combination, const Labels& labels);
 bool excluded(const Labels& combination, const std::vector<Labels>& rules);
+
+/// [case.<axis>.<value>…]: keys of combinations that have all these values.
+struct SweepCase {
+  Labels when;
+  Settings settings;
+};
+
+/// [search.<axis>.<value>…] and [search.….zip]: what combinations that have these values are tuned over, the product of its axes.
+struct SweepSearch {
+  Labels when;
+  std::vector<Axis> axes;
+};
+
+std::vector<SweepCase> read_cases(const Settings& sweep, const std::vector<Axis>& axes, std::vector<std::string>& problems);
+std::vector<SweepSearch> read_searches(const Settings& sweep, const std::vector<Axis>& axes, std::vector<std::string>& problems);
 
 }  // namespace mneme

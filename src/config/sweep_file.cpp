@@ -16,7 +16,7 @@ namespace {
 struct SweepOptions : Options {
   std::string name, axes, lr, exclude;
   std::vector<int64_t> seeds;
-  int64_t lr_seed = 100;
+  int64_t lr_seed = 100, lr_extend = 2;
 
   void describe(OptionVisitor& v) override {
     constexpr int64_t kMaxSeed = int64_t{1} << 40;
@@ -24,16 +24,13 @@ struct SweepOptions : Options {
     v.option("axes", axes, Choices{}, "named axes, outermost first; empty = in order of appearance");
     v.option("seeds", seeds, {0, kMaxSeed}, "run.seed of the runs of a combination; empty = run.seed");
     v.option("lr", lr, Choices{}, "train.lr to choose from per combination, on validation rows; empty = train.lr");
+    v.option("lr_extend", lr_extend, {0, 16}, "rates tried beyond an edge of lr at which the best one lies, by its ratio there");
     v.option("lr_seed", lr_seed, {0, kMaxSeed}, "run.seed of the learning-rate trials");
     v.option("exclude", exclude, Choices{}, "combinations left out: axis:value axis:value; axis:value …");
   }
 };
 
-bool of_sweep(const std::string& key) {
-  for (const char* prefix : {"sweep.", "axis.", "grid.", "zip."})
-    if (key.rfind(prefix, 0) == 0) return true;
-  return false;
-}
+bool of_sweep(const std::string& key) { return is_sweep_section(key.substr(0, key.find('.'))); }
 
 class SweepFileReader {
  public:
@@ -41,8 +38,10 @@ class SweepFileReader {
       : settings_(Settings::from_file(path)) {
     Settings given;
     for (const std::string& assignment : overrides) given.override_with(assignment);
-    for (const auto& [key, value] : given.all())
+    for (const auto& [key, value] : given.all()) {
+      check_section(key, value);
       (of_sweep(key) ? settings_ : file_.overrides).set(key, value.text, value.origin);
+    }
     for (const auto& [key, value] : settings_.all())
       if (!of_sweep(key)) file_.base.set(key, value.text, value.origin);
     file_.name = std::filesystem::path(path).stem().string();
@@ -51,8 +50,11 @@ class SweepFileReader {
   SweepFile read() {
     read_options();
     read_lr();
-    check_seeds();
     file_.axes = read_axes(settings_, split(options_.axes, ','), origin("sweep.axes"), problems_);
+    file_.cases = read_cases(settings_, file_.axes, problems_);
+    file_.searches = read_searches(settings_, file_.axes, problems_);
+    file_.trials = settings_.section("trials.");
+    check_seeds();
     if (!options_.exclude.empty())
       file_.exclude = read_exclude(*settings_.find("sweep.exclude"), file_.axes, problems_);
     check_overrides();
@@ -85,6 +87,7 @@ class SweepFileReader {
     if (!options_.name.empty()) file_.name = options_.name;
     file_.seeds = options_.seeds;
     file_.lr_seed = options_.lr_seed;
+    file_.lr_extend = options_.lr_extend;
   }
 
   void read_lr() {
@@ -102,7 +105,8 @@ class SweepFileReader {
   void check_seeds() {
     if (std::set<int64_t>(file_.seeds.begin(), file_.seeds.end()).size() != file_.seeds.size())
       problem("sweep.seeds", "a seed is given twice; keep one");
-    if (!file_.lr.empty() && std::find(file_.seeds.begin(), file_.seeds.end(), file_.lr_seed) != file_.seeds.end())
+    const bool tunes = !file_.lr.empty() || !file_.searches.empty();
+    if (tunes && std::find(file_.seeds.begin(), file_.seeds.end(), file_.lr_seed) != file_.seeds.end())
       problem("sweep.lr_seed", std::to_string(file_.lr_seed) +
                                    " is also in sweep.seeds; learning rates are chosen on a seed that no result uses");
   }
@@ -120,6 +124,25 @@ class SweepFileReader {
     for (const char* section : {"grid.", "zip."})
       for (const auto& [key, value] : settings_.section(section).all())
         check(key, true, "give " + (section + key) + "=… instead");
+    for (const SweepSearch& search : file_.searches)
+      for (const Axis& axis : search.axes)
+        for (const auto& [key, value] : axis.front().settings.all()) {
+          check(key, true, "it is searched: give search.…." + key + "=… instead");
+          if (key == "train.lr" && !file_.lr.empty())
+            problems_.push_back(value.origin + ": train.lr is searched twice, here and by sweep.lr; leave one of them out");
+        }
+  }
+
+  // On the command line a key of a section that the file does not have would reach no run.
+  void check_section(const std::string& key, const SettingValue& value) {
+    const std::string root = key.substr(0, key.find('.'));
+    if (root != "axis" && root != "case" && root != "search") return;
+    std::vector<std::string> names;
+    for (const std::string& name : settings_.section_names())
+      if (name.starts_with(root + ".")) names.push_back(name);
+    if (std::none_of(names.begin(), names.end(), [&](const std::string& name) { return key.starts_with(name + "."); }))
+      problems_.push_back(fmt::format("{}: {} = {}: the sweep has no such section; it has {}{}", value.origin, key, value.text,
+                                      names.empty() ? "none of [" + root + ".…]" : "[" + join(names, "], [") + "]", did_you_mean(key, names)));
   }
 
   Settings settings_;
@@ -129,6 +152,11 @@ class SweepFileReader {
 };
 
 }  // namespace
+
+bool is_sweep_section(const std::string& section) {
+  static const std::vector<std::string> kSections{"sweep", "axis", "grid", "zip", "case", "search", "trials"};
+  return std::find(kSections.begin(), kSections.end(), section) != kSections.end();
+}
 
 SweepFile read_sweep_file(const std::string& path, const std::vector<std::string>& overrides) {
   return SweepFileReader(path, overrides).read();

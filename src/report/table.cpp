@@ -78,7 +78,7 @@ class TableMaker {
         table_.columns.push_back({key, metric.name(), metric.shown_unit(), metric});
         column_tasks_.push_back(tasks[key]);
       }
-    table_.cost_columns = cost_columns(table_.options);
+    table_.cost_columns = cost_columns(table_.options, selected_);
   }
 
   void make_rows() {
@@ -109,7 +109,7 @@ class TableMaker {
     std::stable_sort(runs.begin(), runs.end(), [](auto a, auto b) { return a->info.seed < b->info.seed; });
     TableRow row{key, {}, {}};
     for (size_t i = 0; i < table_.columns.size(); ++i) row.cells.push_back(make_cell(key, i, runs));
-    row.costs = cost_cells(table_.options, runs);
+    row.costs = cost_cells(table_.options, table_.cost_columns, runs);
     return row;
   }
 

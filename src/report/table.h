@@ -23,7 +23,7 @@ struct TableOptions {
   /// Key = value; several values of one key, separated by `|`, are alternatives.
   std::vector<std::pair<std::string, std::string>> where;
   std::string split = "test";
-  bool costs = true;                 ///< parameters, state, training tokens, speed, memory, time beside each row
+  bool costs = true;                 ///< parameters, state, training tokens, speed, memory, time beside each row; trials and rate where a sweep chose it
   double target = 0;                 ///< > 0: a column with the steps until the validation metric reached it
   std::string against;               ///< a row, "full_rope" or "arm=full_rope": also differences to it
   bool allow_mixed_versions = false;
@@ -39,6 +39,7 @@ struct TableCell {
   std::vector<EvalSums> sums;        // what they are counted from; none where they are costs
   bool averaged = false;             // values are means over several settings or slices, and sums those of the one with the fewest rows
   bool own_rows = false;             // every seed answered rows of its own (eval.per_seed)
+  bool at_edge = false;              // of the learning rate: one of the values lies at an edge of those tried
   Absent absent;
   int64_t runs() const;              // with and without a value
 };

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "report/table_compare.h"
+#include "report/table_costs.h"
 
 namespace mneme {
 
@@ -59,13 +60,15 @@ GridCell result_cell(const TableCell& cell, const TableColumn& column, bool own_
 }
 
 GridCell cost_cell(const TableCell& cell, const TableColumn& column) {
-  const auto number = [](double value) {
+  const auto number = [&](double value) {
+    if (column.name == kRateColumn) return format_number(value);
     return std::abs(value) < 100 && value != std::round(value) ? fmt::format("{:.1f}", value) : grouped(static_cast<int64_t>(std::llround(value)));
   };
   GridCell out{"–", absent_text(cell)};
   if (cell.values.empty()) return out;
   const auto [low, high] = std::minmax_element(cell.values.begin(), cell.values.end());
-  const bool fixed = column.name == "parameters" || column.name == "state" || column.name == "training tokens";
+  static const std::set<std::string> kFixed{"parameters", "state", "training tokens", "trials", kRateColumn};
+  const bool fixed = kFixed.count(column.name) > 0;
   out.text = fixed && *low != *high ? number(*low) + "–" + number(*high) : number(mean(cell.values));
   return out;
 }
@@ -135,7 +138,10 @@ class GridMaker {
       if (cells.back().note == note) cells.back().note.clear();
       cells.back().bold = table_.best[i] && table_.best[i]->row == index && table_.best[i]->significant();
     }
-    for (size_t i = 0; i < row.costs.size(); ++i) cells.push_back(cost_cell(row.costs[i], table_.cost_columns[i]));
+    for (size_t i = 0; i < row.costs.size(); ++i) {
+      cells.push_back(cost_cell(row.costs[i], table_.cost_columns[i]));
+      if (row.costs[i].at_edge) cells.back().text += mark("The best of the rates tried lies at their edge: a better one may lie beyond.");
+    }
     grid_.rows.push_back(std::move(cells));
   }
 
@@ -182,7 +188,7 @@ class GridMaker {
 
   /// The superscript of a footnote.
   std::string mark(const std::string& footnote) {
-    static const char* const kMarks[] = {"¹", "²", "³"};
+    static const char* const kMarks[] = {"¹", "²", "³", "⁴"};
     auto& all = grid_.footnotes;
     auto found = std::find_if(all.begin(), all.end(), [&](const auto& known) { return known.second == footnote; });
     if (found == all.end()) found = all.insert(all.end(), {kMarks[all.size()], footnote});
@@ -239,6 +245,9 @@ std::string machine_caption(const Table& table) {
 std::string caption(const Table& table) {
   std::string text = results_caption(table);
   if (table.options.costs) text += " State: what one sequence carries at the training length.";
+  const auto is_rate = [](const TableColumn& column) { return column.name == kRateColumn; };
+  if (std::any_of(table.cost_columns.begin(), table.cost_columns.end(), is_rate))
+    text += " Trials: runs on a seed of their own, by whose validation rows the learning rate and what else is searched was chosen.";
   if (table.options.target > 0) text += " Target: " + format_number(table.options.target) + " on the validation split.";
   return text + " " + machine_caption(table);
 }

@@ -59,7 +59,7 @@ std::string tex_escaped(std::string text) {
   text = replaced(text, "\\", "\\textbackslash ");
   for (const char* special : {"&", "%", "$", "#", "_", "{", "}"}) text = replaced(text, special, std::string("\\") + special);
   text = replaced(replaced(text, "±", "$\\pm$"), "<", "$<$");
-  for (const auto& [mark, digit] : {std::pair("¹", "$^1$"), std::pair("²", "$^2$"), std::pair("³", "$^3$")}) text = replaced(text, mark, digit);
+  for (const auto& [mark, digit] : {std::pair("¹", "$^1$"), std::pair("²", "$^2$"), std::pair("³", "$^3$"), std::pair("⁴", "$^4$")}) text = replaced(text, mark, digit);
   return replaced(text, "–", "--");
 }
 

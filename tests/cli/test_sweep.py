@@ -1,11 +1,13 @@
 """mneme sweep, table and report: several runs at a time, failures, interrupts, learning rates, and what comes out."""
 import fcntl
 import json
+import os
 import re
 import signal
+import subprocess
 import unittest
 
-from support import FAILED, RESUMABLE, SMOKE, USAGE, ProgramTest
+from support import FAILED, PROGRAM, RESUMABLE, SMOKE, SOURCE, USAGE, ProgramTest
 
 SWEEP = f"""extends = {SMOKE}/mqar_transformer.ini
 [sweep]
@@ -137,8 +139,7 @@ class Sweep(ProgramTest):
         choice = json.loads((self.folder / "results/runs/tiny.lr.json").read_text())
         self.assertEqual(len(choice["combinations"]), 2)
         for entry in choice["combinations"]:
-            trials = sorted(entry["trials"], key=lambda trial: (-trial["value"], trial["loss"], trial["lr"]))
-            self.assertEqual(entry["chosen"], trials[0]["lr"])
+            self.assertEqual(entry["chosen"], self.best_trial(entry)["lr"])
             name = f"tiny-{entry['labels']['arm']}"
             configs = [path / "config.ini" for path in self.runs()
                        if path.name.startswith(name) and "tuning" not in path.name]
@@ -147,6 +148,73 @@ class Sweep(ProgramTest):
         self.assertIn("*", result.out)
         self.assertNotIn("(after tuning)", self.mneme("sweep", sweep, "--list").out)
         self.assertNotIn("tuning", self.mneme("table", sweep).out)
+
+    @staticmethod
+    def best_trial(entry):
+        done = [trial for trial in entry["trials"] if trial["value"] is not None]  # without those that diverged
+        return min(done, key=lambda trial: (-trial["value"], trial["loss"], trial["lr"]))
+
+    def choices(self):
+        return json.loads((self.folder / "results/runs/tiny.lr.json").read_text())["combinations"]
+
+    def test_a_best_rate_at_an_edge_extends_the_grid(self):
+        # Of two rates the best one is always at an edge. Two arms: indices 0 to 3 are the grid, 4 to 7 what may come, 8 and 9 the runs.
+        sweep = self.write("tiny.ini", SWEEP.replace("seeds = 1, 2", "seeds = 1\nlr = 1e-3, 4e-3\nlr_extend = 2"))
+        listed = self.mneme("sweep", sweep, "--list").out
+        self.assertEqual(len(re.findall(r"(?m)^ *[4-7]  \(may come\) .* lr:\? beyond:[12]$", listed)), 4, listed)
+        self.assertIn("6 runs (4 of them trials on the tuning seed), 0 done", self.mneme("sweep", sweep, "--dry-run").out)
+        self.assertIn("up to 4 more trials", self.mneme("sweep", sweep, "--dry-run").out)
+        self.assertNotIn("may come", self.mneme("sweep", sweep, "sweep.lr_extend=0", "--list").out)
+        self.assertIn("trials", self.mneme("sweep", sweep, "--index", 4, expect=FAILED).err)
+        for index in (0, 1, 4):  # the first arm, as a cluster would; its next rate is known then
+            self.mneme("sweep", sweep, "--index", index)
+        self.assertRegex(self.mneme("sweep", sweep, "--list").out, r"(?m)^ *4  tiny-small-tuning-\S+ +done .* lr:0\.(00025|016) beyond:1$")
+        out = self.mneme("sweep", sweep, "--jobs", 2).out
+        self.assertIn("learning-rate trials: 4 of 4 done (2 of them before)", out)
+        self.assertIn("learning-rate trials beyond the grid: ", out)
+        for entry in self.choices():
+            rates = [trial["lr"] for trial in entry["trials"]]
+            self.assertIn(rates[2:], ([0.00025], [0.00025, 6.25e-05], [0.016], [0.016, 0.064]))
+            best = self.best_trial(entry)["lr"]
+            self.assertEqual(entry["chosen"], best)
+            self.assertEqual(entry["at_edge"], best in (min(rates), max(rates)))
+            self.assertTrue(not entry["at_edge"] or len(rates) == 4)
+        table = self.mneme("table", sweep).out
+        for entry in self.choices():
+            edge = r"\S" if entry["at_edge"] else ""
+            self.assertRegex(table, rf"(?m)^\| {entry['labels']['arm']} .*\| {len(entry['trials'])} \| {entry['chosen']:g}{edge} \|$")
+        # Another launch finds all of it, and what was not needed is no failure of a cluster's job.
+        times = [path.stat().st_mtime_ns for path in self.folder.glob("results/runs/*/run.h5")]
+        self.assertIn("2 of 2 done (2 of them before)", self.mneme("sweep", sweep).out)
+        self.assertEqual(times, [path.stat().st_mtime_ns for path in self.folder.glob("results/runs/*/run.h5")])
+        for index in (6, 7):
+            needed = len(self.choices()[index - 6]["trials"]) == 4
+            self.assertIn("1 of 1 done" if needed else "not needed", self.mneme("sweep", sweep, "--index", index).out)
+
+    def test_settings_are_searched_with_the_rate(self):
+        search = "[search.arm.small]\nmodel.heads = 1 | 2\n[trials]\neval.samples = 8\n"
+        sweep = self.write("tiny.ini", SWEEP.replace("seeds = 1, 2", "seeds = 1\nlr = 1e-3, 4e-3\nlr_extend = 0") + search)
+        self.assertEqual(self.mneme("sweep", sweep, "--list").out.count("model.heads:2 lr:"), 2)
+        self.mneme("sweep", sweep, "--jobs", 2)
+        small, large = self.choices()
+        self.assertEqual((len(small["trials"]), len(large["trials"])), (4, 2))
+        best = self.best_trial(small)
+        self.assertEqual((small["searched"], small["chosen"]), (best["searched"], best["lr"]))
+        config = next(path / "config.ini" for path in self.runs() if re.match(r"tiny-small-[0-9a-f]{8}$", path.name)).read_text()
+        self.assertRegex(config, rf"(?s)\[model\].*\nheads = {best['searched']['model.heads']}\n")
+        self.assertRegex(config, r"(?m)^samples = 16$")
+        self.assertRegex(self.mneme("table", sweep).out, r"(?m)^\| small .*\| 4 \| \S+ \|$")
+
+    def test_slurm_arrays_follow_each_other(self):
+        sweep = self.write("tiny.ini", SWEEP.replace("seeds = 1, 2", "seeds = 1\nlr = 1e-3, 4e-3"))
+        script = self.write("experiments/scripts/slurm_sweep.sh", (SOURCE / "experiments/scripts/slurm_sweep.sh").read_text())
+        self.write("bin/sbatch", '#!/bin/sh\necho "$@" >>sbatch.log\nwc -l <sbatch.log\n').chmod(0o755)
+        environment = {**self.environment(), "PATH": f"{self.folder}/bin:{os.environ['PATH']}", "MNEME": str(PROGRAM)}
+        result = subprocess.run(["bash", script, sweep, "--", "--time=1"], env=environment, text=True, capture_output=True, timeout=60)
+        self.assertEqual(result.returncode, 0, result)
+        arrays = [re.search(r"--array=(\S+)(?:.*--dependency=(\S+))?.* --time=1", line).groups()
+                  for line in (self.folder / "sbatch.log").read_text().splitlines()]
+        self.assertEqual(arrays, [("0-3", None), ("4-5", "afterany:1"), ("6-7", "afterany:2"), ("8-9", "afterany:3")])
 
     def test_problems_of_all_combinations_are_told_before_anything_runs(self):
         sweep = self.write("tiny.ini", SWEEP.replace("model.width = 8", "model.widht = 8"))

@@ -2,6 +2,8 @@
 import csv
 import io
 import re
+import subprocess
+import sys
 import unittest
 
 from support import SMOKE, SOURCE, USAGE, ProgramTest, h5py_or_skip
@@ -35,7 +37,7 @@ class Tables(ProgramTest):
         against = ["--against", "full_nope"]
         text = self.table("long_needle", *against, "--output", "t").out
         self.assertRegex(text, r"(?m)^Difference to full_nope, seed by seed: .* corrected for 20 comparisons")
-        self.assertRegex(text, r"(?m)^\| window \| 5 \| -99\.8 ± 0\.\d, p 0\.16 \|")  # 20 times the least p of five seeds
+        self.assertRegex(text, r"(?m)^\| window \| 5 \| \*\*-99\.8 ± 0\.\d, p 0\.0079\*\* \|")  # the least p of five seeds
         self.assertRegex(text, r"(?m)^\| mag_mlp \| 5 .*\| -0\.6 ± \d\.\d, p 1 \|$")
         self.assertRegex(text, r"² Fewer than 512 rows\.|¹ Fewer than 512 rows\.")
         self.assertIn("instruction set not recorded, 1 thread", text)
@@ -56,6 +58,16 @@ class Tables(ProgramTest):
     @staticmethod
     def written(name):
         return f"\nwritten: {name}.md and the runs it is made from, {name}.h5\n"
+
+    def test_steps_of_equal_time(self):
+        h5py_or_skip()
+        script = [sys.executable, SOURCE / "experiments/scripts/equal_time.py", TABLES / "quickstart_rewrite.h5", "--arm"]
+        out = subprocess.run([*script, "full_nope", "--like", "mag_linear"], text=True, capture_output=True, check=True, timeout=60).stdout
+        steps = re.search(r"(?m)^\[case\.task\.rewrite\.arm\.full_nope_time\]\ntrain\.steps = (\d+)  # 400 x 1\.60: ", out)
+        self.assertAlmostEqual(int(steps[1]), 400 * 31.6 / 20.0, delta=15)  # means of the table; the script has medians
+        wrong = subprocess.run([*script, "full_nop", "--like", "mag_linear"], text=True, capture_output=True, timeout=60)
+        self.assertEqual(wrong.returncode, USAGE)
+        self.assertIn("no finished run of full_nop on rewrite", wrong.stderr)
 
     def test_rows_drawn_for_every_seed(self):
         run = ["run", SMOKE / "mqar_transformer.ini", "eval.per_seed=true"]

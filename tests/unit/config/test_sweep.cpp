@@ -89,13 +89,55 @@ TEST_CASE_METHOD(SweepFixture, "sweep: learning rates are tried on a seed of the
   CHECK(sweep.tuning[1].config.run.seed == 100);
   CHECK(sweep.tuning[1].tuning);
   CHECK(sweep.tuning[1].config.run.labels == "task:one, arm:plain, tuning:lr");
-  const auto runs = sweep.runs({1e-3, 3e-3, 1e-3, 3e-3});
+  const auto runs = sweep.runs({{0, 1e-3, 2}, {0, 3e-3, 4, true}, {0, 1e-3}, {0, 3e-3}});
   CHECK(runs[0].config.train.lr == 1e-3);
   CHECK(runs[2].config.train.lr == 3e-3);
   CHECK_FALSE(runs[2].tuning);
+  CHECK(runs[0].config.run.labels == "task:one, arm:plain, trials:2");
+  CHECK(runs[2].config.run.labels == "task:one, arm:mag, trials:4, lr_edge:true");
+  const SweepRun beyond = sweep.trial(3, 0, 9e-3, 1);
+  CHECK(beyond.config.train.lr == 9e-3);
+  CHECK(beyond.config.run.seed == 100);
+  CHECK(beyond.config.run.labels == "task:two, arm:mag, tuning:lr");
   CHECK(read(kTwoAxes, {"sweep.lr="}).tuning.empty());
   CHECK_THAT(problems(kTwoAxes, {"sweep.lr=1e-3, fast"}).at(0), Contains("'fast' is not a learning rate"));
   CHECK_THAT(problems(kTwoAxes, {"sweep.lr=1e-3", "sweep.lr_seed=2"}).at(0), Contains("seed that no result uses"));
+}
+
+TEST_CASE_METHOD(SweepFixture, "sweep: a search is a product per combination, each point with all rates", "[config][sweep]") {
+  const std::string text = kTwoAxes + "[search.arm.plain]\nmodel.heads = 1 | 2\nmodel.rope_base = 1e4 | 1e5\n"
+                                      "[search.arm.plain.zip]\nmodel.layers = 2 | 3\nmodel.ffn_width = 128 | 64\n"
+                                      "[trials]\neval.samples = 8\n";
+  const Sweep sweep = read(text, {"sweep.lr=1e-3, 3e-3"});
+  CHECK(sweep.candidates[0].size() == 8);
+  CHECK(sweep.candidates[1].size() == 1);  // of the other arm
+  REQUIRE(sweep.tuning.size() == 2 * (8 + 1) * 2);
+  std::set<std::string> ids;
+  for (const SweepRun& run : sweep.tuning) {
+    ids.insert(run.id);
+    CHECK(run.config.eval.samples == 8);
+    if (run.labels[1].second == "plain") CHECK((run.config.model.layers == 3) == (run.config.model.ffn_width == 64));
+  }
+  CHECK(ids.size() == sweep.tuning.size());
+  CHECK(sweep.candidates[0][7].labels == Labels{{"model.heads", "2"}, {"model.rope_base", "1e5"}, {"model.layers", "3"}, {"model.ffn_width", "64"}});
+  const auto runs = sweep.runs({{7, 3e-3, 16}, {0, 1e-3, 2}, {0, 1e-3, 16}, {0, 1e-3, 2}});
+  CHECK(runs[1].config.model.heads == 2);
+  CHECK(runs[1].config.model.layers == 3);
+  CHECK(runs[1].config.run.labels == "task:one, arm:plain, trials:16");
+  CHECK(runs[1].config.eval.samples != 8);
+  CHECK(read(text).tuning.size() == 2 * (8 + 1));  // also without a grid of rates
+  CHECK_THAT(problems(text, {"model.heads=2"}).at(0), Contains("it is searched: give search"));
+  CHECK(read(text, {"search.arm.plain.model.heads=1 | 2 | 4"}).candidates[0].size() == 12);
+  CHECK_THAT(problems(text, {"search.arm.plane.model.heads=1 | 2"}).at(0), Contains("no such section") && Contains("[search.arm.plain]"));
+  CHECK_THAT(problems(text + "[search.arm.mga]\nmodel.heads = 1\n").at(0), Contains("no value 'mga'") && Contains("did you mean 'mag'?"));
+  CHECK_THAT(problems(text + "[search.arm]\nmodel.heads = 1\n").at(0), Contains("write [search.<axis>.<value>]"));
+}
+
+TEST_CASE_METHOD(SweepFixture, "sweep: a case sets keys of the combinations that have all its values, over their axes", "[config][sweep]") {
+  const std::string text = kTwoAxes + "[case.task.two.arm.mag]\ntrain.steps = 70\n[train]\nsteps = 60\n";
+  for (const SweepRun& run : read(text).runs()) CHECK(run.config.train.steps == (run.config.run.labels == "task:two, arm:mag" ? 70 : 60));
+  for (const SweepRun& run : read(text, {"train.steps=80"}).runs()) CHECK(run.config.train.steps == 80);
+  CHECK_THAT(problems(text + "[case.task.three]\ntrain.steps = 1\n").at(0), Contains("[case.task.three]") && Contains("no value 'three'"));
 }
 
 TEST_CASE_METHOD(SweepFixture, "sweep: overrides reach every run and win over the axes", "[config][sweep]") {

@@ -200,6 +200,23 @@ TEST_CASE("costs stand beside results, with the steps to a target", "[table]") {
   CHECK_THAT(text, Contains("| never 3 of 3 | 70,000–71,000 |"));
 }
 
+TEST_CASE("where a sweep chose the rate, trials and rate stand beside the costs, and an edge is told", "[table]") {
+  std::vector<RunRecord> runs = six_runs();
+  TableOptions options = by_length();
+  options.costs = true;
+  CHECK_THAT(table_text(make_table(runs, options), "md"), !Contains("trials") && !Contains("learning rate"));
+  for (RunRecord& run : runs) {
+    const bool mag = run.label("arm") == "mag";
+    set_value(run, "run.labels", mag ? "arm:mag, trials:3" : "arm:rope, trials:5, lr_edge:true");
+    set_value(run, "train.lr", mag ? "0.004" : "0.064");
+  }
+  const Table table = make_table(runs, options);
+  const std::string text = table_text(table, "md");
+  CHECK_THAT(text, Contains("| wall, s | trials | learning rate |") && Contains(" 12.5 | 3 | 0.004 |") && Contains(" 12.5 | 5 | 0.064² |"));
+  CHECK_THAT(text, Contains("² The best of the rates tried lies at their edge") && Contains("Trials: runs on a seed of their own"));
+  CHECK_THAT(table_text(table, "csv"), Contains("rope,,learning rate,,cost,3,0.064,"));
+}
+
 TEST_CASE("learning-rate trials stay out of tables", "[table]") {
   std::vector<RunRecord> runs = six_runs();
   runs.push_back(test::sample_run("mag", 100));

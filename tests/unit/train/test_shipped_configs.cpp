@@ -40,6 +40,28 @@ TEST_CASE("docs/memory-options.md and memory-zoo.md have a word on every option 
   }
 }
 
+TEST_CASE("every shipped sweep expands, and the search gives every arm as many trials", "[train][shipped]") {
+  register_tasks();
+  make_plugins_known();
+  test::TemporaryFolder folder;
+  const std::string book = folder.path() + "/book.txt";
+  std::ofstream(book) << "prose";
+  int count = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(MNEME_SOURCE_DIR "/experiments")) {
+    if (entry.path().extension() != ".ini") continue;
+    std::stringstream text;
+    text << std::ifstream(entry.path()).rdbuf();
+    if (text.str().find("\nname = ") == std::string::npos || text.str().find("[sweep]") == std::string::npos) continue;  // a part of others
+    INFO(entry.path());
+    Sweep sweep;
+    REQUIRE_NOTHROW(sweep = read_sweep(entry.path().string(), {"task.needle.train_text=" + book, "task.needle.test_text=" + book}));
+    if (entry.path().filename() == "search.ini")
+      for (const std::vector<AxisValue>& candidates : sweep.candidates) CHECK(candidates.size() == 4);
+    ++count;
+  }
+  CHECK(count >= 8);
+}
+
 TEST_CASE("the sweep in docs/config.md expands as it says", "[train][shipped]") {
   register_tasks();
   make_plugins_known();
@@ -61,5 +83,5 @@ TEST_CASE("the sweep in docs/config.md expands as it says", "[train][shipped]") 
   // 2 tasks x 3 arms without needle:lmm, x 2 refreshes x 2 widths, without rope at refresh 16
   CHECK(read.combinations.size() == 16);
   CHECK(read.tuning.size() == 16 * 3);
-  CHECK(read.runs(std::vector<double>(16, 1e-3)).size() == 16 * 3);
+  CHECK(read.runs(std::vector<Tuned>(16, Tuned{0, 1e-3})).size() == 16 * 3);
 }

@@ -167,7 +167,7 @@ class Sweep(ProgramTest):
         self.assertNotIn("may come", self.mneme("sweep", sweep, "sweep.lr_extend=0", "--list").out)
         self.assertIn("trials", self.mneme("sweep", sweep, "--index", 4, expect=FAILED).err)
         for index in (0, 1, 4):  # the first arm, as a cluster would; its next rate is known then
-            self.mneme("sweep", sweep, "--index", index)
+            self.mneme("sweep", sweep, "--index", index, "--jobs", 2)  # one thread
         self.assertRegex(self.mneme("sweep", sweep, "--list").out, r"(?m)^ *4  tiny-small-tuning-\S+ +done .* lr:0\.(00025|016) beyond:1$")
         out = self.mneme("sweep", sweep, "--jobs", 2).out
         self.assertIn("learning-rate trials: 4 of 4 done (2 of them before)", out)

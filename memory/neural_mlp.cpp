@@ -1,6 +1,6 @@
 // MLP memory of one to four matrices per head, in the forms of memory/network.h. `feature`, the default: the first matrix
 // starts orthogonal × √D, the last at 0, and forgetting leads back to these learned initial weights; each matrix has gates of its
-// own, and the lower matrices' step is r times theirs, r = σ(·) per head and matrix, initially 0.1.
+// own, and the lower matrices' step is r times theirs, r = σ(·) per head and matrix, initially 0.1; or they stay as they start.
 #include <ATen/ATen.h>
 
 #include <cmath>
@@ -22,6 +22,8 @@ struct MlpOptions : Options {
   std::string activation = "gelu";
   int64_t sweeps = 1;
   bool gate_per_matrix = true;
+  std::string lower = "learned";
+  double lower_step = 0.1;
   void describe(OptionVisitor& v) override {
     v.option("depth", depth, {1, 4}, "weight matrices");
     v.option("expansion", expansion, {1, 64}, "hidden width as a multiple of head_width");
@@ -30,10 +32,15 @@ struct MlpOptions : Options {
     v.option("activation", activation, {"gelu", "gelu_sigmoid"}, "exact, or x σ(1.702 x)");
     v.option("sweeps", sweeps, {1, 16}, "repetitions of the solve with memory.gradient = sweeps");
     v.option("gate_per_matrix", gate_per_matrix, "each weight matrix has gates of its own");
+    v.option("lower", lower, {"learned", "frozen"}, "whether the matrices below the last learn at test time, or stay as they start");
+    v.option("lower_step", lower_step, {0.001, 0.999}, "of form = feature: share of the step that they take at first");
   }
   void check(const std::string& prefix, Problems& problems) const override {
     if (fast_gain && form != "residual+norm")
       problems.add(prefix + "fast_gain", "needs a norm; set " + prefix + "form = residual+norm or " + prefix + "fast_gain = false");
+    if (lower == "frozen" && depth == 1) problems.add(prefix + "lower", "depth = 1 has no matrix below the last; set " + prefix + "depth to at least 2, or leave it out");
+    if (lower_step != MlpOptions().lower_step && !problems.stored && (lower == "frozen" || form != "feature" || depth == 1))
+      problems.add(prefix + "lower_step", "is read with lower = learned, form = feature and depth > 1 only; leave it out");
   }
 };
 
@@ -81,6 +88,7 @@ memory::NetworkSettings settings(const MemoryContext& context) {
   s.default_gradient = refresh_by_default(own, context.options) ? Gradient::refresh : Gradient::exact_last;
   s.retain_initial = context.options.retention_target != "zero";
   s.fast_gain = own.fast_gain, s.gate_per_matrix = own.gate_per_matrix, s.sweeps = own.sweeps;
+  s.lower_frozen = own.lower == "frozen", s.lower_step = own.lower_step;
   return s;
 }
 

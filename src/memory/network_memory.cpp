@@ -41,8 +41,10 @@ NetworkMemory::NetworkMemory(const MemoryContext& context, NetworkSettings setti
   settings_.matrices.clear();
   if (net_.form == Form::residual_norm) gain_ = parameter("gain", at::zeros({context.heads, 1, context.head_width}, at::kFloat), Role::memory_start);
   if (settings_.fast_gain) initial_.push_back(gain_);
-  if (net_.form == Form::feature && net_.depth > 1)
-    lower_step_ = parameter("lower_step", at::full({context.heads, net_.depth - 1}, std::log(0.1 / 0.9), at::kFloat), Role::memory_start);
+  if (net_.form == Form::feature && net_.depth > 1 && !settings_.lower_frozen) {
+    const double logit = std::log(settings_.lower_step / (1 - settings_.lower_step));
+    lower_step_ = parameter("lower_step", at::full({context.heads, net_.depth - 1}, logit, at::kFloat), Role::memory_start);
+  }
 }
 
 std::vector<Gate> NetworkMemory::gates() const {
@@ -71,7 +73,7 @@ void check_network_rule(const MemoryOptions& o, bool one_matrix, bool refresh_by
 // θ of every fast weight, [B,H,T,L].
 at::Tensor NetworkMemory::step_sizes(const MemoryInput& input) const {
   const at::Tensor& all = input.gate("theta");
-  if (!lower_step_.defined()) return by_weight(all);
+  if (!lower_step_.defined()) return of_learning(by_weight(all));
   std::vector<at::Tensor> steps = by_weight(all).unbind(3);
   for (int64_t l = 0; l + 1 < net_.depth; ++l) steps[l] = steps[l] * lower_step_.select(1, l).sigmoid().view({1, -1, 1});
   return at::stack(steps, 2).transpose(2, 3);
@@ -79,6 +81,14 @@ at::Tensor NetworkMemory::step_sizes(const MemoryInput& input) const {
 
 // Gates of all fast weights, which may share one.
 at::Tensor NetworkMemory::by_weight(const at::Tensor& gates) const { return gates.expand({-1, -1, -1, fast_weights()}); }
+
+// Steps or decays [B,H,T,L], 0 for matrices that stay as they are.
+at::Tensor NetworkMemory::of_learning(const at::Tensor& gates) const {
+  if (!settings_.lower_frozen || net_.depth == 1) return gates;
+  std::vector<at::Tensor> all = gates.unbind(3);
+  for (int64_t l = 0; l + 1 < net_.depth; ++l) all[l] = at::zeros_like(all[l]);
+  return at::stack(all, 2).transpose(2, 3);
+}
 
 // θ ← (1 − η) θ with the η of the token's group, which only its end knows.
 at::Tensor NetworkMemory::damped(const MemoryInput& input) const {
@@ -107,7 +117,7 @@ NetworkCall NetworkMemory::call_of(const MemoryInput& input, int64_t position) c
   NetworkCall call = rule();
   call.query = features(input.query), call.key = features(input.key), call.value = input.value;
   call.theta = step_sizes(input);
-  call.alpha = options_.forgetting ? by_weight(input.gate("alpha")) : at::zeros_like(call.theta);
+  call.alpha = options_.forgetting ? of_learning(by_weight(input.gate("alpha"))) : at::zeros_like(call.theta);
   if (options_.momentum) call.eta = by_weight(input.gate("eta"));
   for (at::Tensor& initial : call.initial) initial = each_row(initial);
   if (gain_.defined() && !settings_.fast_gain) call.gain = each_row(gain_);
@@ -145,7 +155,8 @@ MemoryDescription NetworkMemory::describe(const CallShape& shape) const {
   const std::string theta = options_.momentum && options_.momentum_damping ? "(1 − η) θ" : "θ";
   const std::string step = options_.momentum ? "S = η S − " + theta + " ∇" + loss + ";  M = " + kept + " + S" : "M = " + kept + " − θ ∇" + loss;
   const std::string group = options_.group > 1 ? ", " + std::to_string(options_.group) + " tokens a step" : "";
-  return {step + ";  " + where_gradients_are_taken(call) + group, fits(network_kernels(), options_.kernel, call, shape)};
+  const std::string held = settings_.lower_frozen ? ", lower weights held" : "";
+  return {step + ";  " + where_gradients_are_taken(call) + held + group, fits(network_kernels(), options_.kernel, call, shape)};
 }
 
 at::Tensor NetworkMemory::forward(const MemoryInput& input, State& state) {

@@ -22,6 +22,8 @@ struct NetworkSettings {
   bool fast_gain = false;                              ///< of residual+norm: the norm's gain learns at test time too
   bool gate_per_matrix = true;                         ///< each fast weight has gates of its own
   int64_t sweeps = 1;
+  bool lower_frozen = false;                           ///< matrices below the last stay as they start
+  double lower_step = 0.1;                             ///< of feature: share of θ that the others take at first
 };
 
 /// Rules between options that every such memory has: where the gradient of the last matrix is exact, one linear system gives it.
@@ -57,6 +59,7 @@ class NetworkMemory : public Memory {
   at::Tensor damped(const MemoryInput& input) const;
   at::Tensor step_sizes(const MemoryInput& input) const;
   at::Tensor by_weight(const at::Tensor& gates) const;
+  at::Tensor of_learning(const at::Tensor& gates) const;
 
   NetworkSettings settings_;
   Network net_;

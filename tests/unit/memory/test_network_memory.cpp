@@ -231,3 +231,46 @@ TEST_CASE("memories: an empty call reads nothing and leaves the state as it was"
           }
         }
 }
+
+TEST_CASE("neural_mlp, lower = frozen: as learned with a lower step of 0, by every kernel and form; lower_step sets where it starts", "[memory][mlp]") {
+  const auto options = [](const std::vector<std::pair<std::string, std::string>>& own) {
+    AnyMemory o;
+    o.kind = "neural_mlp", o.refresh = 8;
+    for (const auto& [name, text] : own) o.set({"memory", "neural_mlp", name}, text);
+    return o;
+  };
+  register_memories();
+  for (const std::string depth : {"2", "3"})
+    for (const std::string kernel : {"auto", "reference", "chunked"}) {
+      INFO("depth " << depth << ", kernel " << kernel);
+      AnyMemory learned = options({{"depth", depth}}), frozen = options({{"depth", depth}, {"lower", "frozen"}});
+      learned.kernel = frozen.kernel = kernel;
+      const auto a = make(learned, 6), b = make(frozen, 6);
+      at::NoGradGuard no_grad;
+      for (auto& p : a->named_parameters()) {
+        if (p.key() == "lower_step") p.value().fill_(-std::numeric_limits<double>::infinity());
+        else p.value().copy_(b->named_parameters()[p.key()]);
+      }
+      CHECK_FALSE(b->named_parameters().contains("lower_step"));
+      torch::manual_seed(9);
+      const MemoryInput in = random_input(*a, 37, 6);
+      State after_a, after_b;
+      REQUIRE(relative_error(b->forward(in, after_b), a->forward(in, after_a)) < kExact);
+      REQUIRE(relative_error(after_b.tensor("weights_0"), after_a.tensor("weights_0")) < kExact);
+      State start;
+      b->start(start, 2);
+      CHECK(after_b.tensor("weights_0").equal(start.tensor("weights_0")));
+      CHECK_FALSE(after_b.tensor("weights_" + std::to_string(std::stoi(depth) - 1)).equal(start.tensor("weights_" + std::to_string(std::stoi(depth) - 1))));
+    }
+  for (const std::string form : {"plain", "residual+norm"}) {
+    const auto memory = make(options({{"form", form}, {"lower", "frozen"}}), 6);
+    at::NoGradGuard no_grad;
+    State state, start;
+    memory->start(start, 2);
+    memory->forward(random_input(*memory, 20, 6, .1), state);
+    CHECK(state.tensor("weights_0").equal(start.tensor("weights_0")));
+    CHECK_FALSE(state.tensor("weights_1").equal(start.tensor("weights_1")));
+  }
+  const auto half = MemoryRegistry::instance().get("neural_mlp").make({options({{"lower_step", "0.5"}}).made(), 2, 6, 6, at::make_generator<at::CPUGeneratorImpl>(3)});
+  CHECK(half->named_parameters()["lower_step"].abs().max().item<double>() < 1e-7);
+}

@@ -20,15 +20,15 @@ struct EvalSums {
   int64_t scored = 0;   ///< scored positions
   int64_t correct = 0;  ///< scored positions whose arg max is right
   int64_t exact = 0;    ///< sequences with all scored positions right
-  double loss = 0;      ///< sum of negative log likelihood over scored positions, nats
+  double loss = 0;      ///< sum of the objective's loss over scored positions: nats, or squared errors (mneme/objective.h)
   bool operator==(const EvalSums&) const = default;
   EvalSums& operator+=(const EvalSums& more);
 
-  /// One more scored position: its negative log likelihood in nats, and whether its arg max is right.
-  void add_position(double nats, bool right);
+  /// One more scored position: its loss, and whether its arg max is right.
+  void add_position(double loss_there, bool right);
   /// The positions counted so far as one sequence.
   EvalSums as_row() const;
-  /// From Metric::loss back to the sum; the other counts are set before.
+  /// From the mean, Metric::training_loss, back to the sum; the other counts are set before.
   void set_mean_loss(double mean);
 };
 
@@ -45,9 +45,13 @@ class Metric {
   static const Metric accuracy;     ///< share of scored positions that are right
   static const Metric exact_match;  ///< share of rows whose scored positions are all right
   static const Metric loss;         ///< mean negative log likelihood of the scored positions, nats
+  static const Metric error;        ///< mean squared error over the variance of the answers: 1 = saying their mean
 
-  /// Every metric, in the order in which files hold them.
   static const std::vector<Metric>& all();
+  /// The metrics of the same objective, in the order in which files hold them: accuracy, exact_match and loss of tokens, error of vectors.
+  const std::vector<Metric>& family() const;
+  /// The one of them that training minimises: loss or error.
+  const Metric& training_loss() const { return family().back(); }
   static std::vector<std::string> names();
   static std::optional<Metric> named(std::string_view name);
 
@@ -67,7 +71,7 @@ class Metric {
   bool better(double value, double than) const;
   bool reaches(double value, double target) const;
 
-  const char* shown_unit() const;                      ///< of what people read: "%" or "nats"
+  const char* shown_unit() const;                      ///< of what people read: "%", "nats"; "" of a bare number
   std::string number(double value) const;              ///< in that unit: "98.4", "1.2345"
   std::string difference(double value) const;          ///< with its sign: "+1.3", "-0.0200"
   std::string text(double value) const;                ///< "98.4 %", "1.2345"

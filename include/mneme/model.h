@@ -1,6 +1,6 @@
-// Sequence models: embedding → layers of (block, feed-forward) with residuals → norm → head.
+// Sequence models: embedding (of vectors: a linear map) → layers of (block, feed-forward) with residuals → norm → head.
 //
-// Shapes: B rows, T tokens, C model width, V vocabulary. One `State` goes through the whole model, so training on one
+// Shapes: B rows, T tokens, C model width, V vocabulary (of vectors: the width of an answer). One `State` goes through the whole model, so training on one
 // segment, truncated training over many, prompt processing and decoding are the same call with another split.
 // To add a block: a file in src/models/blocks/ that defines `register_block_<file name>`.
 #pragma once
@@ -15,6 +15,7 @@
 #include "mneme/memory.h"
 #include "mneme/model_options.h"
 #include "mneme/module.h"
+#include "mneme/objective.h"
 #include "mneme/registry.h"
 #include "mneme/state.h"
 
@@ -67,21 +68,23 @@ void register_blocks();
 class SequenceModel : public Module {
  public:
   struct Shape {
-    int64_t vocab = 0;
+    int64_t vocab = 0;       ///< as of mneme/objective.h: 0 = rows of vectors
     int64_t max_length = 0;  ///< longest row ever read; sizes the table of learned positions
+    int64_t inputs = 0, outputs = 0;
+    Objective objective() const { return {vocab, inputs, outputs}; }
   };
 
   SequenceModel(const ModelOptions& model, const MemoryOptions& memory, const Shape& shape, uint64_t seed);
   ~SequenceModel() override;
 
-  /// tokens int64 [B,T] → hidden states [B,T,C], after the last norm; the state moves T tokens on.
-  /// UsageError: reset or mask of the context are not bool [B,T].
-  at::Tensor hidden(const at::Tensor& tokens, State& state, ForwardContext& context);
-  /// hidden [...,C] → logits [...,V].
+  /// tokens int64 [B,T], or vectors [B,T,inputs] → hidden states [B,T,C], after the last norm; the state moves T tokens on.
+  /// UsageError: reset or mask of the context are not bool [B,T]; vectors of another width.
+  at::Tensor hidden(const at::Tensor& inputs, State& state, ForwardContext& context);
+  /// hidden [...,C] → logits [...,V]; of vectors the answers themselves, [...,outputs].
   at::Tensor logits(const at::Tensor& hidden);
 
   /// hidden + logits, for callers that want every position.
-  at::Tensor forward(const at::Tensor& tokens, State& state, ForwardContext& context);
+  at::Tensor forward(const at::Tensor& inputs, State& state, ForwardContext& context);
 
   /// The flagged rows (bool [B]) start a new document at their next token; see ForwardContext::reset.
   void reset(State& state, const at::Tensor& rows);
@@ -95,12 +98,13 @@ class SequenceModel : public Module {
 
  private:
   struct Layer;
-  at::Tensor document(const at::Tensor& tokens, State& state, ForwardContext& context);
+  at::Tensor embedded(const at::Tensor& inputs) const;
+  at::Tensor document(const at::Tensor& inputs, State& state, ForwardContext& context);
   at::Tensor add_positions(const at::Tensor& x, const State& state) const;
 
   Shape shape_;
   ModelOptions options_;
-  at::Tensor embedding_, positions_, head_, norm_;
+  at::Tensor embedding_, input_map_, positions_, head_, norm_;
   std::vector<std::shared_ptr<Layer>> layers_;
 };
 

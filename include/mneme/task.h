@@ -1,4 +1,4 @@
-// A task makes rows of tokens with answers to score. It knows nothing of models or tensors.
+// A task makes rows with answers to score: of tokens, or of real vectors (mneme/objective.h). It knows nothing of models or tensors.
 //
 // Every sample is a pure function of (options, split, seed, index, setting). Train, validation and test draw from
 // disjoint seed ranges (`Split` is mixed into the seed). To add a task: one file in src/tasks/ that defines
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "mneme/metric.h"
+#include "mneme/objective.h"
 #include "mneme/options.h"
 #include "mneme/random.h"
 #include "mneme/registry.h"
@@ -22,24 +23,35 @@ enum class Split { train, validation, test };
 
 const char* to_string(Split split);
 
-/// One row. tokens and targets have the same length T; `targets[t]` is what a model that has read tokens[0..t] should
-/// say, −1 = not scored.
+/// One row of T positions. `targets[t]` is what a model that has read positions 0 … t should say, −1 = not scored. Rows of tokens:
+/// T tokens, and targets are tokens. Rows of vectors: no tokens, a target of 0 or more = scored, and the answer is in `answers`.
 struct Sample {
   std::vector<int64_t> tokens;
   std::vector<int64_t> targets;
   /// The row's value on every axis of `Task::row_axes()`, e.g. the depth of the needle in percent.
   std::vector<int64_t> slice;
+  std::vector<float> inputs = {};   ///< of vectors: [T · Objective::inputs]
+  std::vector<float> answers = {};  ///< of vectors: [T · Objective::outputs]; what stands where nothing is scored does not matter
+};
+
+/// A predictor that nothing is trained for, e.g. least squares: scored on the very rows of a test, it says what a row holds.
+struct Reference {
+  std::string name;  ///< in files and tables: "nearest"
+  /// The row up to and with a position, without targets and answers → what is said there: Objective::width() numbers.
+  std::function<std::vector<double>(const Sample& past)> predict;
 };
 
 class Task {
  public:
   virtual ~Task() = default;
 
-  /// Number of different tokens; tokens and targets lie in [0, vocab).
-  virtual int64_t vocab() const = 0;
+  /// Number of different tokens; tokens and targets lie in [0, vocab). 0: rows of vectors, `objective` says of which.
+  virtual int64_t vocab() const { return 0; }
+  /// What rows hold, and how answers are judged.
+  virtual Objective objective() const { return Objective::tokens(vocab()); }
   /// What results are judged by.
   virtual Metric metric() const { return Metric::accuracy; }
-  /// Value of the metric reached by knowing the answer format but not the row (for loss: −log chance).
+  /// Value of the metric reached by knowing the answer format but not the row (for loss: −log chance; for error: 1).
   virtual double chance() const = 0;
 
   /// What the numbers of a setting mean, e.g. {"keys", "writes"}. By default a setting is a length in tokens.
@@ -48,7 +60,7 @@ class Task {
   virtual std::vector<Setting> train_settings() const = 0;
   /// Settings tested on, one table entry each.
   virtual std::vector<Setting> test_settings() const = 0;
-  /// Tokens in a row of this setting. Every row of a setting has the same length.
+  /// Positions in a row of this setting. Every row of a setting has the same length.
   virtual int64_t length(const Setting& setting) const { return setting.at(0); }
 
   virtual Sample sample(Split split, uint64_t seed, uint64_t index, const Setting& setting) const = 0;
@@ -59,6 +71,9 @@ class Task {
   virtual bool by_position() const { return false; }
   /// Rows the task has; 0 = endless. `index` of a finite task wraps around in training and is bounded in tests.
   virtual uint64_t rows(Split) const { return 0; }
+
+  /// Scored beside the model on every test, on the same rows; their results are rows of the tables.
+  virtual std::vector<Reference> references() const { return {}; }
 
   /// One token as a person reads it, for `mneme show`.
   virtual std::string token_text(int64_t token) const { return std::to_string(token) + " "; }

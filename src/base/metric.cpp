@@ -15,6 +15,7 @@ struct MetricDefinition {
   double factor;           // from a value to the number shown
   int digits;
   bool higher_is_better;
+  bool of_tokens;          // of the objective of tokens, else of vectors
   const char* description;
   ShareCounts (*share)(const EvalSums&);  // null: no share, but `mean`
   double (*mean)(const EvalSums&);
@@ -27,19 +28,23 @@ double per(Part part, int64_t whole) {
   return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : std::numeric_limits<double>::quiet_NaN();
 }
 
-constexpr MetricDefinition kAccuracy{"accuracy", "1", "%", " in %", 100, 1, true, "correct / scored",
+constexpr MetricDefinition kAccuracy{"accuracy", "1", "%", " in %", 100, 1, true, true, "correct / scored",
                                      [](const EvalSums& sums) { return ShareCounts{sums.correct, sums.scored}; }, nullptr};
-constexpr MetricDefinition kExactMatch{"exact_match", "1", "%", " in %", 100, 1, true, "exact / rows",
+constexpr MetricDefinition kExactMatch{"exact_match", "1", "%", " in %", 100, 1, true, true, "exact / rows",
                                        [](const EvalSums& sums) { return ShareCounts{sums.exact, sums.rows}; }, nullptr};
-constexpr MetricDefinition kLoss{"loss", "nat", "nats", ", nats per scored position", 1, 4, false,
+constexpr MetricDefinition kLoss{"loss", "nat", "nats", ", nats per scored position", 1, 4, false, true,
                                  "mean negative log likelihood of the scored positions", nullptr,
                                  [](const EvalSums& sums) { return per(sums.loss, sums.scored); }};
+constexpr MetricDefinition kError{"error", "1", "", ", mean squared error over the variance of the answers", 1, 4, false, false,
+                                  "mean squared error of the scored positions over the variance of the answers", nullptr,
+                                  [](const EvalSums& sums) { return per(sums.loss, sums.scored); }};
 
 }  // namespace
 
 constinit const Metric Metric::accuracy(kAccuracy);
 constinit const Metric Metric::exact_match(kExactMatch);
 constinit const Metric Metric::loss(kLoss);
+constinit const Metric Metric::error(kError);
 
 EvalSums& EvalSums::operator+=(const EvalSums& more) {
   rows += more.rows;
@@ -50,10 +55,10 @@ EvalSums& EvalSums::operator+=(const EvalSums& more) {
   return *this;
 }
 
-void EvalSums::add_position(double nats, bool right) {
+void EvalSums::add_position(double loss_there, bool right) {
   ++scored;
   correct += right;
-  loss += nats;
+  loss += loss_there;
 }
 
 EvalSums EvalSums::as_row() const { return {1, scored, correct, correct == scored, loss}; }
@@ -61,8 +66,13 @@ EvalSums EvalSums::as_row() const { return {1, scored, correct, correct == score
 void EvalSums::set_mean_loss(double mean) { loss = scored > 0 ? mean * static_cast<double>(scored) : 0; }
 
 const std::vector<Metric>& Metric::all() {
-  static const std::vector<Metric> metrics{accuracy, exact_match, loss};
+  static const std::vector<Metric> metrics{accuracy, exact_match, loss, error};
   return metrics;
+}
+
+const std::vector<Metric>& Metric::family() const {
+  static const std::vector<Metric> of_tokens{accuracy, exact_match, loss}, of_vectors{error};
+  return definition_->of_tokens ? of_tokens : of_vectors;
 }
 
 std::vector<std::string> Metric::names() {

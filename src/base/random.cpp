@@ -69,6 +69,39 @@ int64_t Random::between(int64_t first, int64_t last) {
 
 double Random::uniform() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }
 
+// True with probability exp(−1/2): the longest falling run 1/2 > U_1 > U_2 > … has an even length. P(run ≥ n) = (1/2)^n / n!.
+bool Random::half_exponential() {
+  bool even = true;
+  for (double last = 0.5, u = uniform(); u < last; u = uniform()) last = u, even = !even;
+  return even;
+}
+
+// True with probability exp(−x (2k + x) / (2k + 2)): the same, where each place of the run from x on also has to pass a coin.
+bool Random::accept_fraction(int64_t k, double x) {
+  const double twice = 2 * static_cast<double>(k), coin = (twice + x) / (twice + 2);
+  bool even = true;
+  for (double last = x; ; even = !even) {
+    const double u = uniform();
+    if (u >= last || uniform() >= coin) return even;
+    last = u;
+  }
+}
+
+double Random::normal() {
+  while (true) {
+    int64_t k = 0;  // of weight exp(−k/2), then exp(−k²/2)
+    while (half_exponential()) ++k;
+    bool kept = true;
+    for (int64_t i = 0; kept && i < k * (k - 1); ++i) kept = half_exponential();
+    if (!kept) continue;
+    const double x = uniform();  // k + x of density exp(−(k + x)²/2)
+    for (int64_t i = 0; kept && i <= k; ++i) kept = accept_fraction(k, x);
+    if (!kept) continue;
+    const double size = static_cast<double>(k) + x;
+    return next() >> 63 ? -size : size;
+  }
+}
+
 // Fisher–Yates over 0 … bound−1 of which only the moved places are stored, so that cost follows `count`, not `bound`.
 std::vector<int64_t> Random::distinct(int64_t count, int64_t bound) {
   MNEME_ASSERT(0 <= count && count <= bound);

@@ -48,6 +48,7 @@ void store(const std::string& path, const LoadedModel& loaded, const Evaluation&
   record.info = run_info(loaded.config, command_line, threads);
   record.status = "done";
   record.evaluations = {evaluation};
+  record.info.training_loss = evaluation.metric.training_loss().name();
   const std::filesystem::path run_file = std::filesystem::path(loaded.folder) / ".." / ".." / "run.h5";
   if (std::filesystem::exists(run_file)) {
     const RunRecord trained = read_run(run_file.string());
@@ -72,9 +73,9 @@ int eval(const CommandLine& line) {
   const auto sets_lengths = [](const std::string& assignment) { return assignment.starts_with("eval.lengths"); };
   if (const std::vector<std::string> asked = line.overrides(); std::any_of(asked.begin(), asked.end(), sets_lengths))
     if (const std::string unread = unread_lengths(loaded.config, *task); !unread.empty()) throw ConfigError(unread + "; leave it out");
-  if (task->vocab() > loaded.model->shape().vocab)
-    throw DataError(fmt::format("the task {} has {} different tokens, but the model knows {} (it was trained on {})",
-                                loaded.config.task.kind, task->vocab(), loaded.model->shape().vocab, loaded.folder));
+  if (const Objective read = task->objective(), known = loaded.model->shape().objective(); !read.fits(known))
+    throw DataError(fmt::format("the task {} has {}, but the model knows {} (it is {})", loaded.config.task.kind, read.text(), known.text(),
+                                loaded.folder));
   const Evaluation evaluation = measure(loaded, *task, split, line.has("quiet"));
   fmt::print("{}\n\n{}", loaded.folder, evaluation_text(evaluation));
   if (line.has("output")) store(line.text("output"), loaded, evaluation, line.typed(), threads);

@@ -12,6 +12,7 @@
 #include "cli/program.h"
 #include "mneme/errors.h"
 #include "eval/checkpoint.h"
+#include "eval/objective.h"
 #include "base/signals.h"
 #include "eval/runtime.h"
 #include "eval/state_file.h"
@@ -91,6 +92,7 @@ int generate_main(const CommandLine& line) {
   runtime.threads = line.integer_or("threads", 0, 1, 4096);
   set_up_runtime(runtime);
   const LoadedModel loaded = load_model(line.only_name("CHECKPOINT or RUN_FOLDER"));
+  require_tokens(*loaded.model, "mneme generate");
   loaded.model->eval();
   options.segment = loaded.config.eval.segment;
 

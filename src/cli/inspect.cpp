@@ -52,7 +52,7 @@ void print_run(const RunRecord& run) {
                          run.cost.peak_mib)}};
   rows.insert(rows.end(), more.begin(), more.end());
   if (!run.train.empty())
-    rows.push_back({"last step", fmt::format("{}, loss {:.4f}", run.train.back().step, run.train.back().loss)});
+    rows.push_back({"last step", fmt::format("{}, {} {:.4f}", run.train.back().step, run.info.training_loss, run.train.back().loss)});
   fmt::print("{}", text_table(rows));
 }
 
@@ -68,7 +68,7 @@ void print_checkpoint(const std::string& path) {
                                {"step", std::to_string(loaded.step)},
                                {"run", run_id(loaded.config)},
                                {"model", loaded.config.model.kind + ", memory " + loaded.config.memory.kind},
-                               {"vocabulary", std::to_string(loaded.model->shape().vocab)},
+                               {"reads", loaded.model->shape().objective().text()},
                                {"parameters", with_separators(loaded.model->parameter_count())}}));
   Rows rows{{"parameter", "shape", "numbers", "mean", "sd", "decayed"}};
   for (const auto& [name, tensor] : named_tensors(*loaded.model)) {

@@ -53,7 +53,8 @@ Command predict_command() {
   command.usage = "CHECKPOINT|RUN_FOLDER --input x.h5 --output y.h5";
   command.details =
       "Reads `tokens`, int64 [N,T]; writes `argmax`, int64 [N,T] and, with --logits, `logits`, float32 [N,T,V]: "
-      "at each position what the model says next. Long rows and large files are read in bounded memory.";
+      "at each position what the model says next. A model of vectors (task regression) reads `inputs`, real [N,T,·], and writes "
+      "`outputs`, float32 [N,T,·]. Long rows and large files are read in bounded memory.";
   command.example = "mneme predict results/runs/mag-mqar-1a2b3c4d --input rows.h5 --output answers.h5 --last 1";
   command.options.add_options()("input,i", text("FILE.h5"), "rows to read")(
       "output,o", text("FILE.h5"), "answers to write")("last", text("N"), "only the last N positions of each row")(

@@ -28,7 +28,7 @@ std::string evaluation_text(const Evaluation& evaluation) {
   const bool length_column = std::count(heading.begin(), heading.end(), "length") == 0;
   if (length_column) heading.push_back("tokens");
   heading.push_back("rows");
-  for (const Metric& metric : Metric::all()) heading.push_back(metric.words());
+  for (const Metric& metric : evaluation.metric.family()) heading.push_back(metric.words());
   heading.insert(heading.end(), {"tokens/s", "state bytes", "MiB"});
   std::vector<std::vector<std::string>> rows{heading};
   for (const EvalSetting& entry : evaluation.settings) {
@@ -36,7 +36,7 @@ std::string evaluation_text(const Evaluation& evaluation) {
     for (int64_t number : entry.setting) row.push_back(std::to_string(number));
     if (length_column) row.push_back(std::to_string(entry.length));
     row.push_back(std::to_string(entry.sums.rows));
-    for (const Metric& metric : Metric::all()) row.push_back(metric.text(metric.value(entry.sums)));
+    for (const Metric& metric : evaluation.metric.family()) row.push_back(metric.text(metric.value(entry.sums)));
     row.push_back(with_separators(static_cast<int64_t>(entry.tokens_per_s)));
     row.push_back(with_separators(static_cast<int64_t>(entry.state_bytes)));
     row.push_back(fmt::format("{:.0f}", entry.rss_mib));

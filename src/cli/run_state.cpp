@@ -7,7 +7,6 @@
 #include "base/files.h"
 #include "io/hdf5.h"
 #include "mneme/errors.h"
-#include "mneme/metric.h"
 
 namespace mneme {
 namespace {
@@ -21,13 +20,15 @@ void read_line(const nlohmann::json& line, RunProgress& progress, std::string& e
   const std::string type = line.value("type", "");
   const int64_t step = line.value("step", int64_t{0});
   progress.step = std::max(progress.step, step);
-  const char* name = Metric::accuracy.name();
+  const Metric metric = Metric::named(line.value("metric", "")).value_or(Metric::accuracy);
+  const char* name = metric.name();
   if (type != "eval" || !line.contains(name) || !line[name].is_number()) return;
   const std::string of = line.value("split", "") + std::to_string(step);
-  if (of != evaluation) progress.settings = 0, progress.accuracy = 0;
+  if (of != evaluation) progress.settings = 0, progress.value = 0;
+  progress.metric = metric;
   evaluation = of;
   ++progress.settings;
-  progress.accuracy += (line[name].get<double>() - progress.accuracy) / static_cast<double>(progress.settings);
+  progress.value += (line[name].get<double>() - progress.value) / static_cast<double>(progress.settings);
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "mneme/metric.h"
+
 namespace mneme {
 
 struct RunState {
@@ -24,8 +26,9 @@ bool run_folder_in_use(const std::string& folder);
 /// The last things a live run wrote to metrics.jsonl.
 struct RunProgress {
   int64_t step = 0;
-  int64_t settings = 0;  // of the last evaluation; 0 = none yet
-  double accuracy = 0;   // mean over them
+  int64_t settings = 0;                // of the last evaluation; 0 = none yet
+  Metric metric = Metric::accuracy;    // the task's
+  double value = 0;                    // of it, mean over them
 };
 
 RunProgress read_run_progress(const std::string& folder);

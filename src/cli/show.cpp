@@ -46,7 +46,7 @@ void reveal(std::vector<bool>& shown, size_t first, size_t last) {
 /// Tokens to print: all of a short row; of a long one its ends, what stands before each answer, and where the row says
 /// that answer.
 std::vector<bool> visible(const Sample& sample, bool everything) {
-  const auto& [tokens, targets, slice] = sample;
+  const std::vector<int64_t>&tokens = sample.tokens, &targets = sample.targets;
   const size_t length = tokens.size();
   const auto scored =
       static_cast<size_t>(std::count_if(targets.begin(), targets.end(), [](int64_t t) { return t >= 0; }));
@@ -87,7 +87,30 @@ class RowWriter {
   bool marked_ = false;
 };
 
+/// A line a position: "  5  0.41 -1.20 1.00   →[0.33]".
+std::string vectors_text(const Objective& objective, const Sample& sample, bool everything, const Marks& marks) {
+  const auto numbers = [](const std::vector<float>& values, size_t position, int64_t width) {
+    std::string text;
+    for (size_t i = 0; i < static_cast<size_t>(width); ++i) text += fmt::format(" {:7.3f}", values.at(position * static_cast<size_t>(width) + i));
+    return text;
+  };
+  constexpr size_t kShownAtEnds = 20;
+  const size_t length = sample.targets.size();
+  std::string text;
+  for (size_t t = 0; t < length; ++t) {
+    if (!everything && length > 2 * kShownAtEnds && t == kShownAtEnds) {
+      text += fmt::format("… {} positions …\n", length - 2 * kShownAtEnds);
+      t = length - kShownAtEnds;
+    }
+    text += fmt::format("{:5} ", t) + numbers(sample.inputs, t, objective.inputs);
+    if (sample.targets[t] >= 0) text += "   " + marks.open + "→" + trim(numbers(sample.answers, t, objective.outputs)) + marks.close;
+    if (t + 1 < length) text += "\n";
+  }
+  return text;
+}
+
 std::string row_text(const Task& task, const Sample& sample, bool everything, const Marks& marks) {
+  if (const Objective objective = task.objective(); !objective.of_tokens()) return vectors_text(objective, sample, everything, marks);
   const size_t length = sample.tokens.size();
   const bool all_scored =
       std::all_of(sample.targets.begin(), sample.targets.end() - 1, [](int64_t t) { return t >= 0; });
@@ -128,7 +151,7 @@ std::string describe_row(const Task& task, const Setting& setting, const Sample&
   for (size_t i = 0; i < sample.slice.size(); ++i)
     text += fmt::format(" · {} {}", task.row_axes().at(i), sample.slice[i]);
   const auto scored = std::count_if(sample.targets.begin(), sample.targets.end(), [](int64_t t) { return t >= 0; });
-  return text + fmt::format(" · {} tokens, {} scored", sample.tokens.size(), scored);
+  return text + fmt::format(" · {} {}, {} scored", sample.targets.size(), task.objective().of_tokens() ? "tokens" : "positions", scored);
 }
 
 int show(const CommandLine& line) {
@@ -146,8 +169,8 @@ int show(const CommandLine& line) {
   }
   const uint64_t seed = split == Split::train ? static_cast<uint64_t>(config.run.seed) : rows_seed(config);
   const Marks marks(::isatty(STDOUT_FILENO) == 1);
-  fmt::print("task {} · {} split · {} · chance {} · {} different tokens\n", config.task.kind, to_string(split),
-             task->metric().name(), format_number(task->chance()), task->vocab());
+  fmt::print("task {} · {} split · {} · chance {} · {}\n", config.task.kind, to_string(split),
+             task->metric().name(), format_number(task->chance()), task->objective().text());
   for (uint64_t i = 0; i < rows; ++i) {
     const Setting& setting = settings.at(i % settings.size());
     const Sample sample = task->sample(split, seed, first + i, setting);

@@ -33,7 +33,7 @@ Trial read_trial(const SweepRun& run, std::optional<Metric>& metric) {
                     folder));
   metric = evaluation->metric;
   trial.result.value = evaluation->value();
-  trial.result.loss = evaluation->mean(Metric::loss);
+  trial.result.loss = evaluation->mean(evaluation->metric.training_loss());
   trial.result.state = std::isfinite(trial.result.value) ? State::done : State::diverged;
   return trial;
 }

@@ -239,7 +239,7 @@ class SweepRunner {
       const RunProgress progress = read_run_progress(slot.folder);
       steps_done += std::max<int64_t>(0, progress.step - slot.first_step);
       text += fmt::format(" · {} {}/{}", slot.name, progress.step, slot.steps);
-      if (progress.settings > 0) text += " " + Metric::accuracy.text(progress.accuracy);
+      if (progress.settings > 0) text += " " + progress.metric.text(progress.value);
     }
     return fmt::format("{}[{}/{}]{}{}", phase_, settled_, runs_.size(), time_left(steps_done), text);
   }

@@ -22,7 +22,7 @@ bool better_rate(const RateTrial& trial, const RateTrial& than, const Metric& me
 
 bool better_trial(const RateTrial& trial, const RateTrial& than, const Metric& metric) {
   if (trial.value != than.value) return metric.better(trial.value, than.value);
-  return Metric::loss.better(trial.loss, than.loss);
+  return metric.training_loss().better(trial.loss, than.loss);
 }
 
 RateChoice choose_rate(const std::vector<RateTrial>& trials, const Metric& metric, int64_t extensions) {

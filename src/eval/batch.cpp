@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "eval/objective.h"
 #include "mneme/errors.h"
 #include "mneme/model.h"
 #include "mneme/random.h"
@@ -13,22 +14,37 @@ namespace mneme {
 
 Batch make_batch(const Task& task, Split split, uint64_t seed, uint64_t first, int64_t rows, const Setting& setting) {
   const int64_t length = task.length(setting);
+  const ObjectiveTensors& tensors = tensors_of(task.objective());
   Batch batch;
-  batch.tokens = at::empty({rows, length}, at::kLong);
+  tensors.make(batch, task.objective(), rows, length);
   batch.targets = at::empty({rows, length}, at::kLong);
-  int64_t* tokens = batch.tokens.mutable_data_ptr<int64_t>();
   int64_t* targets = batch.targets.mutable_data_ptr<int64_t>();
   for (int64_t row = 0; row < rows; ++row) {
     Sample sample = task.sample(split, seed, first + static_cast<uint64_t>(row), setting);
-    if (static_cast<int64_t>(sample.tokens.size()) != length || sample.tokens.size() != sample.targets.size())
+    const int64_t read = tensors.positions(task.objective(), sample);
+    if (read != length || static_cast<int64_t>(sample.targets.size()) != length)
       throw DataError(fmt::format("row {} of the {} split has {} tokens and {} targets where the setting promises {}",
-                                  first + static_cast<uint64_t>(row), to_string(split), sample.tokens.size(),
-                                  sample.targets.size(), length));
-    std::copy(sample.tokens.begin(), sample.tokens.end(), tokens + row * length);
+                                  first + static_cast<uint64_t>(row), to_string(split), read, sample.targets.size(), length));
+    tensors.set_row(batch, row, sample);
     std::copy(sample.targets.begin(), sample.targets.end(), targets + row * length);
     batch.slices.push_back(std::move(sample.slice));
   }
   return batch;
+}
+
+Batch Batch::part_of_rows(int64_t first, int64_t count) const {
+  const auto part = [&](const at::Tensor& x) { return x.defined() ? x.narrow(0, first, count) : x; };
+  return {part(inputs), part(targets), part(answers), {}};
+}
+
+Batch Batch::part_of_positions(int64_t first, int64_t count) const {
+  const auto part = [&](const at::Tensor& x) { return x.defined() ? x.narrow(1, first, count).contiguous() : x; };
+  return {part(inputs), part(targets), part(answers), {}};
+}
+
+Batch Batch::to(at::Device device) const {
+  const auto moved = [&](const at::Tensor& x) { return x.defined() ? x.to(device) : x; };
+  return {moved(inputs), moved(targets), moved(answers), slices};
 }
 
 int64_t rows_at_once(const Config& config, int64_t length) {
@@ -38,7 +54,7 @@ int64_t rows_at_once(const Config& config, int64_t length) {
 
 void score_every_token(Batch& batch) {
   const int64_t length = batch.length();
-  const int64_t* tokens = batch.tokens.const_data_ptr<int64_t>();
+  const int64_t* tokens = batch.inputs.const_data_ptr<int64_t>();
   int64_t* targets = batch.targets.mutable_data_ptr<int64_t>();
   for (int64_t row = 0; row < batch.rows(); ++row)
     for (int64_t t = 0; t + 1 < length; ++t)

@@ -140,7 +140,7 @@ void CheckpointFolder::save(const Config& config, SequenceModel& model, const Na
     files[kConfigFile] = sha256_hex(ini);
     Json generators = Json::object();
     for (const auto& [stream, bytes] : state.generators) generators[stream] = hex(bytes);
-    const Json json = {{"schema", kSchema},
+    Json json = {{"schema", kSchema},
                        {"step", state.step},
                        {"tokens", state.tokens},
                        {"wall_seconds", state.wall_seconds},
@@ -154,6 +154,7 @@ void CheckpointFolder::save(const Config& config, SequenceModel& model, const Na
                        {"max_length", model.shape().max_length},
                        {"parameters", model.parameter_count()},
                        {"files", files}};
+    if (!model.shape().objective().of_tokens()) json["inputs"] = model.shape().inputs, json["outputs"] = model.shape().outputs;
     atomic_write(unfinished + "/" + kConfigFile, ini);
     atomic_write(unfinished + "/trainer.json", json.dump(1) + "\n");
   } catch (...) {
@@ -245,13 +246,18 @@ int64_t checked_size(const std::string& folder, const char* key, int64_t value, 
 }
 
 SequenceModel::Shape saved_shape(const std::string& folder, const Json& trainer, const TensorFile& weights) {
-  const auto rows = [&](const char* name) -> std::optional<int64_t> {
+  const auto size = [&](const char* name, int64_t axis) -> std::optional<int64_t> {
     const at::Tensor* tensor = weights.find(name);
-    return tensor && tensor->dim() > 0 ? std::optional(tensor->size(0)) : std::nullopt;
+    return tensor && tensor->dim() > axis ? std::optional(tensor->size(axis)) : std::nullopt;
   };
+  const auto rows = [&](const char* name) { return size(name, 0); };
+  const auto number = [&](const char* key) { return trainer.at(key).get<int64_t>(); };
+  const int64_t max_length = checked_size(folder, "max_length", number("max_length"), rows("positions"));
+  if (size("inputs", 1))  // a model of vectors
+    return {0, max_length, checked_size(folder, "inputs", number("inputs"), size("inputs", 1)),
+            checked_size(folder, "outputs", number("outputs"), rows("head"))};
   if (!rows("embedding")) throw CheckpointError(folder + "/" + kModelFile + " has no tensor 'embedding': these are no weights of mneme");
-  return {checked_size(folder, "vocab", trainer.at("vocab").get<int64_t>(), rows("embedding")),
-          checked_size(folder, "max_length", trainer.at("max_length").get<int64_t>(), rows("positions"))};
+  return {checked_size(folder, "vocab", number("vocab"), rows("embedding")), max_length};
 }
 
 Config on_this_machine(Config config) {

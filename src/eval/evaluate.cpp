@@ -1,6 +1,7 @@
 #include "eval/evaluate.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 
 #include <algorithm>
 #include <chrono>
@@ -10,6 +11,7 @@
 #include "eval/batch.h"
 #include "eval/loss.h"
 #include "eval/make.h"
+#include "eval/objective.h"
 
 namespace mneme {
 
@@ -61,9 +63,9 @@ class BatchSums {
 void read_segment(SequenceModel& model, const Batch& batch, int64_t first, int64_t steps, State& state, BatchSums& sums) {
   const at::Device device = model.parameters().front().device();
   ForwardContext context;
-  const at::Tensor tokens = batch.tokens.narrow(1, first, steps).contiguous().to(device);
-  const at::Tensor hidden = model.hidden(tokens, state, context);
-  const Scored scored = scored_positions(batch.targets.narrow(1, first, steps).to(device));
+  const Batch part = batch.part_of_positions(first, steps).to(device);
+  const at::Tensor hidden = model.hidden(part.inputs, state, context);
+  const Scored scored = scored_positions(part);
   if (scored.count > 0) sums.add(score_positions(model, hidden, scored), scored, first, steps);
 }
 
@@ -77,6 +79,37 @@ double read_batch(SequenceModel& model, const Batch& batch, int64_t segment, Bat
     state = state.clone();
   }
   return static_cast<double>(state.bytes_per_row());
+}
+
+/// The row up to and with position `last`, without what is asked.
+Sample past_of(const Sample& row, const Objective& objective, int64_t last) {
+  const auto width = static_cast<size_t>(objective.inputs), steps = static_cast<size_t>(last) + 1;
+  Sample past;
+  past.tokens.assign(row.tokens.begin(), row.tokens.begin() + static_cast<ptrdiff_t>(std::min(steps, row.tokens.size())));
+  past.inputs.assign(row.inputs.begin(), row.inputs.begin() + static_cast<ptrdiff_t>(std::min(steps * width, row.inputs.size())));
+  return past;
+}
+
+/// What the task's references say on the rows of a batch, scored as a model is.
+void add_references(EvalSetting& into, const std::vector<Reference>& references, const Batch& batch, const Objective& objective,
+                    const std::function<Sample(int64_t)>& sample) {
+  if (references.empty()) return;
+  std::vector<Sample> rows;
+  for (int64_t row = 0; row < batch.rows(); ++row) rows.push_back(sample(row));
+  const Scored scored = scored_positions(batch);
+  for (const Reference& reference : references) {
+    const at::Tensor outputs = at::empty({scored.count, objective.width()}, at::kDouble);
+    for (int64_t i = 0; i < scored.count; ++i) {
+      const int64_t flat = scored.index.defined() ? scored.index.const_data_ptr<int64_t>()[i] : i;
+      const std::vector<double> said = reference.predict(past_of(rows[static_cast<size_t>(flat / batch.length())], objective, flat % batch.length()));
+      if (static_cast<int64_t>(said.size()) != objective.width())
+        throw Error("the reference " + reference.name + " says " + std::to_string(said.size()) + " numbers where the task has " + objective.text());
+      std::copy(said.begin(), said.end(), outputs.mutable_data_ptr<double>() + i * objective.width());
+    }
+    BatchSums sums(batch.rows(), nullptr);
+    if (scored.count > 0) sums.add(tensors_of(objective).scores(outputs, scored), scored, 0, batch.length());
+    for (const EvalSums& row : sums.rows()) into.references[reference.name] += row.as_row();
+  }
 }
 
 void take_over(EvalSetting& into, const BatchSums& sums, const Batch& batch) {
@@ -101,6 +134,7 @@ EvalSetting evaluate_setting(SequenceModel& model, const Task& task, const Confi
   const int64_t rows = eval_rows(task, eval, request.split, setting);
   const int64_t segment = std::min(eval.segment, result.length);
   const int64_t at_once = std::max<int64_t>(1, std::min(rows_at_once(config, result.length), kTokensHeld / result.length));
+  const std::vector<Reference> references = request.split == Split::test ? task.references() : std::vector<Reference>();
   for (int64_t first = 0; first < rows; first += at_once) {
     const Batch batch = make_batch(task, request.split, rows_seed(config), static_cast<uint64_t>(first),
                                    std::min(at_once, rows - first), setting);
@@ -109,6 +143,9 @@ EvalSetting evaluate_setting(SequenceModel& model, const Task& task, const Confi
     result.state_bytes = read_batch(model, batch, segment, sums);
     result.seconds += std::chrono::duration<double>(Clock::now() - begin).count();
     take_over(result, sums, batch);
+    add_references(result, references, batch, task.objective(), [&](int64_t row) {
+      return task.sample(request.split, rows_seed(config), static_cast<uint64_t>(first + row), setting);
+    });
     if (request.progress) request.progress(setting, first + batch.rows(), rows);
   }
   result.tokens_per_s = static_cast<double>(rows * result.length) / result.seconds;

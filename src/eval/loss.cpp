@@ -9,6 +9,8 @@
 
 #include <algorithm>
 
+#include "eval/objective.h"
+
 namespace mneme {
 
 namespace {
@@ -51,6 +53,16 @@ Scored scored_positions(const at::Tensor& targets) {
   return scored;
 }
 
+Scored scored_positions(const Batch& batch) {
+  Scored scored = scored_positions(batch.targets);
+  if (batch.answers.defined()) scored.answers = select_scored(batch.answers, scored);
+  return scored;
+}
+
+Scored Scored::part(int64_t first, int64_t steps) const {
+  return {{}, targets.narrow(0, first, steps), steps, answers.defined() ? answers.narrow(0, first, steps) : answers};
+}
+
 at::Tensor select_scored(const at::Tensor& hidden, const Scored& scored) {
   const at::Tensor flat = hidden.reshape({-1, hidden.size(-1)});
   return scored.index.defined() ? flat.index_select(0, scored.index) : flat;
@@ -60,18 +72,21 @@ at::Tensor cross_entropy_sum(const at::Tensor& logits, const at::Tensor& targets
   return CrossEntropySum::apply(logits, targets);
 }
 
+at::Tensor loss_sum(SequenceModel& model, const at::Tensor& hidden, const Scored& scored) {
+  return tensors_of(model.shape().objective()).loss_sum(model.logits(select_scored(hidden, scored)), scored);
+}
+
 PositionScores score_positions(SequenceModel& model, const at::Tensor& hidden, const Scored& scored) {
   at::NoGradGuard no_grad;
   const at::Tensor selected = select_scored(hidden, scored);
-  const int64_t piece = std::max<int64_t>(1, kLogitsAtOnce / model.shape().vocab);
+  const int64_t piece = std::max<int64_t>(1, kLogitsAtOnce / model.shape().objective().width());
   PositionScores scores{at::empty({scored.count}, at::kDouble), at::empty({scored.count}, at::kBool)};
   for (int64_t first = 0; first < scored.count; first += piece) {
     const int64_t count = std::min(piece, scored.count - first);
-    const at::Tensor logits = model.logits(selected.narrow(0, first, count));
-    const at::Tensor targets = scored.targets.narrow(0, first, count);
-    const at::Tensor loss = at::logsumexp(logits, 1) - logits.gather(1, targets.unsqueeze(1)).squeeze(1);
-    scores.loss.narrow(0, first, count).copy_(loss);
-    scores.correct.narrow(0, first, count).copy_(logits.argmax(1).eq(targets));
+    const PositionScores part =
+        tensors_of(model.shape().objective()).scores(model.logits(selected.narrow(0, first, count)), scored.part(first, count));
+    scores.loss.narrow(0, first, count).copy_(part.loss);
+    scores.correct.narrow(0, first, count).copy_(part.correct);
   }
   return scores;
 }

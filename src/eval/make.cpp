@@ -18,6 +18,8 @@ std::unique_ptr<Task> make_task(const Config& config) {
   std::unique_ptr<Task> task = plugin.make(TaskContext{config.task, *config.task_options, std::move(lengths)});
   if (config.eval.per_seed && task->rows(Split::test) > 0)
     throw ConfigError(fmt::format("eval.per_seed = true: the rows of task.kind = {} are given, the same for every seed; leave it out", config.task.kind));
+  if (config.task.loss == "all" && !task->objective().of_tokens())
+    throw ConfigError(fmt::format("task.loss = all: the rows of task.kind = {} are of vectors, and a vector has no next token; leave it out", config.task.kind));
   return task;
 }
 
@@ -36,7 +38,8 @@ std::string unread_lengths(const Config& config, const Task& task) {
 }
 
 SequenceModel::Shape model_shape(const Task& task) {
-  SequenceModel::Shape shape{task.vocab(), 0};
+  const Objective objective = task.objective();
+  SequenceModel::Shape shape{objective.vocab, 0, objective.inputs, objective.outputs};
   for (const Setting& setting : task.train_settings())
     shape.max_length = std::max(shape.max_length, task.length(setting));
   for (const Setting& setting : task.test_settings())

@@ -56,28 +56,28 @@ Probe measure(SequenceModel& model, const Task& task, const Config& config) {
   int64_t rows = std::clamp<int64_t>(kProbeTokens / task.length(setting), 1, kProbeRows);
   if (const uint64_t there = task.rows(Split::validation); there > 0) rows = std::min(rows, static_cast<int64_t>(there));
   const Batch batch = make_batch(task, Split::validation, rows_seed(config), 0, rows, setting);
-  const at::Tensor tokens = batch.tokens.to(model.parameters().front().device());
+  const at::Tensor inputs = batch.inputs.to(model.parameters().front().device());
   Probe probe;
   State state;
   for (int64_t first = 0; first < batch.length(); first += config.eval.segment) {
     ForwardContext context;
     context.probe = &probe;
-    model.hidden(tokens.narrow(1, first, std::min(config.eval.segment, batch.length() - first)).contiguous(), state, context);
+    model.hidden(inputs.narrow(1, first, std::min(config.eval.segment, batch.length() - first)).contiguous(), state, context);
   }
   return probe;
 }
 
-std::string describe_divergence(SequenceModel& model, const at::Tensor& tokens) {
+std::string describe_divergence(SequenceModel& model, const at::Tensor& inputs) {
   constexpr int64_t kPart = 64;
   at::NoGradGuard no_grad;
   Probe probe;
   State state;
   std::string where;
-  for (int64_t first = 0; first < tokens.size(1) && where.empty(); first += kPart) {
-    const int64_t steps = std::min(kPart, tokens.size(1) - first);
+  for (int64_t first = 0; first < inputs.size(1) && where.empty(); first += kPart) {
+    const int64_t steps = std::min(kPart, inputs.size(1) - first);
     ForwardContext context;
     context.probe = &probe;
-    model.hidden(tokens.narrow(1, first, steps).contiguous(), state, context);
+    model.hidden(inputs.narrow(1, first, steps).contiguous(), state, context);
     if (const std::string what = not_finite(state); !what.empty()) where = fmt::format("{} within tokens {} to {}", what, first, first + steps - 1);
   }
   const std::string gates = largest_gates(probe);

@@ -14,8 +14,8 @@ namespace mneme {
 /// weights and projections, guard firings, by layer (include/mneme/probe.h).
 Probe measure(SequenceModel& model, const Task& task, const Config& config);
 
-/// Of rows [B,T] after which a loss or gradient was not finite: the first layer and head whose memory is not finite, from which
+/// Of rows, as SequenceModel::hidden takes them, after which a loss or gradient was not finite: the first layer and head whose memory is not finite, from which
 /// token on, or that all are; and each layer's largest gates and memory. Empty for a model without a memory.
-std::string describe_divergence(SequenceModel& model, const at::Tensor& tokens);
+std::string describe_divergence(SequenceModel& model, const at::Tensor& inputs);
 
 }  // namespace mneme

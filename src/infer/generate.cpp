@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "eval/objective.h"
 #include "mneme/errors.h"
 
 namespace mneme {
@@ -43,6 +44,7 @@ int64_t draw_token(const at::Tensor& logits, const GenerateOptions& options, Ran
 
 std::vector<int64_t> generate(SequenceModel& model, State& state, const std::vector<int64_t>& prompt, const GenerateOptions& options) {
   at::NoGradGuard no_grad;
+  require_tokens(model, "mneme generate");
   check(prompt, model.shape().vocab);
   const at::Device device = model.parameters().front().device();
   auto read = [&](const int64_t* tokens, int64_t count) {  // → logits after the last of them

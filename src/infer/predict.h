@@ -9,8 +9,8 @@ namespace mneme {
 
 struct PredictOptions {
   std::string checkpoint;  ///< run folder, checkpoint folder or step folder
-  std::string input;       ///< HDF5 with `tokens` int64 [N,T]
-  std::string output;      ///< HDF5: `argmax` int64 [N,last], `logits` float32 [N,last,V]
+  std::string input;       ///< HDF5 with `tokens` int64 [N,T]; for a model of vectors `inputs`, real [N,T,·]
+  std::string output;      ///< HDF5: `argmax` int64 [N,last], `logits` float32 [N,last,V]; of vectors `outputs` float32 [N,last,·]
   int64_t last = 0;        ///< only the last positions of each row; 0 = all
   bool logits = false;
   std::string memory;       ///< memories to start from (train/state_file.h), of one row or of every row; "" = none
@@ -19,14 +19,15 @@ struct PredictOptions {
 };
 
 struct PredictSummary {
-  int64_t rows = 0, length = 0, positions = 0, vocab = 0, step = 0;
+  int64_t rows = 0, length = 0, positions = 0, step = 0;
   double seconds = 0;
 };
 
 /// Rows are read in calls of eval.segment tokens with carried state, eval.batch_tokens at once, and written as they come:
 /// memory does not grow with N or T (with save_memory: with N). Outputs are renamed into place at the end. Needs
 /// set_up_runtime().
-/// DataError: no `tokens`, another shape or type, a token outside the vocabulary (row and column named).
+/// DataError: no `tokens` or `inputs`, another shape or type, a token outside the vocabulary, a number that is not finite (row and column
+/// named). UsageError: logits of a model of vectors.
 PredictSummary predict(const PredictOptions& options);
 
 }  // namespace mneme

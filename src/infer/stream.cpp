@@ -13,6 +13,7 @@
 #include "mneme/errors.h"
 #include "base/signals.h"
 #include "eval/loss.h"
+#include "eval/objective.h"
 
 namespace mneme {
 
@@ -129,6 +130,7 @@ class Reader {
 
 StreamRecord read_stream(const LoadedModel& loaded, TokenStream& stream, const StreamRequest& request) {
   at::NoGradGuard no_grad;
+  require_tokens(*loaded.model, "mneme stream");
   refuse_endless_attention(loaded, request.tokens);
   loaded.model->eval();
   StreamRecord record;

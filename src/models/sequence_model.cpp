@@ -49,12 +49,14 @@ SequenceModel::SequenceModel(const ModelOptions& model, const MemoryOptions& mem
     : shape_(shape), options_(model) {
   at::Generator generator = nn::make_generator(seed, "init");
   auto normal = [&](at::IntArrayRef sizes) { return at::empty(sizes, at::kFloat).normal_(0, 0.02, generator); };
-  embedding_ = parameter("embedding", normal({shape.vocab, model.width}), Role::embedding);
+  if (shape.objective().of_tokens()) embedding_ = parameter("embedding", normal({shape.vocab, model.width}), Role::embedding);
+  else input_map_ = parameter("inputs", nn::linear_weight(model.width, shape.inputs, generator), Role::embedding);
   if (model.positions == "learned") positions_ = parameter("positions", normal({shape.max_length, model.width}), Role::embedding);
   for (int64_t i = 0; i < model.layers; ++i)
     layers_.push_back(register_module("layers_" + std::to_string(i), std::make_shared<Layer>(BlockContext{model, memory, i, generator})));
   norm_ = register_parameter("norm", at::ones({model.width}, at::kFloat));
-  if (!model.tie_embeddings) head_ = register_parameter("head", nn::linear_weight(shape.vocab, model.width, generator));
+  const bool tied = model.tie_embeddings && embedding_.defined();  // vectors have no embedding to tie
+  if (!tied) head_ = register_parameter("head", nn::linear_weight(shape.objective().width(), model.width, generator));
 }
 
 SequenceModel::~SequenceModel() = default;
@@ -69,13 +71,20 @@ void Block::reset(State&, const at::Tensor&) {
   throw Error("this block cannot start a document inside a row: it has no Block::reset; give each document a row of its own");
 }
 
-at::Tensor SequenceModel::hidden(const at::Tensor& tokens, State& state, ForwardContext& context) {
+at::Tensor SequenceModel::embedded(const at::Tensor& inputs) const {
+  if (embedding_.defined()) return at::embedding(embedding_, inputs);
+  if (inputs.dim() != 3 || inputs.size(2) != input_map_.size(1))
+    throw UsageError("this model reads " + shape_.objective().text() + ": [rows, positions, " + std::to_string(shape_.inputs) + "]");
+  return at::linear(inputs.to(input_map_.scalar_type()), input_map_);
+}
+
+at::Tensor SequenceModel::hidden(const at::Tensor& inputs, State& state, ForwardContext& context) {
   for (const at::Tensor& flags : {context.reset, context.mask, context.write})
-    if (flags.defined() && (flags.sizes() != tokens.sizes() || flags.scalar_type() != at::kBool))
+    if (flags.defined() && (flags.sizes() != inputs.sizes().slice(0, 2) || flags.scalar_type() != at::kBool))
       throw UsageError("reset, mask and write of a ForwardContext are bool [rows, tokens], the shape of the call's tokens");
-  if (tokens.size(1) == 0) return norm_.new_empty({tokens.size(0), 0, options_.width});
-  if (!context.reset.defined()) return document(tokens, state, context);
-  const int64_t T = tokens.size(1);
+  if (inputs.size(1) == 0) return norm_.new_empty({inputs.size(0), 0, options_.width});
+  if (!context.reset.defined()) return document(inputs, state, context);
+  const int64_t T = inputs.size(1);
   const at::Tensor any = context.reset.any(0).cpu();
   std::vector<int64_t> cuts{0};
   for (int64_t t = 1; t < T; ++t)
@@ -86,7 +95,7 @@ at::Tensor SequenceModel::hidden(const at::Tensor& tokens, State& state, Forward
     const int64_t first = cuts[i], steps = cuts[i + 1] - first;
     ForwardContext part = context.tokens(first, steps);
     if (any.const_data_ptr<bool>()[first]) reset(state, context.reset.select(1, first));
-    parts.push_back(document(tokens.narrow(1, first, steps), state, part));
+    parts.push_back(document(inputs.narrow(1, first, steps), state, part));
     context.add_penalty(part, double(steps) / double(T));
   }
   return parts.size() == 1 ? parts[0] : at::cat(parts, 1);
@@ -116,8 +125,8 @@ at::Tensor SequenceModel::add_positions(const at::Tensor& x, const State& state)
   return x + at::embedding(positions_, at_token.to(x.device()));
 }
 
-at::Tensor SequenceModel::document(const at::Tensor& tokens, State& state, ForwardContext& context) {
-  at::Tensor x = dropped(add_positions(at::embedding(embedding_, tokens), state), options_.dropout, context);
+at::Tensor SequenceModel::document(const at::Tensor& inputs, State& state, ForwardContext& context) {
+  at::Tensor x = dropped(add_positions(embedded(inputs), state), options_.dropout, context);
   const at::Tensor padding = context.mask.defined() ? ~context.mask.unsqueeze(2) : at::Tensor();
   for (size_t i = 0; i < layers_.size(); ++i) {
     Layer& layer = *layers_[i];
@@ -128,14 +137,14 @@ at::Tensor SequenceModel::document(const at::Tensor& tokens, State& state, Forwa
     if (layer.feed_forward)
       x = x + dropped(layer.feed_forward->forward(nn::rms_norm(x, layer.feed_forward_norm)), options_.dropout, context);
   }
-  state.advance(tokens.size(1));
+  state.advance(inputs.size(1));
   return nn::rms_norm(x, norm_);
 }
 
 at::Tensor SequenceModel::logits(const at::Tensor& hidden) { return at::linear(hidden, head_.defined() ? head_ : embedding_); }
 
-at::Tensor SequenceModel::forward(const at::Tensor& tokens, State& state, ForwardContext& context) {
-  return logits(hidden(tokens, state, context));
+at::Tensor SequenceModel::forward(const at::Tensor& inputs, State& state, ForwardContext& context) {
+  return logits(hidden(inputs, state, context));
 }
 
 int64_t SequenceModel::parameter_count() const {

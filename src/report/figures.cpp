@@ -4,6 +4,7 @@
 #include <cctype>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "report/observation.h"
@@ -76,7 +77,8 @@ std::string spaced(std::string name) {
 PlotOptions of_metric(const Metric& metric) {
   PlotOptions options;
   options.percent = metric.is_share();
-  options.y_label = metric.words() + ", " + metric.shown_unit();
+  const std::string unit = metric.shown_unit();
+  options.y_label = metric.words() + (unit.empty() ? "" : ", " + unit);
   return options;
 }
 
@@ -126,19 +128,24 @@ std::vector<Figure> setting_figures(const std::vector<RunRecord>& runs, const st
   std::vector<Observation> all;
   for (const RunRecord& run : runs)
     for (const Observation& observation : counts(run) ? observations(run, "test", false) : std::vector<Observation>())
-      if (run_key(run, "task") == task) all.push_back(observation);
+      if (run_key(run, "task") == task) all.push_back(observation);  // with the references
   if (all.empty() || all.front().evaluation->axes.empty()) return {};
   const Evaluation& evaluation = *all.front().evaluation;
   const size_t along = longest_axis(all);
   std::map<std::string, std::map<std::string, Points>> panels;
   std::map<std::string, std::set<int64_t>> widths;
+  std::vector<std::string> references;
   for (const Observation& observation : all) {
     const std::string panel = panel_of(observation, along);
     const int64_t x = observation.setting->setting.at(along);
-    panels[panel][run_key(*observation.run, rows)][static_cast<double>(x)].push_back(evaluation.metric.value(observation.sums));
+    const std::string& reference = observation.reference;
+    if (!reference.empty() && !std::count(references.begin(), references.end(), reference)) references.push_back(reference);
+    panels[panel][reference.empty() ? run_key(*observation.run, rows) : reference][static_cast<double>(x)].push_back(
+        evaluation.metric.value(observation.sums));
     widths[panel].insert(x);
   }
-  const std::vector<std::string> arms = arms_of(runs, rows);
+  std::vector<std::string> arms = arms_of(runs, rows);
+  arms.insert(arms.end(), references.begin(), references.end());
   std::vector<Figure> figures;
   for (auto& [panel, by_arm] : panels) {
     if (widths[panel].size() < 2) continue;
@@ -189,21 +196,24 @@ std::vector<Figure> slice_figures(const std::vector<RunRecord>& runs, const std:
 
 std::vector<Figure> position_figures(const std::vector<RunRecord>& runs, const std::string& task, const std::string& rows) {
   std::map<std::string, std::map<std::string, Points>> by_setting;
+  std::optional<Metric> loss;
   for (const RunRecord& run : runs) {
     if (!counts(run) || run_key(run, "task") != task) continue;
     for (const Observation& observation : observations(run, "test", false)) {
+      if (!observation.reference.empty()) continue;
+      loss = observation.evaluation->metric.training_loss();
       const std::vector<int64_t>& edges = observation.evaluation->position_edges;
       const std::vector<EvalSums>& bins = observation.setting->positions;
       for (size_t i = 0; i < bins.size() && i + 1 < edges.size(); ++i)
         if (bins[i].scored > 0)
           by_setting[setting_text(observation.setting->setting)][run_key(run, rows)]
-                    [static_cast<double>(edges[i + 1])].push_back(Metric::loss.value(bins[i]));
+                    [static_cast<double>(edges[i + 1])].push_back(loss->value(bins[i]));
     }
   }
   std::vector<Figure> figures;
   for (auto& [setting, by_arm] : by_setting) {
-    PlotOptions options = of_metric(Metric::loss);
-    options.title = task + " " + setting + ", loss by position";
+    PlotOptions options = of_metric(*loss);
+    options.title = task + " " + setting + ", " + loss->words() + " by position";
     options.x_label = "position in the row, end of bin, tokens";
     options.log2_x = true;
     figures.push_back({file_name(task + "-" + setting + "-position"), line_plot(all_series(arms_of(runs, rows), by_arm), options)});
@@ -213,13 +223,15 @@ std::vector<Figure> position_figures(const std::vector<RunRecord>& runs, const s
 
 std::vector<Figure> training_figures(const std::vector<RunRecord>& runs, const std::string& task, const std::string& rows) {
   std::map<std::string, Points> by_arm;
+  Metric loss = Metric::loss;
   for (const RunRecord& run : runs) {
     if (!run.label("tuning").empty() || run_key(run, "task") != task) continue;  // a failed run's curve shows where it broke
+    loss = run.training_metric();
     for (const TrainRow& row : run.train)
       if (std::isfinite(row.loss)) by_arm[run_key(run, rows)][static_cast<double>(row.step)].push_back(row.loss);
   }
-  PlotOptions options = of_metric(Metric::loss);
-  options.title = task + ", training loss";
+  PlotOptions options = of_metric(loss);
+  options.title = task + ", training " + loss.words();
   options.x_label = "step";
   std::string svg = line_plot(all_series(arms_of(runs, rows), by_arm), options);
   if (svg.empty()) return {};

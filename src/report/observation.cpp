@@ -51,6 +51,15 @@ std::string key_of(const Observation& observation, const std::string& key) {
   return run_key(*observation.run, key);
 }
 
+bool is_of_model(const Observation& observation, const std::string& key) {
+  for (const char* asked : {"task.", "eval."})
+    if (key.starts_with(asked)) return false;
+  for (const char* asked : {"task", "seed", "setting", "split", "tokens_per_row", "status", "code_version"})
+    if (key == asked) return false;
+  const std::vector<std::string>& axes = observation.evaluation->axes;
+  return std::count(axes.begin(), axes.end(), key) == 0;
+}
+
 std::vector<Observation> observations(const RunRecord& run, const std::string& split_name, bool sliced) {
   std::vector<Observation> result;
   std::set<std::string> tasks;
@@ -60,6 +69,8 @@ std::vector<Observation> observations(const RunRecord& run, const std::string& s
     if (!evaluation) continue;
     for (const EvalSetting& setting : evaluation->settings) {
       if (!sliced) result.push_back({&run, evaluation, &setting, {}, setting.sums});
+      for (const auto& [name, sums] : setting.references)
+        if (!sliced) result.push_back({&run, evaluation, &setting, {}, sums, name});
       for (const auto& [slice, sums] : setting.slices)
         if (sliced) result.push_back({&run, evaluation, &setting, slice, sums});
     }

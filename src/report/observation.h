@@ -15,7 +15,12 @@ struct Observation {
   const EvalSetting* setting = nullptr;
   std::vector<int64_t> slice;  // by row axis; empty = the whole setting
   EvalSums sums;
+  std::string reference = {};  // of the task's references, whose sums these are; "" = the model's
 };
+
+/// Whether a key says what was trained rather than what was asked: not one of sections task and eval, an axis, or the label `task`. A
+/// reference has its name there.
+bool is_of_model(const Observation& observation, const std::string& key);
 
 /// A label or config key of a run; "task" without such a label is the task's kind, "seed" is run.seed. "" = unknown.
 std::string run_key(const RunRecord& run, const std::string& key);
@@ -23,7 +28,8 @@ std::string run_key(const RunRecord& run, const std::string& key);
 /// The same for an observation: also axes, row axes, "setting" and "split". "" = it has no such key.
 std::string key_of(const Observation& observation, const std::string& key);
 
-/// The last evaluation of every task on `split`, one observation per setting; with `sliced`, one per slice of it.
+/// The last evaluation of every task on `split`, one observation per setting, and one per setting and reference; with `sliced`, one per
+/// slice of it, of the model alone.
 std::vector<Observation> observations(const RunRecord& run, const std::string& split, bool sliced);
 
 /// Whether `key` is a row axis of any evaluation, so that slices are needed.

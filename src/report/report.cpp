@@ -128,6 +128,7 @@ class Page {
     for (const size_t i : range(results, grid.headers.size())) costs.push_back(i);
     std::vector<std::vector<GridCell>> arms = grid.rows;
     if (arms.size() > table.rows.size()) arms.pop_back();  // rows per seed: no cost
+    while (!arms.empty() && table.rows[arms.size() - 1].reference) arms.pop_back();  // nor of references, which are the last rows
     text += element("h3", "What it cost") + grid_html(grid, arms, costs);
     text += element("p", "Mean over seeds; a range where runs differ. State: what one sequence carries at the training length. "
                          "Tokens/s and peak memory are of training.", "class=caption");
@@ -135,13 +136,15 @@ class Page {
     return element("section", text) + "\n";
   }
 
+  static std::string with_space(const std::string& unit) { return unit.empty() ? "" : " " + unit; }
+
   std::string chance_text(const std::string& task) const {
     for (const RunRecord& run : runs_)
       if (run_key(run, "task") == task)
         for (const Evaluation& evaluation : run.evaluations)
           return evaluation.metric.is_share()
                      ? fmt::format(" Chance: {} %.", format_number(std::round(1e6 * evaluation.chance) / 1e4))
-                     : fmt::format(" Knowing nothing: {:.3f} {}.", evaluation.chance, evaluation.metric.shown_unit());
+                     : fmt::format(" Knowing nothing: {:.3f}{}.", evaluation.chance, with_space(evaluation.metric.shown_unit()));
     return "";
   }
 

@@ -1,6 +1,7 @@
 #include "report/table.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "base/text.h"
@@ -74,7 +75,12 @@ class TableMaker {
     sort_keys(keys);
     for (const Keys& key : keys)
       for (const std::string& name : table_.options.metrics) {
-        const Metric metric = name == "metric" ? own_metric.at(key) : *Metric::named(name);
+        const Metric own = own_metric.at(key), metric = name == "metric" ? own : *Metric::named(name);
+        if (const std::vector<Metric>& there = own.family(); !std::count(there.begin(), there.end(), metric)) {
+          std::vector<std::string> names;
+          for (const Metric& known : there) names.emplace_back(known.name());
+          throw UsageError("column " + join(key, " ") + ": its task has no metric '" + name + "'; there are: " + join(names, ", "));
+        }
         table_.columns.push_back({key, metric.name(), metric.shown_unit(), metric});
         column_tasks_.push_back(tasks[key]);
       }
@@ -95,7 +101,8 @@ class TableMaker {
       for (const std::string& name : table_.options.rows) key.push_back(run_key(*run, name));
       add(key, run);  // also a run that has no evaluation
     }
-    for (const Observation& observation : observations_) add(keys_of(observation, table_.options.rows), observation.run);
+    for (const Observation& observation : observations_)
+      if (observation.reference.empty()) add(keys_of(observation, table_.options.rows), observation.run);
     sort_keys(keys);
     for (const Keys& key : keys) {
       std::vector<const RunRecord*> runs;
@@ -103,6 +110,70 @@ class TableMaker {
         if (row == key) runs.push_back(run);
       table_.rows.push_back(make_row(key, std::move(runs)));
     }
+    make_references();
+  }
+
+  /// The row of a reference: its name at the first key that is of the model, "–" at further ones; none where no key is.
+  Keys reference_row(const Observation& observation) const {
+    Keys keys;
+    bool named = false;
+    for (const std::string& name : table_.options.rows) {
+      const bool of_model = is_of_model(observation, name);
+      keys.push_back(!of_model ? key_of(observation, name) : named ? "–" : observation.reference);
+      named |= of_model;
+    }
+    return named ? keys : Keys();
+  }
+
+  /// Rows below those of runs. All runs of one seed have the same numbers in a cell, and without rows of their own those of all seeds.
+  void make_references() {
+    std::map<Keys, std::map<Keys, std::map<int64_t, std::vector<const Observation*>>>> members;  // row, column, seed
+    std::vector<Keys> rows;
+    for (const Observation& observation : observations_) {
+      if (observation.reference.empty()) continue;
+      const Keys row = reference_row(observation);
+      if (row.empty()) continue;
+      if (!members.count(row)) rows.push_back(row);
+      members[row][keys_of(observation, table_.options.columns)][has_own_rows(*observation.run) ? observation.run->info.seed : 0].push_back(&observation);
+    }
+    sort_keys(rows);
+    for (const Keys& keys : rows) {
+      TableRow row{keys, {}, {}, true};
+      for (const TableColumn& column : table_.columns) row.cells.push_back(reference_cell(keys, column, members[keys][column.keys]));
+      row.costs.resize(table_.cost_columns.size());
+      table_.rows.push_back(std::move(row));
+    }
+  }
+
+  /// But for the rounding of another machine.
+  static bool same_numbers(const EvalSums& a, const EvalSums& b) {
+    return a.rows == b.rows && a.scored == b.scored && std::abs(a.loss - b.loss) <= 1e-6 * std::abs(a.loss);
+  }
+
+  TableCell reference_cell(const Keys& row, const TableColumn& column, const std::map<int64_t, std::vector<const Observation*>>& by_seed) const {
+    TableCell cell;
+    for (const auto& [seed, all] : by_seed) {
+      std::map<Setting, const Observation*> by_setting;
+      std::vector<double> values;
+      for (const Observation* observation : all) {
+        const auto [first, fresh] = by_setting.emplace(observation->setting->setting, observation);
+        if (!fresh && !same_numbers(first->second->sums, observation->sums))
+          throw UsageError("the reference " + join(row, ", ") + " differs between " + first->second->run->info.run_id + " and " +
+                           observation->run->info.run_id + ", which were asked other rows: add a key of sections task or eval to --rows or " +
+                           "--columns, or choose by --where");
+        if (!fresh) continue;
+        if (values.empty() || observation->sums.rows < cell.sums.back().rows) {
+          if (!values.empty()) cell.sums.pop_back();
+          cell.sums.push_back(observation->sums);
+        }
+        values.push_back(column.metric->value(observation->sums));
+      }
+      cell.values.push_back(mean(values));
+      cell.seeds.push_back(seed);
+      cell.averaged |= values.size() > 1;
+      cell.own_rows = has_own_rows(*all.front()->run);
+    }
+    return cell;
   }
 
   TableRow make_row(const Keys& key, std::vector<const RunRecord*> runs) {
@@ -127,7 +198,7 @@ class TableMaker {
       std::vector<double> values;
       EvalSums sums;  // of the observation with the fewest rows
       for (const Observation& observation : observations_)
-        if (observation.run == run && keys_of(observation, table_.options.rows) == row &&
+        if (observation.run == run && observation.reference.empty() && keys_of(observation, table_.options.rows) == row &&
             keys_of(observation, table_.options.columns) == column.keys) {
           if (values.empty() || observation.sums.rows < sums.rows) sums = observation.sums;
           values.push_back(column.metric->value(observation.sums));

@@ -53,7 +53,8 @@ struct TableColumn {
 struct TableRow {
   std::vector<std::string> keys;     // one per TableOptions::rows
   std::vector<TableCell> cells;      // one per Table::columns
-  std::vector<TableCell> costs;      // one per Table::cost_columns
+  std::vector<TableCell> costs;      // one per Table::cost_columns; none of a reference
+  bool reference = false;            // what one of the task's references says: no run, no cost, and no part of comparisons
 };
 
 /// Whether two cells differ: over seeds and, where they are shares, over rows.
@@ -95,7 +96,7 @@ struct Table {
   std::vector<std::string> run_ids;  // of every run the table was made from
 };
 
-/// UsageError: an unknown key or metric, nothing left by `where`, two runs of one seed in a cell. StoreError: runs of
+/// UsageError: an unknown key or metric, a metric that the task does not have, nothing left by `where`, two runs of one seed in a cell. StoreError: runs of
 /// different code versions without `allow_mixed_versions`. Learning-rate trials (label tuning) count only where asked for.
 Table make_table(const std::vector<RunRecord>& runs, const TableOptions& options);
 

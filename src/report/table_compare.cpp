@@ -48,6 +48,7 @@ std::optional<BestRow> best_of(const Table& table, size_t column) {
   std::vector<size_t> rows, others;  // with a value; without one, since all their runs failed
   for (size_t row = 0; row < table.rows.size(); ++row) {
     const TableCell& cell = table.rows[row].cells[column];
+    if (table.rows[row].reference) continue;
     if (!cell.values.empty())
       rows.push_back(row);
     else if (!failures(cell).empty())
@@ -100,6 +101,7 @@ const TableRow& row_against(const Table& table) {
   size_t count = 0;
   std::vector<std::string> rows;
   for (const TableRow& row : table.rows) {
+    if (row.reference) continue;
     rows.push_back(join(row.keys, ","));
     if (!is_meant(row, table)) continue;
     found = &row;
@@ -158,7 +160,7 @@ void compare_rows(Table& table) {
   if (table.options.against.empty()) return;
   const TableRow& base = row_against(table);
   for (const TableRow& row : table.rows) {
-    if (&row == &base) continue;
+    if (&row == &base || row.reference) continue;
     DifferenceRow difference{row.keys, {}};
     for (size_t i = 0; i < row.cells.size(); ++i) difference.cells.push_back(compare(row.cells[i], base.cells[i], *table.columns[i].metric));
     table.differences.push_back(std::move(difference));

@@ -229,7 +229,9 @@ std::string results_caption(const Table& table) {
   if (std::count(table.options.columns.begin(), table.options.columns.end(), "setting") && !table.axes.empty())
     text += " (" + table.axes + ")";
   text[0] = static_cast<char>(std::toupper(text[0]));
-  return text + ". Bold: better than every other row, five seeds or more, p < 0.05 corrected for the columns.";
+  text += ". Bold: better than every other row, five seeds or more, p < 0.05 corrected for the columns.";
+  const bool references = std::any_of(table.rows.begin(), table.rows.end(), [](const TableRow& row) { return row.reference; });
+  return text + (references ? " The last rows, of references, learn nothing in training and take no part in that." : "");
 }
 
 std::string difference_caption(const Table& table) {

@@ -45,7 +45,8 @@ std::vector<std::string> metrics_lines(const Evaluation& evaluation) {
     json["tokens_per_row"] = entry.length;
     json["rows"] = entry.sums.rows;
     json["scored"] = entry.sums.scored;
-    for (const Metric& metric : Metric::all()) json[metric.name()] = metric.value(entry.sums);
+    json["metric"] = evaluation.metric.name();
+    for (const Metric& metric : evaluation.metric.family()) json[metric.name()] = metric.value(entry.sums);
     json["seconds"] = entry.seconds;
     json["tokens_per_s"] = entry.tokens_per_s;
     json["rss_mib"] = entry.rss_mib;

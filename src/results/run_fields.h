@@ -18,11 +18,17 @@ template <class Visit>
 void each_train_field(Visit visit) {
   visit("step", &TrainRow::step, "1");
   visit("tokens", &TrainRow::tokens, "1");
-  visit("loss", &TrainRow::loss, "nats per scored position");
+  visit("loss", &TrainRow::loss, "");  // of its metric: training_unit
   visit("lr", &TrainRow::lr, "1");
   visit("grad_norm", &TrainRow::grad_norm, "1 (before clipping)");
   visit("tokens_per_s", &TrainRow::tokens_per_s, "1/s");
   visit("rss_mib", &TrainRow::rss_mib, "MiB");
+}
+
+/// Of the column `loss`: "nats per scored position".
+inline std::string training_unit(const Metric& metric) {
+  const std::string unit = metric.shown_unit();
+  return (unit.empty() ? "1" : unit) + " per scored position";
 }
 
 template <class Visit>
@@ -55,10 +61,11 @@ void each_run_field(Run& run, Visit visit) {
   visit("device", run.info.device);
   visit("cpu_model", run.info.cpu_model);
   visit("engine", run.info.engine);
+  visit("training_loss", run.info.training_loss);
 }
 
-/// A fact that files of earlier versions lack; then it stays empty.
-inline bool recorded_later(const std::string& run_field) { return run_field == "engine"; }
+/// A fact that files of earlier versions lack; then it stays what a RunInfo begins with.
+inline bool recorded_later(const std::string& run_field) { return run_field == "engine" || run_field == "training_loss"; }
 
 /// Every member of EvalSums that is stored as a count, by dataset name.
 struct CountField {

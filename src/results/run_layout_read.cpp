@@ -49,15 +49,15 @@ void read_probes(const h5::Group& group, const std::string& prefix, std::vector<
   }
 }
 
-/// EvalSums for every element of the arrays in a group.
-std::vector<EvalSums> read_sums(const h5::Group& group) {
+/// EvalSums for every element of the arrays in a group, of an evaluation judged by `own`.
+std::vector<EvalSums> read_sums(const h5::Group& group, const Metric& own) {
   std::vector<EvalSums> sums;
   for (const CountField& field : kCountFields) {
     const std::vector<int64_t> values = group.dataset(field.name).read<int64_t>();
     sums.resize(values.size());
     for (size_t i = 0; i < values.size(); ++i) sums[i].*field.member = values[i];
   }
-  const std::vector<double> loss = group.dataset(Metric::loss.name()).read<double>();
+  const std::vector<double> loss = group.dataset(own.training_loss().name()).read<double>();
   for (size_t i = 0; i < std::min(loss.size(), sums.size()); ++i) sums[i].set_mean_loss(loss[i]);
   return sums;
 }
@@ -65,10 +65,10 @@ std::vector<EvalSums> read_sums(const h5::Group& group) {
 /// Entry (e, s) of the arrays [evaluation, setting]; nullptr where the evaluation does not have that setting.
 using Cells = std::vector<EvalSetting*>;
 
-void read_slices(const h5::Group& group, const std::vector<std::string>& row_axes, const Cells& cells) {
+void read_slices(const h5::Group& group, const Metric& own, const std::vector<std::string>& row_axes, const Cells& cells) {
   if (row_axes.empty() || !group.has(slice_group(row_axes))) return;
   const h5::Group slices = group.group(slice_group(row_axes));
-  const std::vector<EvalSums> sums = read_sums(slices);
+  const std::vector<EvalSums> sums = read_sums(slices, own);
   std::vector<std::vector<int64_t>> axes;
   for (const std::string& axis : row_axes) axes.push_back(slices.dataset(axis).read<int64_t>());
   const size_t count = axes[0].size();
@@ -81,16 +81,26 @@ void read_slices(const h5::Group& group, const std::vector<std::string>& row_axe
     }
 }
 
-void read_positions(const h5::Group& group, std::vector<Evaluation>& evaluations, const Cells& cells) {
+void read_positions(const h5::Group& group, const Metric& own, std::vector<Evaluation>& evaluations, const Cells& cells) {
   if (!group.has("by_position")) return;
   const h5::Group positions = group.group("by_position");
   const std::vector<int64_t> edges = positions.dataset("edges").read<int64_t>();
   for (Evaluation& evaluation : evaluations) evaluation.position_edges = edges;
-  const std::vector<EvalSums> sums = read_sums(positions);
+  const std::vector<EvalSums> sums = read_sums(positions, own);
   const size_t bins = edges.size() - 1;
   for (size_t cell = 0; cell < cells.size(); ++cell)
     if (cells[cell])
       for (size_t bin = 0; bin < bins; ++bin) cells[cell]->positions.push_back(sums.at(cell * bins + bin));
+}
+
+void read_references(const h5::Group& group, const Metric& own, const Cells& cells) {
+  if (!group.has("references")) return;
+  const h5::Group references = group.group("references");
+  for (const std::string& name : references.names()) {
+    const std::vector<EvalSums> sums = read_sums(references.group(name), own);
+    for (size_t cell = 0; cell < cells.size(); ++cell)
+      if (cells[cell] && sums.at(cell).rows > 0) cells[cell]->references[name] = sums[cell];
+  }
 }
 
 std::vector<Evaluation> read_grid(const h5::Group& group, const std::string& task, const std::string& split) {
@@ -106,7 +116,7 @@ std::vector<Evaluation> read_grid(const h5::Group& group, const std::string& tas
   const std::vector<int64_t> lengths = group.dataset("tokens_per_row").read<int64_t>();
   std::vector<std::vector<int64_t>> points;
   for (const std::string& axis : common.axes) points.push_back(group.dataset(axis).read<int64_t>());
-  const std::vector<EvalSums> sums = read_sums(group);
+  const std::vector<EvalSums> sums = read_sums(group, common.metric);
   std::vector<std::vector<double>> measures;
   for (const MeasureField& field : kMeasureFields) measures.push_back(group.dataset(field.name).read<double>());
 
@@ -127,8 +137,9 @@ std::vector<Evaluation> read_grid(const h5::Group& group, const std::string& tas
       cells[cell] = &evaluations[e].settings.back();
     }
   }
-  read_slices(group, common.row_axes, cells);
-  read_positions(group, evaluations, cells);
+  read_slices(group, common.metric, common.row_axes, cells);
+  read_positions(group, common.metric, evaluations, cells);
+  read_references(group, common.metric, cells);
   return evaluations;
 }
 

@@ -23,12 +23,12 @@ void write_root(h5::Group& group, const RunRecord& run) {
   for (const auto& [key, value] : run.info.values) config.set(key, value);
 }
 
-void write_train(h5::Group& group, const std::vector<TrainRow>& rows) {
+void write_train(h5::Group& group, const std::vector<TrainRow>& rows, const Metric& loss) {
   std::vector<h5::Column> columns;
   std::string units;
   each_train_field([&](const char* name, auto member, const char* unit) {
     columns.push_back(column_of(name, rows, member));
-    units += (units.empty() ? "" : ", ") + std::string(name) + ": " + unit;
+    units += (units.empty() ? "" : ", ") + std::string(name) + ": " + (*unit ? unit : training_unit(loss));
   });
   h5::Dataset table = group.write_table("train", columns);
   table.set("description", "one row per log interval");
@@ -94,7 +94,7 @@ void describe(h5::Dataset& dataset, const std::string& unit, const std::string& 
 }
 
 /// Counts, and the means made of them, for every element of `shape`.
-void write_sums(h5::Group& group, const h5::Shape& shape, const std::vector<EvalSums>& sums, std::vector<Scale>& scales,
+void write_sums(h5::Group& group, const Metric& own, const h5::Shape& shape, const std::vector<EvalSums>& sums, std::vector<Scale>& scales,
                 const std::vector<std::string>& axes) {
   for (const CountField& field : kCountFields) {
     std::vector<int64_t> values;
@@ -102,7 +102,7 @@ void write_sums(h5::Group& group, const h5::Shape& shape, const std::vector<Eval
     h5::Dataset dataset = group.write(field.name, shape, values);
     describe(dataset, "1", field.description, scales, axes);
   }
-  for (const Metric& metric : Metric::all()) {
+  for (const Metric& metric : own.family()) {
     std::vector<double> values;
     for (const EvalSums& entry : sums) values.push_back(metric.value(entry));
     h5::Dataset dataset = group.write(metric.name(), shape, values);
@@ -153,7 +153,7 @@ void write_slices(h5::Group& parent, const Grid& grid, const std::vector<size_t>
   for (size_t i = 0; i < names.size(); ++i) scales.push_back({2, names[i], &values[i]});
   const h5::Shape shape{static_cast<int64_t>(grid.evaluations.size()), static_cast<int64_t>(grid.settings.size()),
                         static_cast<int64_t>(count)};
-  write_sums(group, shape, sums, scales, {"evaluation", "setting", "value"});
+  write_sums(group, grid.evaluations[0]->metric, shape, sums, scales, {"evaluation", "setting", "value"});
 }
 
 void write_positions(h5::Group& parent, const Grid& grid, std::vector<Scale> scales) {
@@ -172,7 +172,25 @@ void write_positions(h5::Group& parent, const Grid& grid, std::vector<Scale> sca
   scales.push_back({2, "first", &first});
   const h5::Shape shape{static_cast<int64_t>(grid.evaluations.size()), static_cast<int64_t>(grid.settings.size()),
                         static_cast<int64_t>(bins)};
-  write_sums(group, shape, sums, scales, {"evaluation", "setting", "position"});
+  write_sums(group, grid.evaluations.back()->metric, shape, sums, scales, {"evaluation", "setting", "position"});
+}
+
+/// references/<name>: what Task::references said on the same rows.
+void write_references(h5::Group& parent, const Grid& grid, std::vector<Scale> scales) {
+  std::set<std::string> names;
+  for (const Evaluation* evaluation : grid.evaluations)
+    for (const EvalSetting& entry : evaluation->settings)
+      for (const auto& [name, sums] : entry.references) names.insert(name);
+  const h5::Shape shape{static_cast<int64_t>(grid.evaluations.size()), static_cast<int64_t>(grid.settings.size())};
+  for (const std::string& name : names) {
+    std::vector<EvalSums> sums(grid.evaluations.size() * grid.settings.size());
+    for (size_t e = 0; e < grid.evaluations.size(); ++e)
+      for (size_t s = 0; s < grid.settings.size(); ++s)
+        if (const EvalSetting* entry = grid.at(e, s); entry && entry->references.count(name))
+          sums[e * grid.settings.size() + s] = entry->references.at(name);
+    h5::Group group = parent.make_group("references/" + name);
+    write_sums(group, grid.evaluations.back()->metric, shape, sums, scales, {"evaluation", "setting"});
+  }
 }
 
 void write_grid(h5::Group& group, const Grid& grid) {
@@ -201,7 +219,7 @@ void write_grid(h5::Group& group, const Grid& grid) {
   std::vector<EvalSums> sums;
   for (size_t e = 0; e < grid.evaluations.size(); ++e)
     for (size_t s = 0; s < grid.settings.size(); ++s) sums.push_back(grid.at(e, s) ? grid.at(e, s)->sums : EvalSums());
-  write_sums(group, shape, sums, scales, axes);
+  write_sums(group, last.metric, shape, sums, scales, axes);
   for (const MeasureField& field : kMeasureFields) {
     std::vector<double> values;
     for (size_t e = 0; e < grid.evaluations.size(); ++e)
@@ -216,6 +234,7 @@ void write_grid(h5::Group& group, const Grid& grid) {
   }
   if (all.size() > 1) write_slices(group, grid, all, scales);
   write_positions(group, grid, scales);
+  write_references(group, grid, scales);
 }
 
 void write_evaluations(h5::Group& group, const std::vector<Evaluation>& evaluations) {
@@ -241,7 +260,7 @@ std::string slice_group(const std::vector<std::string>& axes) {
 
 void write_record(h5::Group& group, const RunRecord& run) {
   write_root(group, run);
-  write_train(group, run.train);
+  write_train(group, run.train, run.training_metric());
   write_evaluations(group, run.evaluations);
   write_probes(group, run.probes);
   write_cost(group, run.cost);

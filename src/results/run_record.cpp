@@ -1,6 +1,7 @@
 #include "results/run_record.h"
 
 #include "base/text.h"
+#include "results/run_fields.h"
 
 namespace mneme {
 
@@ -11,6 +12,8 @@ double Evaluation::mean(const Metric& of) const {
 }
 
 std::string Evaluation::text() const { return std::string(metric.name()) + " " + metric.text(value()); }
+
+Metric RunRecord::training_metric() const { return metric_named(info.training_loss, info.run_id); }
 
 std::string RunRecord::value(const std::string& key) const {
   for (const auto& [name, text] : info.values)

@@ -14,7 +14,7 @@ namespace mneme {
 struct TrainRow {
   int64_t step = 0;         // optimizer steps done
   int64_t tokens = 0;       // training tokens seen
-  double loss = 0;          // mean over scored positions since the last row, nats
+  double loss = 0;          // mean over scored positions since the last row; what of is RunInfo::training_loss
   double lr = 0;
   double grad_norm = 0;     // before clipping
   double tokens_per_s = 0;
@@ -27,6 +27,7 @@ struct EvalSetting {
   EvalSums sums;                                     // over the rows of the setting
   std::map<std::vector<int64_t>, EvalSums> slices;   // by value of the task's row axes; empty without row axes
   std::vector<EvalSums> positions;                   // by position bin; empty unless the task asks for it
+  std::map<std::string, EvalSums> references;        // by the name of Task::references, on the same rows; tests only
   double seconds = 0;
   double tokens_per_s = 0;
   double rss_mib = 0;                                // resident memory after this setting
@@ -61,6 +62,7 @@ struct RunCost {
 /// Where the numbers came from: root attributes of run.h5.
 struct RunInfo {
   std::string run_id, config_ini, config_hash, code_version, command_line, libtorch_version, blas, device, cpu_model;
+  std::string training_loss = "loss";  // the metric that TrainRow::loss is: Metric::training_loss of the task's
   std::string engine;             // instruction set of the CPU kernels (kernels/dispatch.h); empty in files of before it was recorded
   bool code_dirty = false;
   int64_t seed = 0;
@@ -85,6 +87,8 @@ struct RunRecord {
   std::vector<ProbeSeries> probes;
   RunCost cost;
 
+  /// RunInfo::training_loss; StoreError where this program does not have it.
+  Metric training_metric() const;
   /// Value of a config key, or ""; `label` looks in run.labels ("arm:mag_linear, task:needle").
   std::string value(const std::string& key) const;
   std::string label(const std::string& name) const;

@@ -86,12 +86,14 @@ std::string RunStore::previous_code_version() const { return impl_->previous ? i
 const RunCost& RunStore::cost() const { return impl_->run.cost; }
 const std::vector<TrainRow>& RunStore::train_rows() const { return impl_->run.train; }
 const std::vector<Evaluation>& RunStore::evaluations() const { return impl_->run.evaluations; }
+void RunStore::set_training_loss(const Metric& metric) { impl_->run.info.training_loss = metric.name(); }
 void RunStore::set_cost(const RunCost& cost) { impl_->run.cost = cost; }
 
 void RunStore::resume_at(int64_t step) {
   RunRecord& run = impl_->run;
   if (impl_->previous) {
     run.created_utc = impl_->previous->created_utc;
+    run.info.training_loss = impl_->previous->info.training_loss;
     run.train = impl_->previous->train;
     run.evaluations = impl_->previous->evaluations;
     run.probes = impl_->previous->probes;

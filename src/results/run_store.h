@@ -35,6 +35,8 @@ class RunStore {
   /// A named series, one value per evaluation: /probe/<name>, e.g. "layer0/write_rate". `unit` and `help` become attributes.
   void probe(const std::string& name, int64_t step, double value, const std::string& unit, const std::string& help);
   void set_cost(const RunCost& cost);
+  /// What the losses of training rows are; before the first of them.
+  void set_training_loss(const Metric& metric);
   const RunCost& cost() const;
   const std::vector<TrainRow>& train_rows() const;
   const std::vector<Evaluation>& evaluations() const;

@@ -103,10 +103,10 @@ void read_probes(const h5::Group& file, std::vector<RunRecord>& runs) {
   }
 }
 
-EvalSums read_sums(const StoredTable& table, size_t row) {
+EvalSums read_sums(const StoredTable& table, size_t row, const Metric& own) {
   EvalSums sums;
   for (const CountField& field : kCountFields) table.get(field.name, row, sums.*field.member);
-  sums.set_mean_loss(table.real(Metric::loss.name(), row));
+  sums.set_mean_loss(table.real(own.training_loss().name(), row));
   return sums;
 }
 
@@ -144,21 +144,27 @@ void read_block(const h5::Group& group, std::vector<RunRecord>& runs) {
   for (size_t row = 0; row < settings.rows(); ++row) {
     EvalSetting& entry = entry_of(evaluation_of(runs, head, settings, row), settings, row);
     entry.length = settings.integer("tokens_per_row", row);
-    entry.sums = read_sums(settings, row);
+    entry.sums = read_sums(settings, row, head.metric);
     for (const MeasureField& field : kMeasureFields) settings.get(field.name, row, entry.*field.member);
   }
   for (size_t row = 0; row < slices.rows(); ++row) {
     std::vector<int64_t> key;
     for (const std::string& axis : head.row_axes) key.push_back(slices.integer(axis, row));
-    entry_of(evaluation_of(runs, head, slices, row), slices, row).slices[key] = read_sums(slices, row);
+    entry_of(evaluation_of(runs, head, slices, row), slices, row).slices[key] = read_sums(slices, row, head.metric);
   }
   for (size_t row = 0; row < positions.rows(); ++row) {
     Evaluation& evaluation = evaluation_of(runs, head, positions, row);
-    entry_of(evaluation, positions, row).positions.push_back(read_sums(positions, row));
+    entry_of(evaluation, positions, row).positions.push_back(read_sums(positions, row, head.metric));
     std::vector<int64_t>& edges = evaluation.position_edges;
     const int64_t end = positions.integer("end", row);
     if (edges.empty()) edges.push_back(positions.integer("first", row));
     if (end > edges.back()) edges.push_back(end);
+  }
+  const StoredTable references(group, "references");
+  const std::vector<std::string> names = references.rows() > 0 ? group.dataset("reference_names").read_text() : std::vector<std::string>();
+  for (size_t row = 0; row < references.rows(); ++row) {
+    const std::string& name = at(names, static_cast<size_t>(references.integer("reference", row)), group);
+    entry_of(evaluation_of(runs, head, references, row), references, row).references[name] = read_sums(references, row, head.metric);
   }
 }
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <set>
 #include <type_traits>
 
 #include "results/run_fields.h"
@@ -62,7 +63,10 @@ void write_config(h5::Group& file, const std::vector<RunRecord>& runs) {
 void write_training(h5::Group& file, const std::vector<RunRecord>& runs) {
   LongTable train, cost;
   std::string train_units = "run: place in /runs", cost_units = train_units;
-  each_train_field([&](const char* name, auto, const char* unit) { train_units += std::string(", ") + name + ": " + unit; });
+  std::set<std::string> losses;
+  for (const RunRecord& run : runs) losses.insert(training_unit(run.training_metric()));
+  const std::string loss_unit = losses.size() == 1 ? *losses.begin() : "of the run's training_loss per scored position";
+  each_train_field([&](const char* name, auto, const char* unit) { train_units += std::string(", ") + name + ": " + (*unit ? unit : loss_unit); });
   each_cost_field([&](const char* name, auto, const char* unit) { cost_units += std::string(", ") + name + ": " + unit; });
   for (size_t i = 0; i < runs.size(); ++i) {
     const int64_t run = static_cast<int64_t>(i);
@@ -105,9 +109,9 @@ void write_probes(h5::Group& file, const std::vector<RunRecord>& runs) {
               "value: that of its series, others: 1");
 }
 
-std::string eval_units() {
+std::string eval_units(const Metric& own) {
   std::string units;
-  for (const Metric& metric : Metric::all()) units += std::string(metric.name()) + ": " + metric.unit() + ", ";
+  for (const Metric& metric : own.family()) units += std::string(metric.name()) + ": " + metric.unit() + ", ";
   for (const MeasureField& field : kMeasureFields) units += std::string(field.name) + ": " + field.unit + ", ";
   return units + "tokens_per_row, first, end: tokens, others: 1";
 }
@@ -120,9 +124,9 @@ bool share_tables(const Evaluation& a, const Evaluation& b) {
          a.row_axes == b.row_axes;
 }
 
-void add_sums(LongTable& table, const EvalSums& sums) {
+void add_sums(LongTable& table, const Metric& own, const EvalSums& sums) {
   for (const CountField& field : kCountFields) table.add(field.name, sums.*field.member);
-  for (const Metric& metric : Metric::all()) table.add(metric.name(), metric.value(sums));
+  for (const Metric& metric : own.family()) table.add(metric.name(), metric.value(sums));
 }
 
 void write_members(h5::Group& group, const Members& members) {
@@ -133,7 +137,8 @@ void write_members(h5::Group& group, const Members& members) {
   group.set("chance", head.chance);
   group.write_text("axes", head.axes);
   group.write_text("row_axes", head.row_axes);
-  LongTable settings, slices, positions;
+  LongTable settings, slices, positions, references;
+  std::vector<std::string> names;  // of references
   for (const auto& [run, evaluation] : members)
     for (const EvalSetting& entry : evaluation->settings) {
       const auto begin_row = [&](LongTable& table) {
@@ -143,23 +148,32 @@ void write_members(h5::Group& group, const Members& members) {
       };
       begin_row(settings);
       settings.add("tokens_per_row", entry.length);
-      add_sums(settings, entry.sums);
+      add_sums(settings, head.metric, entry.sums);
       for (const MeasureField& field : kMeasureFields) settings.add(field.name, entry.*field.member);
       for (const auto& [key, sums] : entry.slices) {
         begin_row(slices);
         for (size_t axis = 0; axis < head.row_axes.size(); ++axis) slices.add(head.row_axes[axis], key.at(axis));
-        add_sums(slices, sums);
+        add_sums(slices, head.metric, sums);
       }
       for (size_t bin = 0; bin < entry.positions.size(); ++bin) {
         begin_row(positions);
         positions.add("first", evaluation->position_edges.at(bin));
         positions.add("end", evaluation->position_edges.at(bin + 1));
-        add_sums(positions, entry.positions[bin]);
+        add_sums(positions, head.metric, entry.positions[bin]);
+      }
+      for (const auto& [name, sums] : entry.references) {
+        if (!std::count(names.begin(), names.end(), name)) names.push_back(name);
+        begin_row(references);
+        references.add("reference", static_cast<int64_t>(std::find(names.begin(), names.end(), name) - names.begin()));
+        add_sums(references, head.metric, sums);
       }
     }
-  if (!settings.empty()) settings.write(group, "settings", "one row per run, evaluation and setting", eval_units());
-  if (!slices.empty()) slices.write(group, "slices", "the rows of a setting by their values on the row axes", eval_units());
-  if (!positions.empty()) positions.write(group, "positions", "the tokens of a setting at positions first to end - 1", eval_units());
+  if (!settings.empty()) settings.write(group, "settings", "one row per run, evaluation and setting", eval_units(head.metric));
+  if (!slices.empty()) slices.write(group, "slices", "the rows of a setting by their values on the row axes", eval_units(head.metric));
+  if (!positions.empty()) positions.write(group, "positions", "the tokens of a setting at positions first to end - 1", eval_units(head.metric));
+  if (references.empty()) return;
+  group.write_text("reference_names", names);
+  references.write(group, "references", "what the task's references say on the rows of a setting; reference: place in reference_names", eval_units(head.metric));
 }
 
 void write_evaluations(h5::Group& file, const std::vector<RunRecord>& runs) {

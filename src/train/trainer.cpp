@@ -70,7 +70,9 @@ Trainer::Trainer(const Config& config, std::unique_ptr<Task> task, RunStore& sto
       optimizer_(
           named_tensors(*model_), [this](const std::string& name) { return model_->decays(name); }, config.train),
       step_(config, *task_, *model_, optimizer_),
-      checkpoints_(store.checkpoint_folder(), config.train.keep) {}
+      checkpoints_(store.checkpoint_folder(), config.train.keep) {
+  store_.set_training_loss(task_->metric().training_loss());
+}
 
 void Trainer::run() {
   throw_if_interrupted(kResume);  // reading texts and making the model may take a while

@@ -57,7 +57,7 @@ StepResult TrainingStep::run(int64_t step) {
     if (!std::isfinite(result.loss)) throw DivergedError("the loss is not finite");
     result.grad_norm = optimizer_.step(result.lr);
   } catch (const DivergedError& error) {
-    const std::string inside = describe_divergence(model_, batch.tokens.to(device_));
+    const std::string inside = describe_divergence(model_, batch.inputs.to(device_));
     throw DivergedError(
         fmt::format("diverged at step {} (learning rate {:.3g}): {}{}; a smaller train.lr{} or train.clip may help",
                     step + 1, result.lr, error.what(), inside.empty() ? "" : " (" + inside + ")",
@@ -70,20 +70,18 @@ StepResult TrainingStep::run(int64_t step) {
 double TrainingStep::accumulate_gradients(const Batch& batch, double penalty) {
   const int64_t scored = batch.targets.ge(0).sum().item<int64_t>();
   if (scored == 0) throw DataError("a training step without a single scored position: every target is -1");
-  const at::Tensor tokens = batch.tokens.to(device_), targets = batch.targets.to(device_);
+  const Batch rows = batch.to(device_);
   const int64_t parts = std::min(config_.train.accumulate, batch.rows());
   double loss = 0;
   for (int64_t part = 0; part < parts; ++part) {
     const int64_t first = batch.rows() * part / parts, end = batch.rows() * (part + 1) / parts;
-    loss += micro_batch(tokens.narrow(0, first, end - first), targets.narrow(0, first, end - first), scored,
-                        tokens.numel(), penalty);
+    loss += micro_batch(rows.part_of_rows(first, end - first), scored, batch.targets.numel(), penalty);
   }
   return loss;
 }
 
-double TrainingStep::micro_batch(const at::Tensor& tokens, const at::Tensor& targets, int64_t scored,
-                                 int64_t all_tokens, double penalty) {
-  const int64_t length = tokens.size(1);
+double TrainingStep::micro_batch(const Batch& rows, int64_t scored, int64_t all_tokens, double penalty) {
+  const int64_t length = rows.length();
   const int64_t segment = config_.train.segment > 0 ? std::min(config_.train.segment, length) : length;
   double loss_sum = 0;
   State state;
@@ -91,20 +89,20 @@ double TrainingStep::micro_batch(const at::Tensor& tokens, const at::Tensor& tar
     const int64_t steps = std::min(segment, length - first);
     ForwardContext context;
     context.dropout = dropout_;
-    const at::Tensor hidden = model_.hidden(tokens.narrow(1, first, steps).contiguous(), state, context);
+    const Batch part = rows.part_of_positions(first, steps);
+    const at::Tensor hidden = model_.hidden(part.inputs, state, context);
     // The state's part of the graph is cut before the backward pass, which can then free what only it would keep.
     if (first + steps < length) state.detach();
     else state = State();
     // Loss and penalties are means over the whole step, however it is cut into parts.
-    const Scored positions = scored_positions(targets.narrow(1, first, steps));
+    const Scored positions = scored_positions(part);
     at::Tensor loss;
     if (positions.count > 0) {
-      loss = cross_entropy_sum(model_.logits(select_scored(hidden, positions)), positions.targets) /
-             static_cast<double>(scored);
+      loss = mneme::loss_sum(model_, hidden, positions) / static_cast<double>(scored);
       loss_sum += loss.item<double>();
     }
     if (context.penalty.defined() && penalty > 0) {
-      const double share = penalty * static_cast<double>(tokens.size(0) * steps) / static_cast<double>(all_tokens);
+      const double share = penalty * static_cast<double>(rows.rows() * steps) / static_cast<double>(all_tokens);
       loss = loss.defined() ? loss + context.penalty * share : context.penalty * share;
     }
     if (loss.defined() && loss.requires_grad()) loss.backward();

@@ -14,7 +14,7 @@ namespace mneme {
 
 struct StepResult {
   int64_t tokens = 0;
-  double loss = 0;       // mean over the scored positions of the step, nats; without penalties
+  double loss = 0;       // mean over the scored positions of the step, Metric::training_loss; without penalties
   double grad_norm = 0;  // before clipping
   double lr = 0;
 };
@@ -39,7 +39,7 @@ class TrainingStep {
 
  private:
   double accumulate_gradients(const Batch& batch, double penalty);
-  double micro_batch(const at::Tensor& tokens, const at::Tensor& targets, int64_t scored, int64_t all_tokens, double penalty);
+  double micro_batch(const Batch& rows, int64_t scored, int64_t all_tokens, double penalty);
 
   const Config& config_;
   const Task& task_;

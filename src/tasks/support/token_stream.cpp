@@ -37,6 +37,8 @@ class RowStream : public TokenStream {
 }  // namespace
 
 std::unique_ptr<TokenStream> make_stream(const Task& task, const StreamOptions& options) {
+  if (!task.objective().of_tokens())
+    throw UsageError("a stream is of tokens; the rows of this task are of " + task.objective().text() + ": mneme eval measures them");
   if (const auto* own = dynamic_cast<const StreamingTask*>(&task)) {
     StreamOptions filled = options;
     for (int64_t distance = 64; options.distances.empty() && distance <= 16384; distance *= 2) filled.distances.push_back(distance);

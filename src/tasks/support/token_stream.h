@@ -36,7 +36,7 @@ class StreamingTask {
 };
 
 /// The task's own stream; of any other task its test rows, end to end, all test settings equally often. `task` must outlive it.
-/// UsageError: distances or spacing for a task that has only rows.
+/// UsageError: distances or spacing for a task that has only rows; a task of vectors.
 std::unique_ptr<TokenStream> make_stream(const Task& task, const StreamOptions& options);
 
 }  // namespace mneme

@@ -1,4 +1,6 @@
 // What holds for every task, of this tree or a plug-in (tests/property/subjects.h): pure samples, exact lengths, disjoint splits.
+#include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "tests/support/test.h"
@@ -14,8 +16,9 @@ TEST_CASE("every task is in the list below", "[tasks]") {
   for (const std::string& name : TaskRegistry::instance().names()) CHECK(covered.count(name) == 1);
 }
 
-TEST_CASE("rows have the setting's length, tokens of the vocabulary, something to score and their slice", "[tasks][conformance]") {
-  INFO("tokens and targets lie in [0, vocab()), a target of -1 is not scored; length(setting) is what rows have; one slice value per row axis");
+TEST_CASE("rows have the setting's length, what their objective says, something to score and their slice", "[tasks][conformance]") {
+  INFO("tokens and targets lie in [0, vocab()); rows of vectors have no tokens, inputs and answers of the objective's widths, finite; a target of -1 is not scored; "
+       "length(setting) is what rows have; one slice value per row axis");
   TemporaryFolder folder;
   for (const std::string& lines : every_task(folder)) {
     INFO(lines);
@@ -26,13 +29,17 @@ TEST_CASE("rows have the setting's length, tokens of the vocabulary, something t
         REQUIRE(setting.size() == made->axes().size());
         for (uint64_t index = 0; index < 20; ++index) {
           const Sample row = made->sample(Split::test, 3, index, setting);
-          REQUIRE(static_cast<int64_t>(row.tokens.size()) == made->length(setting));
-          REQUIRE(row.targets.size() == row.tokens.size());
+          REQUIRE(static_cast<int64_t>(row.targets.size()) == made->length(setting));
+          REQUIRE(row.tokens.size() == (made->objective().of_tokens() ? row.targets.size() : 0));
+          REQUIRE(row.inputs.size() == row.targets.size() * static_cast<size_t>(made->objective().inputs));
+          REQUIRE(row.answers.size() == row.targets.size() * static_cast<size_t>(made->objective().outputs));
+          for (const auto* numbers : {&row.inputs, &row.answers})
+            REQUIRE(std::all_of(numbers->begin(), numbers->end(), [](float number) { return std::isfinite(number); }));
           REQUIRE(row.slice.size() == made->row_axes().size());
           int64_t scored = 0;
-          for (size_t t = 0; t < row.tokens.size(); ++t) {
-            REQUIRE((row.tokens[t] >= 0 && row.tokens[t] < made->vocab()));
-            REQUIRE((row.targets[t] >= -1 && row.targets[t] < made->vocab()));
+          for (size_t t = 0; t < row.targets.size(); ++t) {
+            if (!row.tokens.empty()) REQUIRE((row.tokens[t] >= 0 && row.tokens[t] < made->vocab()));
+            REQUIRE((row.targets[t] >= -1 && (!made->objective().of_tokens() || row.targets[t] < made->vocab())));
             scored += row.targets[t] >= 0;
           }
           REQUIRE(scored > 0);
@@ -54,6 +61,7 @@ TEST_CASE("a row depends on its index only, not on what was asked before", "[tas
     const Sample again = second->sample(Split::train, 5, 11, second->train_settings()[0]);
     CHECK(row.tokens == again.tokens);
     CHECK(row.targets == again.targets);
+    CHECK((row.inputs == again.inputs && row.answers == again.answers));
     CHECK(row.slice == again.slice);
   }
 }
@@ -66,12 +74,16 @@ TEST_CASE("splits share no row; other seeds and indices give other rows", "[task
     if (made->rows(Split::train) > 0) continue;  // the user's own files are what they are
     INFO(lines);
     const Setting setting = made->train_settings()[0];
-    std::set<std::vector<int64_t>> all;
+    using Inputs = std::pair<std::vector<int64_t>, std::vector<float>>;
+    std::set<Inputs> all;
     size_t of_splits = 0;
     for (const Split split : {Split::train, Split::validation, Split::test}) {
-      std::set<std::vector<int64_t>> rows;
+      std::set<Inputs> rows;
       for (uint64_t seed = 1; seed <= 2; ++seed)
-        for (uint64_t index = 0; index < 50; ++index) rows.insert(made->sample(split, seed, index, setting).tokens);
+        for (uint64_t index = 0; index < 50; ++index) {
+          const Sample row = made->sample(split, seed, index, setting);
+          rows.insert({row.tokens, row.inputs});
+        }
       CHECK(rows.size() > 70);  // two passages of a short text may start at the same word
       of_splits += rows.size();
       all.insert(rows.begin(), rows.end());

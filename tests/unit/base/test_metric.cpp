@@ -104,9 +104,10 @@ TEST_CASE("a metric is found by its name and no other", "[metric]") {
     REQUIRE(Metric::named(metric.name()));
     CHECK(*Metric::named(metric.name()) == metric);
     CHECK((metric.is_share() ? metric.better(1, 0) : metric.better(0, 1)));  // of a share more is better, of nats less
-    CHECK(std::string(metric.unit()) == (metric.is_share() ? "1" : "nat"));
+    CHECK(std::string(metric.unit()) == (metric == Metric::loss ? "nat" : "1"));
+    CHECK(std::count(metric.family().begin(), metric.family().end(), metric) == 1);
   }
-  CHECK(names == std::set<std::string>{"accuracy", "exact_match", "loss"});
+  CHECK(names == std::set<std::string>{"accuracy", "error", "exact_match", "loss"});
   for (const char* other : {"", "Loss", "exact match", "loss ", "perplexity"}) CHECK_FALSE(Metric::named(other));
 }
 

@@ -27,6 +27,27 @@ TEST_CASE("Random: seeds, stream names and indices give independent streams", "[
   CHECK(mix_seed(1, "", 2) != mix_seed(2, "", 1));
 }
 
+// Moments of 200,000 draws within 5 standard errors, and the share below each eighth of the distribution.
+TEST_CASE("Random: normal numbers are normal, and never change", "[core][random]") {
+  constexpr int kDraws = 200000;
+  Random random(11);
+  double sum = 0, square = 0, fourth = 0;
+  const std::array<double, 7> edges{-1.150349, -0.674490, -0.318639, 0, 0.318639, 0.674490, 1.150349};
+  std::array<int, 8> count{};
+  for (int i = 0; i < kDraws; ++i) {
+    const double x = random.normal();
+    sum += x, square += x * x, fourth += x * x * x * x;
+    ++count[static_cast<size_t>(std::upper_bound(edges.begin(), edges.end(), x) - edges.begin())];
+  }
+  const double error = 1 / std::sqrt(double(kDraws));
+  CHECK(std::abs(sum / kDraws) < 5 * error);
+  CHECK(std::abs(square / kDraws - 1) < 5 * std::sqrt(2.0) * error);
+  CHECK(std::abs(fourth / kDraws - 3) < 5 * std::sqrt(96.0) * error);
+  double chi2 = 0;
+  for (const int n : count) chi2 += (n - kDraws / 8.0) * (n - kDraws / 8.0) / (kDraws / 8.0);
+  CHECK(chi2 < 7 + 5 * std::sqrt(14.0));
+}
+
 TEST_CASE("Random: below is uniform, also for bounds that do not divide 2^64", "[core][random]") {
   Random random(7);
   for (const uint64_t bound : {1ull, 3ull, 10ull, 257ull}) {

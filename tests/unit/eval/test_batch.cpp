@@ -40,6 +40,6 @@ TEST_CASE("a batch holds the task's own rows", "[train]") {
   const Setting setting = task->train_settings()[0];
   const Batch batch = make_batch(*task, Split::test, 9, 100, 3, setting);
   const Sample sample = task->sample(Split::test, 9, 102, setting);
-  CHECK(batch.tokens.select(0, 2).equal(at::tensor(sample.tokens, at::kLong)));
+  CHECK(batch.inputs.select(0, 2).equal(at::tensor(sample.tokens, at::kLong)));
   CHECK(batch.targets.select(0, 2).equal(at::tensor(sample.targets, at::kLong)));
 }

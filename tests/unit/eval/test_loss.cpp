@@ -42,7 +42,7 @@ TEST_CASE("scores of positions are those of the whole logits", "[train]") {
   at::NoGradGuard no_grad;
   State state;
   ForwardContext context;
-  const at::Tensor hidden = world.model->hidden(batch.tokens, state, context);
+  const at::Tensor hidden = world.model->hidden(batch.inputs, state, context);
   const Scored scored = scored_positions(batch.targets);
   REQUIRE(scored.count > 0);
   const PositionScores scores = score_positions(*world.model, hidden, scored);

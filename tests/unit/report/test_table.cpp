@@ -32,6 +32,50 @@ TEST_CASE("cells are the mean over seeds and its interval, and that over rows wh
   CHECK_THAT(text, Contains("Exact match in %") && Contains("¹ Fewer than 5 seeds."));
 }
 
+TEST_CASE("references are the last rows: once for all runs, without costs, and no part of what is compared", "[table]") {
+  std::vector<RunRecord> runs = six_runs();
+  for (RunRecord& run : runs) {
+    Evaluation& evaluation = run.evaluations[0];
+    evaluation.metric = Metric::error;
+    for (EvalSetting& entry : evaluation.settings) {
+      entry.sums.loss = run.info.seed + (run.label("arm") == "mag" ? 100.0 : 400.0);
+      entry.references = {{"nearest", test::sums(100, 500, 0, 0, 50)}, {"bayes", test::sums(100, 500, 0, 0, 5)}};
+    }
+  }
+  TableOptions options = by_length();
+  options.costs = true;
+  options.against = "rope";
+  const Table table = make_table(runs, options);
+  REQUIRE(table.rows.size() == 4);
+  CHECK(table.rows[2].keys == std::vector<std::string>{"bayes"});
+  CHECK(table.rows[3].reference);
+  CHECK(table.best[0]->row == 0);  // not the reference, which is better
+  CHECK(table.differences.size() == 1);
+  const std::string text = table_text(table, "md");
+  CHECK_THAT(text, Contains("| bayes | 1¹ | 0.0100 | 0.0100 | – |") && Contains("| nearest | 1¹ | 0.1000 | 0.1000 | – |") &&
+                       Contains("The last rows, of references"));
+  options.rows = {"model.width", "arm"};
+  options.against = "";
+  const std::string two = table_text(make_table(runs, options), "md");
+  CHECK_THAT(two, Contains("| bayes | – |"));
+  for (RunRecord& run : runs) set_value(run, "eval.per_seed", "true");
+  CHECK_THAT(table_text(make_table(runs, options), "md"), Contains("| bayes | – | 3¹ | 0.0100 ± 0.0000 |"));
+  options.rows = {"task.kind"};
+  options.where = {{"arm", "mag"}};
+  CHECK(make_table(runs, options).rows.size() == 1);  // nothing there that a reference could stand for
+  runs[1].evaluations[0].settings[0].references["bayes"].loss = 7;
+  options.rows = {"arm"};
+  CHECK_NOTHROW(make_table(runs, options));
+  for (RunRecord& run : runs) set_value(run, "eval.per_seed", "false");
+  CHECK_THROWS_WITH(make_table(runs, options), Contains("the reference bayes differs"));
+}
+
+TEST_CASE("a metric that the task does not have is refused", "[table]") {
+  TableOptions options = by_length();
+  options.metrics = {"error"};
+  CHECK_THROWS_WITH(make_table(six_runs(), options), Contains("no metric 'error'") && Contains("accuracy, exact_match, loss"));
+}
+
 TEST_CASE("one seed has the interval over its rows alone, a loss none", "[table]") {
   TableOptions options = by_length();
   const std::vector<RunRecord> one{test::sample_run("mag", 1, {100, 90})};

@@ -64,6 +64,38 @@ TEST_CASE("a run reads back from run.h5 as it was", "[run_file]") {
   CHECK(read_run(folder.path()).info.run_id == run.info.run_id);
 }
 
+TEST_CASE("a run of a task of vectors reads back, alone and among others: one metric, references, the unit of its training loss", "[run_file]") {
+  test::TemporaryFolder folder;
+  RunRecord run = test::sample_run();
+  run.info.training_loss = "error";
+  for (Evaluation& evaluation : run.evaluations) {
+    evaluation.metric = Metric::error;
+    for (EvalSetting& entry : evaluation.settings) {
+      entry.slices.clear();
+      entry.references = {{"bayes", test::sums(100, 500, 0, 0, 20)}, {"nearest", test::sums(100, 500, 0, 0, 250)}};
+    }
+    evaluation.settings[1].references.erase("nearest");
+  }
+  const std::string one = saved(folder, run), many = folder / "many.h5";
+  write_runs(many, {run, test::sample_run("rope")});
+  for (const RunRecord& read : {read_run(one), read_runs({many}).at(0)}) {
+    CHECK(read.training_metric() == Metric::error);
+    const Evaluation& evaluation = read.evaluations.at(0);
+    CHECK(evaluation.metric == Metric::error);
+    REQUIRE(evaluation.settings.size() == 2);
+    CHECK(evaluation.settings[0].sums.loss == Approx(run.evaluations[0].settings[0].sums.loss));
+    REQUIRE(evaluation.settings[0].references.size() == 2);
+    CHECK(evaluation.settings[0].references.at("nearest").loss == Approx(250));
+    CHECK(evaluation.settings[1].references.size() == 1);
+  }
+  CHECK(read_runs({many}).at(1).training_metric() == Metric::loss);
+  const h5::File file = h5::File::open(one);
+  CHECK_THAT(file.dataset("train").text("units"), Contains("loss: 1 per scored position"));
+  const std::vector<std::string> names = file.group("eval/needle/test").names();
+  CHECK(std::count(names.begin(), names.end(), "error") == 1);
+  CHECK(std::count(names.begin(), names.end(), "accuracy") + std::count(names.begin(), names.end(), "loss") == 0);
+}
+
 TEST_CASE("evaluations with other settings, two row axes and position bins share one grid", "[run_file]") {
   test::TemporaryFolder folder;
   RunRecord run = test::sample_run();

@@ -136,6 +136,10 @@ TEST_CASE("stream of any other task: its test rows end to end, all settings equa
     const MadeTask made = make_task(lines);
     if (made.config.task.kind == "needle") continue;
     INFO(lines);
+    if (!made->objective().of_tokens()) {
+      CHECK_THROWS_AS(make_stream(*made.task, {5, {}, 0}), UsageError);
+      continue;
+    }
     const std::unique_ptr<TokenStream> stream = make_stream(*made.task, {5, {}, 0});
     CHECK(stream->axes() == made->axes());
     std::map<std::vector<int64_t>, int> seen;

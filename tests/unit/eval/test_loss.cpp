@@ -31,7 +31,7 @@ TEST_CASE("only positions with a target are picked, row after row", "[train]") {
 
 TEST_CASE("loss on all tokens: where no answer is asked the next token is", "[train]") {
   Batch batch{
-      at::tensor({7, 8, 9, 6}, at::kLong).reshape({1, 4}), at::tensor({-1, 2, -1, -1}, at::kLong).reshape({1, 4}), {}};
+      at::tensor({7, 8, 9, 6}, at::kLong).reshape({1, 4}), at::tensor({-1, 2, -1, -1}, at::kLong).reshape({1, 4}), {}, {}};
   score_every_token(batch);
   CHECK(batch.targets.equal(at::tensor({8, 2, 6, -1}, at::kLong).reshape({1, 4})));
 }

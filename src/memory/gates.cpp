@@ -30,7 +30,8 @@ void check_fixed_gates(const MemoryOptions& options, const std::vector<Gate>& ga
   for (const Gate& gate : gates) there.push_back(gate.name);
   for (const std::string& name : split(options.fixed_gates, ','))
     if (std::find(there.begin(), there.end(), name) == there.end())
-      problems.add("memory.fixed_gates", "memory.kind = " + options.kind + " has no gate '" + name + "' as it is configured; there are " + join(there, ", "));
+      problems.add("memory.fixed_gates",
+                   "memory.kind = " + options.kind + " has no gate '" + name + "' as it is configured; there are " + join(there, ", "));
 }
 
 MemoryGates::MemoryGates(const BlockContext& context, std::vector<Gate> gates, int64_t key_width, int64_t value_width)

@@ -3,8 +3,9 @@
 //   z = gate_scale · ([x_t, x_{t−1}] W_g) + bias,  then the gate's activation          per token, head and number of the gate
 //
 // With memory.group = g > 1 a pooled gate of a group comes from the mean of its tokens' logits, or an attention pooling over them (weights
-// e^w, w = 8 tanh(x W_p / 8)); it stands at the group's last token. A gate named in memory.fixed_gates has no W_g: z = bias, for all tokens. With gates shared by heads, one for all. With n keys per token each
-// of a token's n steps has gates of its own. Adds write_penalty · mean(gate)/scale of the gates that write to the context.
+// e^w, w = 8 tanh(x W_p / 8)); it stands at the group's last token. With gates shared by heads, one for all. With n keys per token each
+// of a token's n steps has gates of its own. A gate named in memory.fixed_gates has no W_g: z = bias, for all tokens. Adds
+// write_penalty · mean(gate)/scale of the gates that write to the context.
 // State per row: the share of x_{t−1} in the logits, and the running sums of an unfinished group.
 #pragma once
 

@@ -54,7 +54,8 @@ void make_plugins_known() {
     known.check = [memory](const ModelOptions&, const MemoryOptions& options, Problems& problems) {
       if (memory.check) memory.check(options, problems);
       if (options.step_cap <= 0 && options.fixed_gates.empty()) return;
-      const std::vector<Gate> gates = memory.make({options, 1, 8, 8, at::make_generator<at::CPUGeneratorImpl>(0)})->gates();  // a small one's are the same
+      // A small one: its gates are the same.
+      const std::vector<Gate> gates = memory.make({options, 1, 8, 8, at::make_generator<at::CPUGeneratorImpl>(0)})->gates();
       if (options.step_cap > 0) check_step_cap(options, gates, problems);
       check_fixed_gates(options, gates, problems);
     };

@@ -11,7 +11,8 @@
 namespace mneme::test {
 
 struct AnyMemory : private MemoryOptions {
-  using MemoryOptions::alpha_bias, MemoryOptions::cache, MemoryOptions::clip, MemoryOptions::eta_bias, MemoryOptions::expand_v, MemoryOptions::fixed_gates, MemoryOptions::forgetting, MemoryOptions::frozen,
+  using MemoryOptions::alpha_bias, MemoryOptions::cache, MemoryOptions::clip, MemoryOptions::eta_bias, MemoryOptions::expand_v,
+      MemoryOptions::fixed_gates, MemoryOptions::forgetting, MemoryOptions::frozen,
       MemoryOptions::gate_per_head, MemoryOptions::gate_pooling, MemoryOptions::gate_scale, MemoryOptions::gradient, MemoryOptions::gradient_at,
       MemoryOptions::group, MemoryOptions::guard, MemoryOptions::head_width, MemoryOptions::heads, MemoryOptions::huber_delta,
       MemoryOptions::inner_loss, MemoryOptions::kernel, MemoryOptions::keys_per_token, MemoryOptions::kind, MemoryOptions::momentum,

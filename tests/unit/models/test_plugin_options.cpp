@@ -48,7 +48,8 @@ TEST_CASE("plug-ins: rules between options name both", "[models][options]") {
   CHECK_THAT(problem("[memory]\nstep_cap = 1\ngroup = 4"), Contains("memory.step_cap = 1") && Contains("set memory.group = 1"));
   CHECK_THAT(problem("[memory]\nkind = longhorn\nstep_cap = 1"), Contains("memory.step_cap = 1") && Contains("has no forgetting gate"));
   CHECK(config_problems("[memory]\nfixed_gates = alpha, eta").empty());
-  CHECK_THAT(problem("[memory]\nfixed_gates = alpha, beta"), Contains("memory.fixed_gates = alpha, beta") && Contains("has no gate 'beta'") && Contains("theta, alpha, eta"));
+  CHECK_THAT(problem("[memory]\nfixed_gates = alpha, beta"),
+             Contains("memory.fixed_gates = alpha, beta") && Contains("has no gate 'beta'") && Contains("theta, alpha, eta"));
   CHECK_THAT(problem("[memory]\nfixed_gates = alpha\nforgetting = false"), Contains("has no gate 'alpha'") && Contains("there are theta, eta"));
   CHECK_THAT(problem("[memory]\nkind = tnt\n[memory.tnt]\nshard = 10\nchunks = 5, 4"), Contains("memory.tnt.chunks") && Contains("4, which does not divide"));
   CHECK_THAT(problem("[model]\nkind = mag\n[memory]\nkind = none"), Contains("allowed:"));

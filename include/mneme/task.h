@@ -67,6 +67,8 @@ class Task {
 
   /// Further axes along which rows of one setting differ and are reported, e.g. {"depth_percent"}.
   virtual std::vector<std::string> row_axes() const { return {}; }
+  /// Names of the values 0, 1, … on one of them, as tables show them; empty = they are numbers.
+  virtual std::vector<std::string> row_names(const std::string& /*axis*/, Split) const { return {}; }
   /// True: results are also reported by position in log bins (0–256, 256–1k, 1k–4k, …).
   virtual bool by_position() const { return false; }
   /// Rows the task has; 0 = endless. `index` of a finite task wraps around in training and is bounded in tests.

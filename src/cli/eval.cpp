@@ -14,6 +14,7 @@
 #include "results/run_file.h"
 #include "eval/checkpoint.h"
 #include "eval/evaluate.h"
+#include "eval/measure.h"
 #include "base/signals.h"
 #include "eval/make.h"
 #include "train/run_info.h"
@@ -42,13 +43,15 @@ Evaluation measure(LoadedModel& loaded, const Task& task, Split split, bool quie
 }
 
 /// As run.h5, so that tables and pages read it; costs are those of the training, where its run file is still there.
-void store(const std::string& path, const LoadedModel& loaded, const Evaluation& evaluation,
+void store(const std::string& path, const LoadedModel& loaded, const Evaluation& evaluation, const Probe& probe,
            const std::string& command_line, int64_t threads) {
   RunRecord record;
   record.info = run_info(loaded.config, command_line, threads);
   record.status = "done";
   record.evaluations = {evaluation};
   record.info.training_loss = evaluation.metric.training_loss().name();
+  for (const auto& [name, entry] : probe.entries())
+    record.probes.push_back({name, entry.quantity.unit, entry.quantity.help, {loaded.step}, {entry.value()}});
   const std::filesystem::path run_file = std::filesystem::path(loaded.folder) / ".." / ".." / "run.h5";
   if (std::filesystem::exists(run_file)) {
     const RunRecord trained = read_run(run_file.string());
@@ -78,7 +81,9 @@ int eval(const CommandLine& line) {
                                 loaded.folder));
   const Evaluation evaluation = measure(loaded, *task, split, line.has("quiet"));
   fmt::print("{}\n\n{}", loaded.folder, evaluation_text(evaluation));
-  if (line.has("output")) store(line.text("output"), loaded, evaluation, line.typed(), threads);
+  const Probe probe = split == Split::test ? measure_by_name(*loaded.model, *task, loaded.config) : Probe();
+  fmt::print("{}", written_text(probe));
+  if (line.has("output")) store(line.text("output"), loaded, evaluation, probe, line.typed(), threads);
   return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "base/text.h"
 #include "cli/text_table.h"
@@ -18,6 +19,26 @@ std::vector<Metric> answer_metrics() { return {Metric::exact_match, Metric::accu
 void add_answers(std::vector<std::string>& row, const EvalSums& sums) {
   row.push_back(with_separators(sums.rows));
   for (const Metric& metric : answer_metrics()) row.push_back(sums.rows == 0 ? "-" : metric.text(metric.value(sums)));
+}
+
+/// The rows of each setting by the axes whose values have names, a table each.
+std::string by_name(const Evaluation& evaluation) {
+  std::string text;
+  for (const auto& [axis, names] : evaluation.row_names) {
+    const auto place = std::find(evaluation.row_axes.begin(), evaluation.row_axes.end(), axis) - evaluation.row_axes.begin();
+    std::vector<std::vector<std::string>> rows{{join(evaluation.axes, " x "), axis, "rows"}};
+    for (const Metric& metric : answer_metrics()) rows.front().push_back(metric.words());
+    for (const EvalSetting& entry : evaluation.settings)
+      for (size_t name = 0; name < names.size(); ++name) {
+        EvalSums sums;
+        for (const auto& [values, part] : entry.slices)
+          if (values.at(static_cast<size_t>(place)) == static_cast<int64_t>(name)) sums += part;
+        rows.push_back({setting_text(entry.setting), names[name]});
+        add_answers(rows.back(), sums);
+      }
+    text += "\n" + text_table(rows);
+  }
+  return text;
 }
 
 }  // namespace
@@ -43,7 +64,25 @@ std::string evaluation_text(const Evaluation& evaluation) {
     rows.push_back(row);
   }
   return fmt::format("{} · {} split · step {} · metric {} · chance {}\n{}", evaluation.task, evaluation.split,
-                     evaluation.step, evaluation.metric.name(), evaluation.metric.text(evaluation.chance), text_table(rows));
+                     evaluation.step, evaluation.metric.name(), evaluation.metric.text(evaluation.chance), text_table(rows)) +
+         by_name(evaluation);
+}
+
+std::string written_text(const Probe& probe) {
+  std::map<std::string, std::vector<double>> by_kind;
+  std::vector<std::vector<std::string>> rows{{"theta_mean"}};
+  for (const auto& [name, entry] : probe.entries()) {
+    const size_t layer = name.find("/layer");
+    if (layer == std::string::npos || !name.ends_with("/theta_mean")) continue;
+    by_kind[name.substr(0, layer)].push_back(entry.value());
+    const std::string place = name.substr(layer + 1, name.find('/', layer + 1) - layer - 1);
+    if (std::count(rows.front().begin(), rows.front().end(), place) == 0) rows.front().push_back(place);
+  }
+  for (const auto& [kind, values] : by_kind) {
+    rows.push_back({kind});
+    for (const double value : values) rows.back().push_back(fmt::format("{:.4f}", value));
+  }
+  return by_kind.empty() ? "" : "\n" + text_table(rows);
 }
 
 std::string stream_text(const StreamRecord& record) {

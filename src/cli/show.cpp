@@ -145,11 +145,14 @@ Split parse_split(const std::string& name) {
   throw UsageError(fmt::format("--split {}: there are train, validation and test", name));
 }
 
-std::string describe_row(const Task& task, const Setting& setting, const Sample& sample, uint64_t index) {
+std::string describe_row(const Task& task, Split split, const Setting& setting, const Sample& sample, uint64_t index) {
   std::string text = fmt::format("row {}", index);
   for (size_t i = 0; i < setting.size(); ++i) text += fmt::format(" · {} {}", task.axes().at(i), setting[i]);
-  for (size_t i = 0; i < sample.slice.size(); ++i)
-    text += fmt::format(" · {} {}", task.row_axes().at(i), sample.slice[i]);
+  for (size_t i = 0; i < sample.slice.size(); ++i) {
+    const std::string axis = task.row_axes().at(i);
+    const std::vector<std::string> names = task.row_names(axis, split);
+    text += fmt::format(" · {} {}", axis, names.empty() ? std::to_string(sample.slice[i]) : names.at(static_cast<size_t>(sample.slice[i])));
+  }
   const auto scored = std::count_if(sample.targets.begin(), sample.targets.end(), [](int64_t t) { return t >= 0; });
   return text + fmt::format(" · {} {}, {} scored", sample.targets.size(), task.objective().of_tokens() ? "tokens" : "positions", scored);
 }
@@ -174,7 +177,7 @@ int show(const CommandLine& line) {
   for (uint64_t i = 0; i < rows; ++i) {
     const Setting& setting = settings.at(i % settings.size());
     const Sample sample = task->sample(split, seed, first + i, setting);
-    fmt::print("\n{}\n{}\n", describe_row(*task, setting, sample, first + i),
+    fmt::print("\n{}\n{}\n", describe_row(*task, split, setting, sample, first + i),
                row_text(*task, sample, line.has("full"), marks));
   }
   return 0;

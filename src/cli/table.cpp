@@ -46,6 +46,7 @@ TableOptions table_options(const CommandLine& line) {
   options.where = conditions(line.list("where"));
   options.split = line.text_or("split", options.split);
   options.costs = !line.has("no-costs");
+  options.probes = line.list("probe");
   options.target = positive(line, "target");
   options.against = line.text_or("against", "");
   options.allow_mixed_versions = line.has("allow-mixed-versions");
@@ -112,6 +113,7 @@ Command table_command() {
       "split", text("NAME"), "test or validation (test)")("format", text("NAME"), "md, tex or csv (md)")(
       "output,o", text("NAME"), "write NAME.<format> and NAME.h5")("title", text("TEXT"), "heading")(
       "against", text("ROW"), "also differences to this row, seed by seed: its value (full_rope) or key=value,...")(
+      "probe", list("NAME,..."), "also what was measured inside the models: the last value of a quantity of /probe, theta_mean say, mean over layers")(
       "target", text("X"), "also the steps until the validation metric reached X")("no-costs", "without cost columns")(
       "allow-mixed-versions", "runs of different code versions in one table, with a note");
   command.run = table;

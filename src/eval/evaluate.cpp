@@ -174,6 +174,8 @@ Evaluation evaluate(SequenceModel& model, const Task& task, const Config& config
   result.step = request.step;
   result.axes = task.axes();
   result.row_axes = task.row_axes();
+  for (const std::string& axis : result.row_axes)
+    if (std::vector<std::string> names = task.row_names(axis, request.split); !names.empty()) result.row_names[axis] = std::move(names);
   const std::vector<Setting> settings = request.split == Split::test ? task.test_settings() : task.train_settings();
   int64_t longest = 1;
   for (const Setting& setting : settings) longest = std::max(longest, task.length(setting));

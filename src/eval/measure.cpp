@@ -14,7 +14,21 @@ namespace mneme {
 
 namespace {
 
-constexpr int64_t kProbeTokens = 4096, kProbeRows = 4;
+constexpr int64_t kProbeTokens = 4096, kProbeRows = 4, kNamedRows = 16;
+
+Probe read_rows(SequenceModel& model, const at::Tensor& rows, int64_t segment) {
+  at::NoGradGuard no_grad;
+  const EvaluationMode evaluation(model);
+  const at::Tensor tokens = rows.to(model.parameters().front().device());
+  Probe probe;
+  State state;
+  for (int64_t first = 0; first < tokens.size(1); first += segment) {
+    ForwardContext context;
+    context.probe = &probe;
+    model.hidden(tokens.narrow(1, first, std::min(segment, tokens.size(1) - first)).contiguous(), state, context);
+  }
+  return probe;
+}
 
 /// "layer 1, head 0" of the first fast weights that hold a number that is not finite; "" where all are.
 std::string not_finite(const State& state) {
@@ -50,21 +64,33 @@ std::string largest_gates(const Probe& probe) {
 }  // namespace
 
 Probe measure(SequenceModel& model, const Task& task, const Config& config) {
-  at::NoGradGuard no_grad;
-  const EvaluationMode evaluation(model);
   const Setting setting = task.train_settings().back();
   int64_t rows = std::clamp<int64_t>(kProbeTokens / task.length(setting), 1, kProbeRows);
   if (const uint64_t there = task.rows(Split::validation); there > 0) rows = std::min(rows, static_cast<int64_t>(there));
-  const Batch batch = make_batch(task, Split::validation, rows_seed(config), 0, rows, setting);
-  const at::Tensor inputs = batch.inputs.to(model.parameters().front().device());
-  Probe probe;
-  State state;
-  for (int64_t first = 0; first < batch.length(); first += config.eval.segment) {
-    ForwardContext context;
-    context.probe = &probe;
-    model.hidden(inputs.narrow(1, first, std::min(config.eval.segment, batch.length() - first)).contiguous(), state, context);
+  return read_rows(model, make_batch(task, Split::validation, rows_seed(config), 0, rows, setting).inputs, config.eval.segment);
+}
+
+Probe measure_by_name(SequenceModel& model, const Task& task, const Config& config) {
+  const Setting setting = task.train_settings().back();
+  const std::vector<std::string> axes = task.row_axes();
+  Probe all;
+  for (size_t axis = 0; axis < axes.size(); ++axis) {
+    const std::vector<std::string> names = task.row_names(axes[axis], Split::test);
+    if (names.empty()) continue;
+    const int64_t each = std::clamp<int64_t>(kProbeTokens / task.length(setting), kProbeRows, kNamedRows);
+    int64_t rows = 2 * each * static_cast<int64_t>(names.size());  // which name a row has is the task's draw
+    if (const uint64_t there = task.rows(Split::test); there > 0) rows = std::min(rows, static_cast<int64_t>(there));
+    const Batch batch = make_batch(task, Split::test, rows_seed(config), 0, rows, setting);
+    for (size_t name = 0; name < names.size(); ++name) {
+      std::vector<int64_t> chosen;
+      for (int64_t row = 0; row < rows && static_cast<int64_t>(chosen.size()) < each; ++row)
+        if (batch.slices[static_cast<size_t>(row)].at(axis) == static_cast<int64_t>(name)) chosen.push_back(row);
+      if (!chosen.empty())
+        all.add(axes[axis] + "/" + names[name] + "/",
+                read_rows(model, batch.inputs.index_select(0, at::tensor(chosen, at::kLong)), config.eval.segment));
+    }
   }
-  return probe;
+  return all;
 }
 
 std::string describe_divergence(SequenceModel& model, const at::Tensor& inputs) {

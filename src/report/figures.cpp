@@ -127,7 +127,7 @@ std::vector<std::string> arms_of(const std::vector<RunRecord>& runs, const std::
 std::vector<Figure> setting_figures(const std::vector<RunRecord>& runs, const std::string& task, const std::string& rows) {
   std::vector<Observation> all;
   for (const RunRecord& run : runs)
-    for (const Observation& observation : counts(run) ? observations(run, "test", false) : std::vector<Observation>())
+    for (const Observation& observation : counts(run) ? observations(run, "test") : std::vector<Observation>())
       if (run_key(run, "task") == task) all.push_back(observation);  // with the references
   if (all.empty() || all.front().evaluation->axes.empty()) return {};
   const Evaluation& evaluation = *all.front().evaluation;
@@ -160,19 +160,24 @@ std::vector<Figure> setting_figures(const std::vector<RunRecord>& runs, const st
 }
 
 std::vector<Figure> slice_figures(const std::vector<RunRecord>& runs, const std::string& task, const std::string& rows) {
-  std::vector<Observation> all;
-  int64_t longest = 0;
+  std::vector<std::string> axes;  // whose values are numbers
   for (const RunRecord& run : runs)
-    for (const Observation& observation : counts(run) ? observations(run, "test", true) : std::vector<Observation>())
-      if (run_key(run, "task") == task) {
-        all.push_back(observation);
-        longest = std::max(longest, observation.setting->length);
-      }
-  std::erase_if(all, [&](const Observation& observation) { return observation.setting->length < longest; });
-  if (all.empty()) return {};
-  const Evaluation& evaluation = *all.front().evaluation;
+    for (const Evaluation& evaluation : counts(run) && run_key(run, "task") == task ? run.evaluations : std::vector<Evaluation>())
+      for (const std::string& axis : evaluation.row_axes)
+        if (evaluation.row_names.count(axis) == 0 && std::count(axes.begin(), axes.end(), axis) == 0) axes.push_back(axis);
   std::vector<Figure> figures;
-  for (size_t axis = 0; axis < evaluation.row_axes.size(); ++axis) {
+  for (const std::string& axis : axes) {
+    std::vector<Observation> all;
+    int64_t longest = 0;
+    for (const RunRecord& run : runs)
+      for (const Observation& observation : counts(run) ? observations(run, "test", {axis}) : std::vector<Observation>())
+        if (run_key(run, "task") == task) {
+          all.push_back(observation);
+          longest = std::max(longest, observation.setting->length);
+        }
+    std::erase_if(all, [&](const Observation& observation) { return observation.setting->length < longest; });
+    if (all.empty()) continue;
+    const Evaluation& evaluation = *all.front().evaluation;
     std::map<std::string, CountedPoints> sums;  // over all seeds: one seed has a few rows of a value only
     for (const Observation& observation : all)
       sums[run_key(*observation.run, rows)][static_cast<double>(observation.slice.at(axis))][observation.run] += observation.sums;
@@ -186,10 +191,10 @@ std::vector<Figure> slice_figures(const std::vector<RunRecord>& runs, const std:
     }
     if (points < 2) continue;
     PlotOptions options = of_metric(evaluation.metric);
-    options.title = task + " " + setting_text(all.front().setting->setting) + ", by " + spaced(evaluation.row_axes[axis]);
-    options.x_label = spaced(evaluation.row_axes[axis]) + ", rows of all seeds";
+    options.title = task + " " + setting_text(all.front().setting->setting) + ", by " + spaced(axis);
+    options.x_label = spaced(axis) + ", rows of all seeds";
     if (options.percent) options.chance = evaluation.chance;
-    figures.push_back({file_name(task + "-" + evaluation.row_axes[axis]), line_plot(series, options)});
+    figures.push_back({file_name(task + "-" + axis), line_plot(series, options)});
   }
   return figures;
 }
@@ -199,7 +204,7 @@ std::vector<Figure> position_figures(const std::vector<RunRecord>& runs, const s
   std::optional<Metric> loss;
   for (const RunRecord& run : runs) {
     if (!counts(run) || run_key(run, "task") != task) continue;
-    for (const Observation& observation : observations(run, "test", false)) {
+    for (const Observation& observation : observations(run, "test")) {
       if (!observation.reference.empty()) continue;
       loss = observation.evaluation->metric.training_loss();
       const std::vector<int64_t>& edges = observation.evaluation->position_edges;

@@ -46,7 +46,10 @@ std::string key_of(const Observation& observation, const std::string& key) {
   if (key == "setting") return setting_text(observation.setting->setting);
   if (key == "split") return observation.evaluation->split;
   if (std::string value = on_axis(observation.evaluation->axes, observation.setting->setting, key); !value.empty()) return value;
-  if (std::string value = on_axis(observation.evaluation->row_axes, observation.slice, key); !value.empty()) return value;
+  if (const auto value = observation.slice.find(key); value != observation.slice.end()) {
+    const auto named = observation.evaluation->row_names.find(key);
+    return named == observation.evaluation->row_names.end() ? std::to_string(value->second) : named->second.at(static_cast<size_t>(value->second));
+  }
   if (key == "tokens_per_row") return std::to_string(observation.setting->length);
   return run_key(*observation.run, key);
 }
@@ -60,19 +63,30 @@ bool is_of_model(const Observation& observation, const std::string& key) {
   return std::count(axes.begin(), axes.end(), key) == 0;
 }
 
-std::vector<Observation> observations(const RunRecord& run, const std::string& split_name, bool sliced) {
+std::vector<Observation> observations(const RunRecord& run, const std::string& split_name, const std::vector<std::string>& row_axes) {
   std::vector<Observation> result;
   std::set<std::string> tasks;
   for (const Evaluation& evaluation : run.evaluations) tasks.insert(evaluation.task);
   for (const std::string& task : tasks) {
     const Evaluation* evaluation = run.last_evaluation(task, split_name);
     if (!evaluation) continue;
+    const bool sliced = std::any_of(evaluation->row_axes.begin(), evaluation->row_axes.end(), [&](const std::string& axis) {
+      return std::count(row_axes.begin(), row_axes.end(), axis) > 0;
+    });
     for (const EvalSetting& setting : evaluation->settings) {
-      if (!sliced) result.push_back({&run, evaluation, &setting, {}, setting.sums});
-      for (const auto& [name, sums] : setting.references)
-        if (!sliced) result.push_back({&run, evaluation, &setting, {}, sums, name});
-      for (const auto& [slice, sums] : setting.slices)
-        if (sliced) result.push_back({&run, evaluation, &setting, slice, sums});
+      if (row_axes.empty()) {
+        result.push_back({&run, evaluation, &setting, {}, setting.sums});
+        for (const auto& [name, sums] : setting.references) result.push_back({&run, evaluation, &setting, {}, sums, name});
+      }
+      if (!sliced) continue;
+      std::map<std::map<std::string, int64_t>, EvalSums> together;
+      for (const auto& [values, sums] : setting.slices) {
+        std::map<std::string, int64_t> slice;
+        for (size_t i = 0; i < values.size(); ++i)
+          if (std::count(row_axes.begin(), row_axes.end(), evaluation->row_axes.at(i))) slice[evaluation->row_axes[i]] = values[i];
+        together[slice] += sums;
+      }
+      for (const auto& [slice, sums] : together) result.push_back({&run, evaluation, &setting, slice, sums});
     }
   }
   return result;

@@ -1,6 +1,7 @@
 // One number of one run with every key it can be found by: the rows of the long form that tables and figures pivot.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,7 @@ struct Observation {
   const RunRecord* run = nullptr;
   const Evaluation* evaluation = nullptr;
   const EvalSetting* setting = nullptr;
-  std::vector<int64_t> slice;  // by row axis; empty = the whole setting
+  std::map<std::string, int64_t> slice;  // by row axis, of those that were asked for; empty = the whole setting
   EvalSums sums;
   std::string reference = {};  // of the task's references, whose sums these are; "" = the model's
 };
@@ -28,9 +29,9 @@ std::string run_key(const RunRecord& run, const std::string& key);
 /// The same for an observation: also axes, row axes, "setting" and "split". "" = it has no such key.
 std::string key_of(const Observation& observation, const std::string& key);
 
-/// The last evaluation of every task on `split`, one observation per setting, and one per setting and reference; with `sliced`, one per
-/// slice of it, of the model alone.
-std::vector<Observation> observations(const RunRecord& run, const std::string& split, bool sliced);
+/// The last evaluation of every task on `split`, one observation per setting, and one per setting and reference; with row axes, one per slice of it,
+/// of the model alone, along those that the task has, the rows of the others together. A task that has none of them has no observation then.
+std::vector<Observation> observations(const RunRecord& run, const std::string& split, const std::vector<std::string>& row_axes = {});
 
 /// Whether `key` is a row axis of any evaluation, so that slices are needed.
 bool is_row_axis(const std::vector<RunRecord>& runs, const std::string& key);

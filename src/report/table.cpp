@@ -40,12 +40,14 @@ class TableMaker {
 
  private:
   void observe() {
-    bool sliced = false;
-    for (const Keys* keys : {&table_.options.rows, &table_.options.columns})
-      for (const std::string& key : *keys) sliced |= is_row_axis(runs_, key);
-    for (const auto& [key, value] : table_.options.where) sliced |= is_row_axis(runs_, key);
+    Keys row_axes;
+    const auto note = [&](const std::string& key) {
+      if (is_row_axis(runs_, key)) row_axes.push_back(key);
+    };
+    for (const Keys* keys : {&table_.options.rows, &table_.options.columns}) std::for_each(keys->begin(), keys->end(), note);
+    for (const auto& [key, value] : table_.options.where) note(key);
     for (const RunRecord* run : selected_)
-      for (Observation& observation : observations(*run, table_.options.split, sliced))
+      for (Observation& observation : observations(*run, table_.options.split, row_axes))
         if (matches(observation, table_.options.where)) observations_.push_back(std::move(observation));
   }
 
@@ -180,7 +182,7 @@ class TableMaker {
     std::stable_sort(runs.begin(), runs.end(), [](auto a, auto b) { return a->info.seed < b->info.seed; });
     TableRow row{key, {}, {}};
     for (size_t i = 0; i < table_.columns.size(); ++i) row.cells.push_back(make_cell(key, i, runs));
-    row.costs = cost_cells(table_.options, table_.cost_columns, runs);
+    row.costs = cost_cells(table_.cost_columns, table_.options, runs);
     return row;
   }
 

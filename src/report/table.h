@@ -24,6 +24,7 @@ struct TableOptions {
   std::vector<std::pair<std::string, std::string>> where;
   std::string split = "test";
   bool costs = true;                 ///< parameters, state, training tokens, speed, memory, time beside each row; trials and rate where a sweep chose it
+  std::vector<std::string> probes;   ///< ends of names of /probe, "theta_mean": a column for each place they were measured at, mean over layers
   double target = 0;                 ///< > 0: a column with the steps until the validation metric reached it
   std::string against;               ///< a row, "full_rope" or "arm=full_rope": also differences to it
   bool allow_mixed_versions = false;

@@ -62,6 +62,7 @@ GridCell result_cell(const TableCell& cell, const TableColumn& column, bool own_
 GridCell cost_cell(const TableCell& cell, const TableColumn& column) {
   const auto number = [&](double value) {
     if (column.name == kRateColumn) return format_number(value);
+    if (std::abs(value) < 1 && value != 0) return fmt::format("{:.2g}", value);
     return std::abs(value) < 100 && value != std::round(value) ? fmt::format("{:.1f}", value) : grouped(static_cast<int64_t>(std::llround(value)));
   };
   GridCell out{"–", absent_text(cell)};

@@ -23,5 +23,7 @@ std::vector<RunRecord> read_run_tables(const h5::Group& file);
 
 /// "depth_percent" → "by_depth_percent"; several axes are joined by "_and_".
 std::string slice_group(const std::vector<std::string>& axes);
+/// "text" → "text_names": what the values on a row axis are called.
+std::string names_of(const std::string& axis);
 
 }  // namespace mneme

@@ -111,6 +111,8 @@ std::vector<Evaluation> read_grid(const h5::Group& group, const std::string& tas
   common.chance = group.real("chance");
   common.axes = group.dataset("axes").read_text();
   common.row_axes = group.dataset("row_axes").read_text();
+  for (const std::string& axis : common.row_axes)
+    if (group.has(names_of(axis))) common.row_names[axis] = group.dataset(names_of(axis)).read_text();
 
   const std::vector<int64_t> steps = group.dataset("step").read<int64_t>();
   const std::vector<int64_t> lengths = group.dataset("tokens_per_row").read<int64_t>();

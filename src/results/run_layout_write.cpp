@@ -206,6 +206,7 @@ void write_grid(h5::Group& group, const Grid& grid) {
   h5::Dataset length = write_scale(group, "tokens_per_row", grid.lengths, "tokens", "length of a row");
   group.write_text("axes", last.axes);
   group.write_text("row_axes", last.row_axes);
+  for (const auto& [axis, names] : last.row_names) group.write_text(names_of(axis), names);
   std::vector<h5::Dataset> points;
   for (size_t axis = 0; axis < last.axes.size(); ++axis) {
     std::vector<int64_t> values;
@@ -251,6 +252,8 @@ void write_evaluations(h5::Group& group, const std::vector<Evaluation>& evaluati
 }
 
 }  // namespace
+
+std::string names_of(const std::string& axis) { return axis + "_names"; }
 
 std::string slice_group(const std::vector<std::string>& axes) {
   std::string name = "by_";

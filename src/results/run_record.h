@@ -41,6 +41,7 @@ struct Evaluation {
   double chance = 0;
   int64_t step = 0;
   std::vector<std::string> axes, row_axes;
+  std::map<std::string, std::vector<std::string>> row_names;  // by row axis: names of the values 0, 1, … on it; none = numbers
   std::vector<int64_t> position_edges;               // n+1 edges of n bins, tokens
   std::vector<EvalSetting> settings;
 

@@ -140,6 +140,8 @@ void read_block(const h5::Group& group, std::vector<RunRecord>& runs) {
   head.chance = group.real("chance");
   head.axes = group.dataset("axes").read_text();
   head.row_axes = group.dataset("row_axes").read_text();
+  for (const std::string& axis : head.row_axes)
+    if (group.has(names_of(axis))) head.row_names[axis] = group.dataset(names_of(axis)).read_text();
   const StoredTable settings(group, "settings"), slices(group, "slices"), positions(group, "positions");
   for (size_t row = 0; row < settings.rows(); ++row) {
     EvalSetting& entry = entry_of(evaluation_of(runs, head, settings, row), settings, row);

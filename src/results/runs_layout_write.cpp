@@ -121,7 +121,7 @@ using Members = std::vector<std::pair<int64_t, const Evaluation*>>;
 
 bool share_tables(const Evaluation& a, const Evaluation& b) {
   return a.task == b.task && a.split == b.split && a.metric == b.metric && a.chance == b.chance && a.axes == b.axes &&
-         a.row_axes == b.row_axes;
+         a.row_axes == b.row_axes && a.row_names == b.row_names;
 }
 
 void add_sums(LongTable& table, const Metric& own, const EvalSums& sums) {
@@ -137,6 +137,7 @@ void write_members(h5::Group& group, const Members& members) {
   group.set("chance", head.chance);
   group.write_text("axes", head.axes);
   group.write_text("row_axes", head.row_axes);
+  for (const auto& [axis, names] : head.row_names) group.write_text(names_of(axis), names);
   LongTable settings, slices, positions, references;
   std::vector<std::string> names;  // of references
   for (const auto& [run, evaluation] : members)

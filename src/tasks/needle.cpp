@@ -9,6 +9,8 @@
 //
 // variant = keys: other needles stand before and after the one that is asked for, so that neither the first nor the last digits of the row
 // are the answer; a name that comes again has another value then, and the newest counts.
+//
+// Where several texts are drawn from (text_weights = equal), which one a row is of is a row axis too, text.
 #include <algorithm>
 #include <cmath>
 
@@ -125,7 +127,13 @@ class Needle : public LengthTask, public StreamingTask {
   Metric metric() const override { return Metric::exact_match; }
   double chance() const override { return std::pow(10.0, -static_cast<double>(layout_.digits)); }
   std::vector<std::string> row_axes() const override {
-    return layout_.stream ? std::vector<std::string>{} : std::vector<std::string>{"depth_percent"};
+    std::vector<std::string> axes;
+    if (!layout_.stream) axes.push_back("depth_percent");
+    if (several_texts_) axes.push_back("text");
+    return axes;
+  }
+  std::vector<std::string> row_names(const std::string& axis, Split split) const override {
+    return axis == "text" && several_texts_ ? text_->names(split) : std::vector<std::string>{};
   }
   std::string token_text(int64_t token) const override { return byte_text(token); }
 
@@ -138,9 +146,9 @@ class Needle : public LengthTask, public StreamingTask {
     if (layout_.stream) return cut_of_stream(random, split, setting.at(0));
     if (layout_.keys) return keyed(random, split, setting.at(0));
     const size_t prose = static_cast<size_t>(layout_.prose(setting.at(0), layout_.most));
-    const std::string filler = text_ ? std::string(text_->passage(random, split, prose)) : noise(random, prose);
+    const Prose filler = text_ ? passage(random, split, prose) : Prose{noise(random, prose)};
     const std::vector<std::string> names = distinct(layout_.most, [&] { return sentence_.random_name(random); });
-    const std::vector<size_t> places = random_places(random, filler);
+    const std::vector<size_t> places = random_places(random, filler.text);
     const size_t asked = random.below(names.size());
     std::vector<Hidden> needles;
     for (size_t i = 0; i < names.size(); ++i) needles.push_back({places[i], names[i], sentence_.random_value(random)});
@@ -148,6 +156,10 @@ class Needle : public LengthTask, public StreamingTask {
   }
 
  private:
+  struct Prose {
+    std::string text;
+    int64_t source = 0;  // of the texts of its split
+  };
   struct Hidden {
     size_t place;  // in the prose
     std::string name, value;
@@ -164,11 +176,18 @@ class Needle : public LengthTask, public StreamingTask {
         layout_(options, sentence) {
     if (options.variant == "repeated") return;
     text_ = std::make_unique<TextSplits>("task.needle.", options.text);
+    several_texts_ = !text_->names(Split::test).empty();
     const int64_t train = train_settings()[0][0];
     for (const Split split : {Split::train, Split::validation, Split::test}) {
       const int64_t length = split == Split::test ? longest() : train;  // validation is of the training length
       text_->require(split, layout_.most_prose(length), length);
     }
+  }
+
+  Prose passage(Random& random, Split split, size_t bytes) const {
+    Prose prose;
+    prose.text = text_->passage(random, split, bytes, &prose.source);
+    return prose;
   }
 
   /// All places are drawn, then which of those between the first and the last is asked: the places alone say nothing about it, its share is
@@ -177,15 +196,15 @@ class Needle : public LengthTask, public StreamingTask {
   Sample keyed(Random& random, Split split, int64_t length) const {
     const size_t count = static_cast<size_t>(random.between(static_cast<int64_t>(layout_.least), static_cast<int64_t>(layout_.most)));
     const size_t prose = static_cast<size_t>(layout_.prose(length, count));
-    const std::string_view filler = text_->passage(random, split, prose);
+    const Prose filler = passage(random, split, prose);
     std::vector<size_t> places;
     for (size_t i = 0; i < count; ++i)
-      places.push_back(word_start(filler, random.below((i == 0 ? prose : prose - layout_.apart()) + 1)));
+      places.push_back(word_start(filler.text, random.below((i == 0 ? prose : prose - layout_.apart()) + 1)));
     std::sort(places.begin(), places.end());
     const size_t asked = 1 + random.below(count - 2);
 
     const std::vector<size_t> owners = random_owners(random, count, asked);
-    const std::vector<std::string> names = distinct(count, [&] { return unread_name(random, filler); });
+    const std::vector<std::string> names = distinct(count, [&] { return unread_name(random, filler.text); });
     const std::vector<std::string> values = distinct(count, [&] { return sentence_.random_value(random); });
     std::vector<Hidden> needles;
     for (size_t i = 0; i < count; ++i) needles.push_back({places[i], names[owners[i]], values[i]});
@@ -233,10 +252,11 @@ class Needle : public LengthTask, public StreamingTask {
   /// needles may wait, the closer they come.
   Sample cut_of_stream(Random& random, Split split, int64_t length) const {
     StreamOptions options{random.next(), {}, std::max<int64_t>(1, length / (16 * options_.pending))};
-    const std::string_view prose = text_->passage(random, split, static_cast<size_t>(layout_.most_prose(length)));
+    const Prose prose = passage(random, split, static_cast<size_t>(layout_.most_prose(length)));
     for (int64_t distance = 16; distance <= length / 2; distance *= 2) options.distances.push_back(distance);
-    NeedleStream stream(sentence_, stream_options(options, prose));
+    NeedleStream stream(sentence_, stream_options(options, prose.text));
     Sample row;
+    if (several_texts_) row.slice = {prose.source};
     while (row.tokens.size() < static_cast<size_t>(length)) {
       const Sample piece = stream.next();
       row.tokens.insert(row.tokens.end(), piece.tokens.begin(), piece.tokens.end());
@@ -270,7 +290,8 @@ class Needle : public LengthTask, public StreamingTask {
   }
 
   /// The needles, in the order of their places, in the prose, and the question. Draws the answer where it cannot be known.
-  Sample row_of(Random& random, std::string_view filler, const std::vector<Hidden>& needles, size_t asked) const {
+  Sample row_of(Random& random, const Prose& prose, const std::vector<Hidden>& needles, size_t asked) const {
+    const std::string_view filler = prose.text;
     std::string stream;
     size_t copied = 0;
     for (const Hidden& needle : needles) {
@@ -287,6 +308,7 @@ class Needle : public LengthTask, public StreamingTask {
       if (t + layout_.digits >= row.tokens.size()) row.targets[t] = static_cast<unsigned char>(stream[t + 1]);
     }
     row.slice = {static_cast<int64_t>(needles[asked].place * 10 / (filler.size() + 1) * 10)};
+    if (several_texts_) row.slice.push_back(prose.source);
     return row;
   }
 
@@ -294,6 +316,7 @@ class Needle : public LengthTask, public StreamingTask {
   NeedleSentence sentence_;
   Layout layout_;
   std::unique_ptr<TextSplits> text_;  // none where the filler is repeated
+  bool several_texts_ = false;        // that are drawn from
 };
 
 }  // namespace

@@ -157,10 +157,24 @@ void TextSplits::Part::add(const std::string& name, std::string_view more) {
   text += more;
 }
 
-std::string_view TextSplits::passage(Random& random, Split split, size_t bytes) const {
+std::string_view TextSplits::passage(Random& random, Split split, size_t bytes, int64_t* source) const {
   const Part& from = of(split);
-  const Source& source = from.sources[from.sources.size() == 1 ? 0 : random.below(from.sources.size())];
-  return random_passage(random, std::string_view(from.text).substr(source.first, source.size), bytes);
+  const size_t drawn = from.sources.size() == 1 ? 0 : random.below(from.sources.size());
+  if (source) *source = static_cast<int64_t>(drawn);
+  return random_passage(random, std::string_view(from.text).substr(from.sources[drawn].first, from.sources[drawn].size), bytes);
+}
+
+std::vector<std::string> TextSplits::names(Split split) const {
+  if (std::all_of(std::begin(parts_), std::end(parts_), [](const Part& part) { return part.sources.size() == 1; })) return {};
+  std::vector<std::string> paths, stems;
+  for (const Source& source : of(split).sources) {
+    paths.push_back(source.name);
+    stems.push_back(fs::path(source.name).lexically_normal().stem().string());
+  }
+  std::vector<std::string> sorted = stems;
+  std::sort(sorted.begin(), sorted.end());
+  const bool told_apart = std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end() && sorted.front() != "";
+  return told_apart ? stems : paths;
 }
 
 void TextSplits::require(Split split, int64_t bytes, int64_t length) const {

@@ -38,8 +38,11 @@ class TextSplits {
   TextSplits(const std::string& prefix, const TextOptions& options);
 
   std::string_view part(Split split) const { return of(split).text; }
-  /// `bytes` consecutive bytes at a random place of `split`, from the start of a word where one is near.
-  std::string_view passage(Random& random, Split split, size_t bytes) const;
+  /// `bytes` consecutive bytes at a random place of `split`, from the start of a word where one is near. `source`: which of `names` it is of.
+  std::string_view passage(Random& random, Split split, size_t bytes, int64_t* source = nullptr) const;
+  /// Of the texts that are drawn from, as short as tells them apart: "emma" of data/books/emma.txt. Empty where every split has one alone, or
+  /// all bytes are alike.
+  std::vector<std::string> names(Split split) const;
   /// Throws DataError where `split` has fewer than `bytes`, which a row of `length` tokens needs.
   void require(Split split, int64_t bytes, int64_t length) const;
 

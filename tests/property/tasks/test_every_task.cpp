@@ -18,7 +18,7 @@ TEST_CASE("every task is in the list below", "[tasks]") {
 
 TEST_CASE("rows have the setting's length, what their objective says, something to score and their slice", "[tasks][conformance]") {
   INFO("tokens and targets lie in [0, vocab()); rows of vectors have no tokens, inputs and answers of the objective's widths, finite; a target of -1 is not scored; "
-       "length(setting) is what rows have; one slice value per row axis");
+       "length(setting) is what rows have; one slice value per row axis, with a name where the axis has names");
   TemporaryFolder folder;
   for (const std::string& lines : every_task(folder)) {
     INFO(lines);
@@ -36,6 +36,9 @@ TEST_CASE("rows have the setting's length, what their objective says, something 
           for (const auto* numbers : {&row.inputs, &row.answers})
             REQUIRE(std::all_of(numbers->begin(), numbers->end(), [](float number) { return std::isfinite(number); }));
           REQUIRE(row.slice.size() == made->row_axes().size());
+          for (size_t axis = 0; axis < row.slice.size(); ++axis)
+            if (const size_t names = made->row_names(made->row_axes()[axis], Split::test).size(); names > 0)
+              REQUIRE(static_cast<uint64_t>(row.slice[axis]) < names);
           int64_t scored = 0;
           for (size_t t = 0; t < row.targets.size(); ++t) {
             if (!row.tokens.empty()) REQUIRE((row.tokens[t] >= 0 && row.tokens[t] < made->vocab()));

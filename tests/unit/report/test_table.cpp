@@ -231,6 +231,47 @@ TEST_CASE("columns can be axes, slices, tasks and config keys", "[table]") {
   CHECK(make_table(runs, options).columns.size() == 2);
 }
 
+TEST_CASE("a row axis with names shows them; the rows of the other row axes count together", "[table]") {
+  std::vector<RunRecord> runs = six_runs();
+  for (RunRecord& run : runs)
+    for (Evaluation& evaluation : run.evaluations) {
+      evaluation.row_axes = {"depth_percent", "text"};
+      evaluation.row_names["text"] = {"licences", "python"};
+      for (EvalSetting& entry : evaluation.settings)
+        entry.slices = {{{0, 0}, test::sums(10, 10, 10, 10, 1)}, {{0, 1}, test::sums(20, 20, 10, 10, 1)}, {{50, 0}, test::sums(30, 30, 0, 0, 1)}};
+    }
+  TableOptions options = by_length();
+  options.columns = {"text"};
+  options.where = {{"length", "256"}};
+  const Table table = make_table(runs, options);
+  REQUIRE(table.columns.size() == 2);
+  CHECK(table.columns[0].keys == std::vector<std::string>{"licences"});
+  CHECK(mean(table.rows[0].cells[0].values) == Approx(0.25));  // 10 of 40, not the mean of 10 of 10 and 0 of 30
+  CHECK(!table.rows[0].cells[0].averaged);
+  CHECK(table.rows[0].cells[0].sums[0].rows == 40);
+  CHECK(mean(table.rows[0].cells[1].values) == Approx(0.5));
+  options.where.push_back({"text", "python"});
+  CHECK(make_table(runs, options).columns.size() == 1);
+}
+
+TEST_CASE("what was measured inside models is a column for each place, mean over layers and seeds", "[table]") {
+  std::vector<RunRecord> runs = six_runs();
+  for (RunRecord& run : runs)
+    run.probes = {{"layer0/memory/theta_mean", "1", "", {50, 100}, {9, 0.25}},
+                  {"layer1/memory/theta_mean", "1", "", {50, 100}, {9, 0.75}},
+                  {"text/python/layer0/memory/theta_mean", "1", "", {100}, {0.001 * static_cast<double>(run.info.seed)}}};
+  runs.back().probes.clear();
+  TableOptions options = by_length();
+  options.probes = {"theta_mean"};
+  const Table table = make_table(runs, options);
+  REQUIRE(table.cost_columns.size() == 2);
+  CHECK(table.cost_columns[1].name == "theta_mean text/python");
+  CHECK(table.rows[1].costs[1].values.size() == 2);
+  CHECK_THAT(table_text(table, "md"), Contains("theta_mean | theta_mean text/python |") && Contains("| 0.5 | 0.002 |") && Contains("| 0.5 | 0.0015 |"));
+  options.probes = {"theta_men"};
+  CHECK_THROWS_WITH(make_table(runs, options), Contains("theta_men") && Contains("theta_mean"));
+}
+
 TEST_CASE("costs stand beside results, with the steps to a target", "[table]") {
   std::vector<RunRecord> runs = six_runs();
   runs[0].evaluations.insert(runs[0].evaluations.begin(), test::sample_evaluation(50, {96, 97}, "validation"));

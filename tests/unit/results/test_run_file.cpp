@@ -102,6 +102,7 @@ TEST_CASE("evaluations with other settings, two row axes and position bins share
   run.evaluations = {test::sample_evaluation(50, {10}), test::sample_evaluation(100, {20, 30, 40})};
   for (Evaluation& evaluation : run.evaluations) {
     evaluation.row_axes = {"depth", "kind"};
+    evaluation.row_names["kind"] = {"python", "лицензия", "prose"};
     evaluation.position_edges = {0, 256, 1024};
     for (EvalSetting& entry : evaluation.settings) {
       entry.slices = {{{0, 1}, test::sums(10, 10, 5, 5, 1)}, {{0, 2}, test::sums(20, 20, 7, 7, 2)}, {{9, 1}, test::sums(1, 1, 1, 1, 0)}};
@@ -113,6 +114,7 @@ TEST_CASE("evaluations with other settings, two row axes and position bins share
   CHECK(read.evaluations[0].settings.size() == 1);
   CHECK(read.evaluations[1].settings.size() == 3);
   CHECK(read.evaluations[1].settings[2].slices == run.evaluations[1].settings[2].slices);
+  CHECK(read.evaluations[1].row_names == run.evaluations[1].row_names);
   CHECK(read.evaluations[1].settings[2].positions == run.evaluations[1].settings[2].positions);
   const h5::File file = h5::File::open(folder / "run.h5");
   const h5::Group by_depth = file.group("eval/needle/test/by_depth");
@@ -189,6 +191,7 @@ TEST_CASE("every part of every run comes back from a file of many", "[run_file]"
   runs[2].evaluations.clear();
   Evaluation& both = runs[0].evaluations[0];
   both.row_axes = {"depth", "kind"};
+  both.row_names["kind"] = {"python", "licences", "prose"};
   both.position_edges = {0, 256, 1024};
   for (EvalSetting& entry : both.settings) {
     entry.slices = {{{0, 1}, test::sums(10, 10, 5, 5, 1)}, {{0, 2}, test::sums(20, 20, 7, 7, 2)}};

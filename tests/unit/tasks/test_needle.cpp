@@ -1,4 +1,7 @@
 // Needle in a book: where it lies, what is asked, what is scored.
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
 #include <map>
 
 #include "tests/support/test.h"
@@ -117,4 +120,34 @@ TEST_CASE("needle: what is wrong with the sentence or the text is said", "[tasks
   CHECK_THAT(error_of(needle(folder, "task.length = 256; eval.lengths = 1000000")),
              Contains("task.needle.train_text") && Contains("rows of 1000000 tokens need"));
   CHECK_THAT(error_of(needle(folder, "eval.lengths = 256, 40")), Contains("eval.lengths = 40: too short"));
+}
+
+TEST_CASE("needle: of several texts that are drawn from, which one a row is of is a row axis with names", "[tasks][needle]") {
+  TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "more");
+  write_file(folder / "lower.txt", prose(3000, 2));
+  std::string upper = prose(3000, 3);
+  for (char& letter : upper) letter = static_cast<char>(std::toupper(letter));
+  write_file(folder / "upper.txt", upper);
+  write_file(folder / "more/lower.txt", prose(3000, 4));
+  const std::string variant = GENERATE("single", "keys", "stream");
+  const std::string tests = "task.length = 600; task.needle.text_weights = equal; task.needle.test_text = " + folder / "lower.txt" + ", ";
+  const std::string kind = "; task.needle.variant = " + variant;
+  const MadeTask two = make_task(needle(folder, tests + folder / "upper.txt" + kind));
+  CHECK(two->row_axes() == (variant == "stream" ? std::vector<std::string>{"text"} : std::vector<std::string>{"depth_percent", "text"}));
+  CHECK(two->row_names("text", Split::test) == std::vector<std::string>{"lower", "upper"});
+  CHECK(two->row_names("text", Split::validation) == std::vector<std::string>{"book"});
+  CHECK(two->row_names("depth_percent", Split::test).empty());
+  std::map<int64_t, int64_t> rows;
+  for (uint64_t index = 0; index < 100; ++index) {
+    const Sample row = two->sample(Split::test, 1, index, {600});
+    const std::string text = text_of(row.tokens);
+    CHECK((std::count_if(text.begin(), text.end(), [](char c) { return c >= 'A' && c <= 'Z'; }) > 150) == (row.slice.back() == 1));
+    ++rows[row.slice.back()];
+    CHECK(two->sample(Split::validation, 1, index, {600}).slice.back() == 0);
+  }
+  CHECK(std::abs(rows[0] - 50) < 20);
+  const MadeTask alike = make_task(needle(folder, tests + folder / "more/lower.txt" + kind));
+  CHECK(alike->row_names("text", Split::test) == std::vector<std::string>{folder / "lower.txt", folder / "more/lower.txt"});
+  CHECK(make_task(needle(folder, "task.length = 600; task.needle.text_weights = equal" + kind))->row_names("text", Split::test).empty());
 }

@@ -10,7 +10,9 @@
 // variant = keys: other needles stand before and after the one that is asked for, so that neither the first nor the last digits of the row
 // are the answer; a name that comes again has another value then, and the newest counts.
 //
-// Where several texts are drawn from (text_weights = equal), which one a row is of is a row axis too, text.
+// Where several texts are drawn from (text_weights = equal), which one a row is of is a row axis too, text. renamed: training rows whose prose
+// has other byte values (a permutation of all 256, one for the row), needles and question as ever. What looks like a needle is then told from
+// what does not by more than familiar bytes.
 #include <algorithm>
 #include <cmath>
 
@@ -41,6 +43,7 @@ struct NeedleOptions : Options {
   int64_t pending = 1;
   int64_t pool = 0;
   std::vector<int64_t> asks = {1};
+  double renamed = 0;
 
   void describe(OptionVisitor& v) override {
     text.describe(v);
@@ -54,6 +57,8 @@ struct NeedleOptions : Options {
              "written last is always the answer, no key is needed");
     v.option("pool", pool, {0, 1 << 16}, "of variant = stream: names, used again and again, more than pending; 0 = any name");
     v.option("asks", asks, {1, 16}, "of variant = stream: questions of a needle, or the least and the most of them");
+    v.option("renamed", renamed, {0, 1}, "share of the training rows in whose prose every byte value stands for another one, drawn for the row: "
+             "unfamiliar bytes are met in training");
     format.describe(v);
   }
 
@@ -184,9 +189,14 @@ class Needle : public LengthTask, public StreamingTask {
     }
   }
 
+  /// Renamed in its share of the training rows.
   Prose passage(Random& random, Split split, size_t bytes) const {
     Prose prose;
-    prose.text = text_->passage(random, split, bytes, &prose.source);
+    std::string& text = prose.text = text_->passage(random, split, bytes, &prose.source);
+    if (split == Split::train && options_.renamed > 0 && random.uniform() < options_.renamed) {
+      const std::vector<int64_t> name = random.distinct(kNeedleVocab, kNeedleVocab);
+      for (char& byte : text) byte = static_cast<char>(name[static_cast<unsigned char>(byte)]);
+    }
     return prose;
   }
 

@@ -72,6 +72,22 @@ TEST_CASE("measurements of every arm, however its rows are cut into calls", "[tr
   CHECK(value(cut, "layer1/memory/weights_norm") > 0);
 }
 
+TEST_CASE("rows are measured by the names of a row axis, each kind by its own rows", "[train][probe]") {
+  TemporaryFolder folder;
+  overwrite(folder / "train.txt", std::string(4000, 'a'));
+  overwrite(folder / "one.txt", std::string(4000, 'a'));
+  overwrite(folder / "two.txt", std::string(4000, 'z'));
+  const std::vector<std::string> texts{"task.kind=needle", "task.length=128", "task.needle.needles=3", "task.needle.text_weights=equal",
+                                       "task.needle.train_text=" + folder / "train.txt"};
+  const World world(tiny_config(arm("mag") + texts + std::vector<std::string>{"task.needle.test_text=" + folder / "one.txt" + "," + folder / "two.txt"}));
+  const Probe probe = measure_by_name(*world.model, *world.task, world.config);
+  const double one = value(probe, "text/one/layer1/memory/theta_mean"), two = value(probe, "text/two/layer1/memory/theta_mean");
+  CHECK((one > 0 && two > 0 && one != two));
+  CHECK(std::isfinite(value(probe, "text/two/layer0/attention/query_map_norm")));
+  const World other(tiny_config(arm("mag") + texts + std::vector<std::string>{"task.needle.test_text=" + folder / "two.txt"}));
+  CHECK(measure_by_name(*other.model, *other.task, other.config).entries().empty());
+}
+
 TEST_CASE("the guard's firings are counted where steps overshoot, and only there", "[train][probe]") {
   const std::vector<std::string> stale =
       arm("mag_mlp") + std::vector<std::string>{"memory.gradient=refresh", "memory.theta_max=1", "task.mqar.vocab=20"};

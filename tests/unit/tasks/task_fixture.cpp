@@ -87,7 +87,7 @@ std::vector<std::string> every_task(const TemporaryFolder& folder) {
       "task.kind = induction; task.length = 32; eval.lengths = 32, 100",
       "task.kind = lm; task.length = 64; eval.lengths = 64, 300; task.lm." + text + "; task.lm." + test,
       "task.kind = needle; task.length = 100; eval.lengths = 100, 301; task.needle." + text + "; task.needle." + test,
-      "task.kind = needle; task.length = 150; task.needle.repeats = 1; task.needle.min_distance = 40; task.needle.text_weights = equal"
+      "task.kind = needle; task.length = 150; task.needle.repeats = 1; task.needle.min_distance = 40; task.needle.text_weights = equal; task.needle.renamed = 0.5"
       "; task.needle.alphabet = both; task.needle.train_text = " + folder / "train.txt" + ", " + folder / "test.txt",
       "task.kind = needle; task.length = 200; task.needle.variant = single; task.needle." + text,
       "task.kind = needle; task.length = 200; task.needle.variant = multi_key; task.needle." + text,

@@ -65,6 +65,10 @@ TEST_CASE("golden rows", "[tasks][golden]") {
               Split::train, {130}) ==
         "cd=515. dle dp xg=312. v mihcexzm xpmycs ⏎xg=312. a xg=360. gxi⏎qwurrmh ⏎cd=515. bwy v ikimbgff ⏎xg=360. l usd xg=075. htzccmowq r| "
         "312515360");
+  const MadeTask renamed = make_task(keys + "; task.needle.renamed = 1");
+  uint64_t digest = 0;  // the prose is of any bytes
+  for (const int64_t token : renamed->sample(Split::train, 42, 7, {100}).tokens) digest = digest * 257 + static_cast<uint64_t>(token);
+  CHECK(digest == 0x765597363440567b);
   CHECK(shown("task.kind = lm; task.lm.train_text = " + book, Split::test, {24}) ==
         "jfnlctjc weht⏎fdexmaya a| fnlctjc weht⏎fdexmaya az");
 }

@@ -24,6 +24,21 @@ std::vector<size_t> places(const std::string& text, const std::string& part) {
   return found;
 }
 
+/// The prose of a row with one needle in the long form.
+std::string prose_of(const Sample& row) {
+  const std::string text = text_of(row.tokens);
+  const std::vector<size_t> sentences = places(text, "The code of ");
+  REQUIRE(sentences.size() == 2);
+  return text.substr(0, sentences[0]) + text.substr(sentences[0] + 26, sentences[1] - 1 - (sentences[0] + 26));
+}
+
+/// Which place a byte value came at first, for each byte: the same for two texts that differ by a renaming.
+std::vector<size_t> shape_of(const std::string& text) {
+  std::vector<size_t> shape;
+  for (const char byte : text) shape.push_back(text.find(byte));
+  return shape;
+}
+
 }  // namespace
 
 TEST_CASE("needle: one sentence at a word's start in unbroken prose, the question at the end, its digits scored",
@@ -120,6 +135,24 @@ TEST_CASE("needle: what is wrong with the sentence or the text is said", "[tasks
   CHECK_THAT(error_of(needle(folder, "task.length = 256; eval.lengths = 1000000")),
              Contains("task.needle.train_text") && Contains("rows of 1000000 tokens need"));
   CHECK_THAT(error_of(needle(folder, "eval.lengths = 256, 40")), Contains("eval.lengths = 40: too short"));
+}
+
+TEST_CASE("needle: renamed prose has other byte values in the same order, in that share of the training rows alone", "[tasks][needle]") {
+  TemporaryFolder folder;
+  const std::string lines = needle(folder, "task.length = 300");
+  const MadeTask plain = make_task(lines), all = make_task(lines + "; task.needle.renamed = 1"), some = make_task(lines + "; task.needle.renamed = 0.3");
+  std::map<char, int64_t> values;
+  int64_t same = 0;
+  for (uint64_t index = 0; index < 300; ++index) {
+    const std::string before = prose_of(plain->sample(Split::train, 1, index, {300})), after = prose_of(all->sample(Split::train, 1, index, {300}));
+    CHECK(shape_of(after) == shape_of(before));
+    for (const char byte : after) ++values[byte];
+    same += prose_of(some->sample(Split::train, 1, index, {300})) == before;
+    for (const Split split : {Split::validation, Split::test})
+      CHECK(all->sample(split, 1, index, {300}).tokens == plain->sample(split, 1, index, {300}).tokens);
+  }
+  CHECK(values.size() == 256);
+  CHECK(std::abs(same - 210) < 40);
 }
 
 TEST_CASE("needle: of several texts that are drawn from, which one a row is of is a row axis with names", "[tasks][needle]") {

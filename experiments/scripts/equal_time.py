@@ -28,7 +28,12 @@ def seconds_per_step(path):
         seconds = dict(zip(table["cost"]["run_id"], table["cost"]["wall_seconds"]))[run_id]
         steps = int(table["config"]["train.steps"][i])
         found.setdefault((of.get("task", table["config"]["task.kind"][i]), of["arm"], steps), []).append(seconds / steps)
-    return {(task, arm): (steps, statistics.median(values)) for (task, arm, steps), values in found.items()}
+    result = {}
+    for (task, arm, steps), values in found.items():
+        if (task, arm) in result:
+            raise SystemExit(f"{path}: runs of {arm} on {task} have {result[task, arm][0]} and {steps} steps; choose one with mneme table --where")
+        result[task, arm] = (steps, statistics.median(values))
+    return result
 
 
 def main():

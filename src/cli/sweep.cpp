@@ -97,7 +97,10 @@ std::vector<SweepRun> runs_of(const Sweep& sweep, const std::vector<Choice>& cho
     if (plan.waiting[i].empty()) runs.push_back(plan.runs[i]);
   for (const Choice& choice : choices)
     if (!choice.tuned)
-      hopeless.push_back({labels_text(choice.labels), Kind::failed, "no learning-rate trial finished (--retry-failed tries again)", false});
+      hopeless.push_back({labels_text(choice.labels), Kind::failed,
+                          choice.pending() ? "some of its trials have not ended; the same command goes on with them"
+                                           : "no learning-rate trial finished (--retry-failed tries again)",
+                          false});
   return runs;
 }
 

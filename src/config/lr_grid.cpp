@@ -42,8 +42,10 @@ RateChoice choose_rate(const std::vector<RateTrial>& trials, const Metric& metri
   choice.at_edge = choice.best && (std::none_of(by_rate.begin(), place, tried) || std::none_of(place + 1, by_rate.end(), tried));
   if (extensions <= 0 || trials.size() < 2) return choice;
   const auto beyond = [&](size_t edge, size_t inner) { return rounded(trials[edge].rate * trials[edge].rate / trials[inner].rate); };
+  constexpr double kHighestRate = 100;  // of train.lr
   if (place == by_rate.begin()) choice.next = beyond(by_rate[0], by_rate[1]);
-  if (place + 1 == by_rate.end()) choice.next = beyond(by_rate.back(), by_rate[by_rate.size() - 2]);
+  if (place + 1 == by_rate.end())
+    if (const double higher = beyond(by_rate.back(), by_rate[by_rate.size() - 2]); higher <= kHighestRate) choice.next = higher;
   return choice;
 }
 

@@ -29,7 +29,7 @@ struct RateChoice {
   std::optional<double> next;  // the rate to try before choosing
 };
 
-/// `extensions`: so many rates may still be added.
+/// `extensions`: so many rates may still be added, none above what train.lr may be.
 RateChoice choose_rate(const std::vector<RateTrial>& trials, const Metric& metric, int64_t extensions);
 
 /// Whether a trial that is done is better than another one, apart from their rates; exactly one of them, or neither.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 #include "config/config.h"
@@ -85,7 +86,9 @@ class RunChecker {
       const std::string first = some ? ", first " + where.first : "";
       lines.push_back(runs_ == 1 ? problem : fmt::format("{} (in {} of {} runs{})", problem, where.runs, runs_, first));
     }
-    lines.insert(lines.end(), same_.begin(), same_.end());
+    constexpr size_t kNamed = 3;
+    lines.insert(lines.end(), same_.begin(), same_.begin() + static_cast<std::ptrdiff_t>(std::min(same_.size(), kNamed)));
+    if (same_.size() > kNamed) lines.push_back(fmt::format("and {} more that are the same experiment", same_.size() - kNamed));
     return lines;
   }
 

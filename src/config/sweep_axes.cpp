@@ -60,6 +60,10 @@ Axis zip_axis(const Settings& zip, const std::string& section, std::vector<std::
   std::string first;
   for (const auto& [key, value] : zip.all()) {
     const std::vector<std::string> texts = split(value.text, '|');
+    if (texts.empty()) {
+      problems.push_back(fmt::format("{}: {}.{} has no values; write them as a | b | c", value.origin, section, key));
+      continue;
+    }
     if (first.empty()) {
       first = fmt::format("{} has {} ({})", key, texts.size(), value.origin);
       axis.resize(texts.size());

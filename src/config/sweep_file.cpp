@@ -57,6 +57,7 @@ class SweepFileReader {
     check_seeds();
     if (!options_.exclude.empty())
       file_.exclude = read_exclude(*settings_.find("sweep.exclude"), file_.axes, problems_);
+    check_fixed_keys();
     check_overrides();
     if (!problems_.empty()) throw ConfigError(join(problems_, "\n"));
     return std::move(file_);
@@ -105,11 +106,12 @@ class SweepFileReader {
   void check_seeds() {
     if (std::set<int64_t>(file_.seeds.begin(), file_.seeds.end()).size() != file_.seeds.size())
       problem("sweep.seeds", "a seed is given twice; keep one");
-    const bool tunes = !file_.lr.empty() || !file_.searches.empty();
-    if (tunes && std::find(file_.seeds.begin(), file_.seeds.end(), file_.lr_seed) != file_.seeds.end())
+    if (tunes() && std::find(file_.seeds.begin(), file_.seeds.end(), file_.lr_seed) != file_.seeds.end())
       problem("sweep.lr_seed", std::to_string(file_.lr_seed) +
                                    " is also in sweep.seeds; learning rates are chosen on a seed that no result uses");
   }
+
+  bool tunes() const { return !file_.lr.empty() || !file_.searches.empty(); }
 
   // A key that the sweep itself sets in every run: losing an override silently would be worse than an error.
   void check_overrides() {
@@ -121,16 +123,33 @@ class SweepFileReader {
     };
     check("run.seed", !file_.seeds.empty(), "give sweep.seeds=… instead");
     check("train.lr", !file_.lr.empty(), "give sweep.lr=… instead, or sweep.lr= to turn the choice off");
+    if (tunes())
+      for (const auto& [key, value] : file_.trials.all())
+        check(key, true, "in its trials; give trials." + key + "=… too, or take it out of [trials]");
     for (const char* section : {"grid.", "zip."})
       for (const auto& [key, value] : settings_.section(section).all())
         check(key, true, "give " + (section + key) + "=… instead");
     for (const SweepSearch& search : file_.searches)
-      for (const Axis& axis : search.axes)
+      for (const Axis& axis : search.axes) {
+        if (axis.empty()) continue;  // a problem already
         for (const auto& [key, value] : axis.front().settings.all()) {
           check(key, true, "it is searched: give search.…." + key + "=… instead");
           if (key == "train.lr" && !file_.lr.empty())
             problems_.push_back(value.origin + ": train.lr is searched twice, here and by sweep.lr; leave one of them out");
         }
+      }
+  }
+
+  // What the sweep sets after these sections would be lost in silence.
+  void check_fixed_keys() {
+    const auto check = [&](const std::string& section, const Settings& settings) {
+      for (const auto& [key, value] : settings.all())
+        if (key == "run.seed" ? !file_.seeds.empty() || section == "trials" : key == "train.lr" && !file_.lr.empty())
+          problems_.push_back(fmt::format("{}: [{}] {} = {}: the sweep sets this key in every run of it; {}", value.origin, section, key, value.text,
+                                          key == "train.lr" ? "change sweep.lr" : section == "trials" ? "change sweep.lr_seed" : "change sweep.seeds"));
+    };
+    for (const SweepCase& each : file_.cases) check("case", each.settings);
+    check("trials", file_.trials);
   }
 
   // On the command line a key of a section that the file does not have would reach no run.

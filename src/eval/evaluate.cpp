@@ -19,7 +19,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Tokens of all rows of a batch together, whatever the segment: bounds what is held beside the model's state.
+/// Tokens, or numbers of vectors, of all rows of a batch together, whatever the segment: bounds what is held beside the model's state.
 constexpr int64_t kTokensHeld = int64_t{1} << 22;
 
 /// 0, 256, 1k, 4k, … up to and including the first edge ≥ length.
@@ -133,7 +133,8 @@ EvalSetting evaluate_setting(SequenceModel& model, const Task& task, const Confi
   result.length = task.length(setting);
   const int64_t rows = eval_rows(task, eval, request.split, setting);
   const int64_t segment = std::min(eval.segment, result.length);
-  const int64_t at_once = std::max<int64_t>(1, std::min(rows_at_once(config, result.length), kTokensHeld / result.length));
+  const int64_t numbers = std::max<int64_t>(1, task.objective().inputs + task.objective().outputs);
+  const int64_t at_once = std::max<int64_t>(1, std::min(rows_at_once(config, result.length), kTokensHeld / (result.length * numbers)));
   const std::vector<Reference> references = request.split == Split::test ? task.references() : std::vector<Reference>();
   for (int64_t first = 0; first < rows; first += at_once) {
     const Batch batch = make_batch(task, request.split, rows_seed(config), static_cast<uint64_t>(first),

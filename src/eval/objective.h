@@ -1,5 +1,5 @@
 // The part of an objective (mneme/objective.h) that has tensors: rows as tensors, the loss that training sums, the scores of an
-// evaluation. Everything that trains or measures asks this; only `tensors_of` tests which objective there is.
+// evaluation. Everything that trains or measures asks this, and tests nothing itself.
 #pragma once
 
 #include "eval/loss.h"

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <tuple>
 
 #include "report/observation.h"
 #include "report/report.h"
@@ -134,11 +135,13 @@ std::vector<Figure> setting_figures(const std::vector<RunRecord>& runs, const st
   const size_t along = longest_axis(all);
   std::map<std::string, std::map<std::string, Points>> panels;
   std::map<std::string, std::set<int64_t>> widths;
-  std::vector<std::string> references;
+  std::vector<std::string> references;                               // "reference: ridge", no arm's name
+  std::set<std::tuple<std::string, std::string, int64_t, int64_t>> scored;  // reference, panel, x, rows: once, whichever run it was scored beside
   for (const Observation& observation : all) {
     const std::string panel = panel_of(observation, along);
     const int64_t x = observation.setting->setting.at(along);
-    const std::string& reference = observation.reference;
+    const std::string reference = observation.reference.empty() ? "" : "reference: " + observation.reference;
+    if (!reference.empty() && !scored.insert({reference, panel, x, rows_of_reference(observation)}).second) continue;
     if (!reference.empty() && !std::count(references.begin(), references.end(), reference)) references.push_back(reference);
     panels[panel][reference.empty() ? run_key(*observation.run, rows) : reference][static_cast<double>(x)].push_back(
         evaluation.metric.value(observation.sums));

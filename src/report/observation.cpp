@@ -101,6 +101,8 @@ bool is_row_axis(const std::vector<RunRecord>& runs, const std::string& key) {
 
 bool has_own_rows(const RunRecord& run) { return run.value("eval.per_seed") == "true"; }
 
+int64_t rows_of_reference(const Observation& observation) { return has_own_rows(*observation.run) ? observation.run->info.seed : 0; }
+
 std::vector<std::string> known_keys(const std::vector<RunRecord>& runs) {
   std::set<std::string> keys{"setting", "split", "task", "seed", "run_id", "status", "code_version", "tokens_per_row"};
   for (const RunRecord& run : runs) {

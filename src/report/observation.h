@@ -39,6 +39,9 @@ bool is_row_axis(const std::vector<RunRecord>& runs, const std::string& key);
 /// Whether its rows are drawn for its seed alone (eval.per_seed); else runs of all seeds answer the same ones.
 bool has_own_rows(const RunRecord& run);
 
+/// Whose rows a reference was scored on: the run's seed, 0 where all seeds have the same.
+int64_t rows_of_reference(const Observation& observation);
+
 /// Every key that could be asked for, for messages.
 std::vector<std::string> known_keys(const std::vector<RunRecord>& runs);
 

@@ -136,7 +136,7 @@ class TableMaker {
       const Keys row = reference_row(observation);
       if (row.empty()) continue;
       if (!members.count(row)) rows.push_back(row);
-      members[row][keys_of(observation, table_.options.columns)][has_own_rows(*observation.run) ? observation.run->info.seed : 0].push_back(&observation);
+      members[row][keys_of(observation, table_.options.columns)][rows_of_reference(observation)].push_back(&observation);
     }
     sort_keys(rows);
     for (const Keys& keys : rows) {
@@ -149,7 +149,7 @@ class TableMaker {
 
   /// But for the rounding of another machine.
   static bool same_numbers(const EvalSums& a, const EvalSums& b) {
-    return a.rows == b.rows && a.scored == b.scored && std::abs(a.loss - b.loss) <= 1e-6 * std::abs(a.loss);
+    return a.rows == b.rows && a.scored == b.scored && std::abs(a.loss - b.loss) <= 1e-6 * std::abs(a.loss) + 1e-9 * static_cast<double>(a.scored);
   }
 
   TableCell reference_cell(const Keys& row, const TableColumn& column, const std::map<int64_t, std::vector<const Observation*>>& by_seed) const {

@@ -131,8 +131,9 @@ class GridMaker {
     const std::string note = common_note(row);
     const std::vector<int64_t> seeds = seeds_of(row);
     GridCell n{seeds.empty() ? "0" : range_text(seeds), note};
-    if (std::any_of(seeds.begin(), seeds.end(), [](int64_t count) { return count > 0 && count < kFewSeeds; }))
-      n.text += mark(fmt::format("Fewer than {} seeds.", kFewSeeds));
+    const bool same_rows = row.reference && std::none_of(row.cells.begin(), row.cells.end(), [](const TableCell& cell) { return cell.own_rows; });
+    if (!same_rows && std::any_of(seeds.begin(), seeds.end(), [](int64_t count) { return count > 0 && count < kSeedsToClaim; }))
+      n.text += mark(fmt::format("Fewer than {} seeds.", kSeedsToClaim));
     cells.push_back(n);
     for (size_t i = 0; i < row.cells.size(); ++i) {
       cells.push_back(result_cell(row.cells[i], table_.columns[i], !all_equal(seeds) && row.cells[i].runs() > 0));
@@ -196,7 +197,7 @@ class GridMaker {
     return found->first;
   }
 
-  static constexpr int64_t kFewSeeds = 5, kFewRows = 512;
+  static constexpr int64_t kFewRows = 512;
   const Table& table_;
   Grid grid_;
 };

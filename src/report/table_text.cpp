@@ -115,7 +115,7 @@ std::string csv(const Table& table) {
                        const Absent& absent) {
     std::vector<std::string> fields = keys;
     for (size_t i = 0; i < table.options.columns.size(); ++i) fields.push_back(column.keys.empty() ? "" : column.keys[i]);
-    fields.insert(fields.end(), {column.name, column.metric && column.metric->is_share() ? "1" : column.unit, kind, std::to_string(cell.n)});
+    fields.insert(fields.end(), {column.name, column.metric && (column.metric->is_share() || column.unit.empty()) ? "1" : column.unit, kind, std::to_string(cell.n)});
     for (const double value : {cell.mean, cell.sd, cell.half_width}) fields.push_back(number_field(value));
     fields.push_back(cell.rows > 0 ? std::to_string(cell.rows) : "");
     for (const double value : {cell.low, cell.high, cell.p, cell.p_rows, cell.p_holm}) fields.push_back(number_field(value));

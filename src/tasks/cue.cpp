@@ -1,8 +1,8 @@
 // Cue: pairs of which few are to be kept. A mark stands 1 … distance tokens before (or behind) the pair that counts; the same key comes
 // with other values in pairs without a mark, before and after it. At the end every key is asked for its marked value.
 //
-//   token   ~4  | ~1 k7 v3 ~9 ~2 ~6 k7 v5 ~3 ~8  | k2 v9 ~5 ~1 ~7 k7 v1 | k2 k7     setting 2x4 (keys x pairs), distance 3, mark before
-//   target   -  -  -  -  -  -  -  -  -  -  -  -  -  -  -  -  -  -  -  - | v9 v3
+//   token   ~4  | ~1 k7 v3 ~9 ~2 ~6 k7 v5 ~3 ~8  | k2 v9 ~5 ~1 ~7 k7 v1 k2 k7     setting 2x4 (keys x pairs), distance 3, mark before
+//   target   -  -  -  -  -  -  -  -  -  -  -  -  -  -  -  -  -  -  -  - v9 v3
 //
 // What momentum can do here: S_t = η S_{t−1} − θ_t u_t carries u of the mark on to the pair, never θ or η of the mark. So it does not
 // enlarge the write of a pair that follows; a mark behind the pair finds in S what is left of the pair's u, which its own η lets go on or ends.

@@ -2,9 +2,9 @@
 // anew, and asked about while it lasts and at its end. What an earlier regime wrote is never asked again, so that it may be forgotten,
 // and what is never forgotten piles up. After the concept drift of learning from streams (Gama et al., ACM Computing Surveys 46(4), 2014).
 //
-//   token   | k7 v3 ~5 k2 v9 k7 v5 k7 k2 k7 | k4 v1 k8 v6 ~2 k4 k8 v2 k8 k4     setting 2x2 (keys x regimes), rewrites .5, asks .5
-//   target  -  -  -  -  -  -  -  - v5 v9 v5 -  -  -  -  -  - v1  -  - v2 v1     newest value of the running regime
-//             └─ writes, asks between ┘└ all ┘                                   | = mark, ~ = noise
+//   token    | k7 v3 ~5 k2 v9 k7 v5 k7 ~9 k2 k7 ~0 | k4 v1 k8 v6 ~2 k4 k8 v2 ~7 ~7 k8 k4     setting 2x2 (keys x regimes), marked,
+//   target   -  -  -  -  -  -  -  - v5  - v9 v5  - -  -  -  -  -  - v1  -  -  -  - v2 v1     rewrites and asks .5, noise .25; | = mark,
+//             └─ writes, questions ─────┘ └ all ┘                                            ~ = noise
 #include <algorithm>
 #include <cmath>
 

@@ -78,6 +78,7 @@ TEST_CASE("lr grid: nothing is chosen while a trial is open; one rate alone is a
   const RateChoice open = choose({done(1, 0.1), done(2, 0.2), other(4, State::open)});
   CHECK(open.open);
   CHECK_FALSE((open.next || open.at_edge));
+  CHECK_FALSE(choose({done(25, 0.1), done(100, 0.2)}).next);  // no rate is above 100
   const RateChoice one = choose({done(1, 0.1)});
   CHECK(one.at_edge);
   CHECK_FALSE(one.next);

@@ -131,6 +131,11 @@ TEST_CASE_METHOD(SweepFixture, "sweep: a search is a product per combination, ea
   CHECK_THAT(problems(text, {"search.arm.plane.model.heads=1 | 2"}).at(0), Contains("no such section") && Contains("[search.arm.plain]"));
   CHECK_THAT(problems(text + "[search.arm.mga]\nmodel.heads = 1\n").at(0), Contains("no value 'mga'") && Contains("did you mean 'mag'?"));
   CHECK_THAT(problems(text + "[search.arm]\nmodel.heads = 1\n").at(0), Contains("write [search.<axis>.<value>]"));
+  CHECK_THAT(problems(text, {"search.arm.plain.model.heads="}).at(0), Contains("search.arm.plain.model.heads has no values"));
+  CHECK_THAT(problems(text, {"search.arm.plain.zip.model.layers=", "search.arm.plain.zip.model.ffn_width="}).at(0), Contains("has no values"));
+  CHECK_THAT(problems(text, {"eval.samples=9"}).at(0), Contains("give trials.eval.samples=… too"));
+  CHECK(read(text, {"trials.eval.samples=9"}).tuning[0].config.eval.samples == 9);
+  CHECK_THAT(problems(text + "[trials]\nrun.seed = 4\n").at(0), Contains("change sweep.lr_seed"));
 }
 
 TEST_CASE_METHOD(SweepFixture, "sweep: a case sets keys of the combinations that have all its values, over their axes", "[config][sweep]") {
@@ -138,6 +143,8 @@ TEST_CASE_METHOD(SweepFixture, "sweep: a case sets keys of the combinations that
   for (const SweepRun& run : read(text).runs()) CHECK(run.config.train.steps == (run.config.run.labels == "task:two, arm:mag" ? 70 : 60));
   for (const SweepRun& run : read(text, {"train.steps=80"}).runs()) CHECK(run.config.train.steps == 80);
   CHECK_THAT(problems(text + "[case.task.three]\ntrain.steps = 1\n").at(0), Contains("[case.task.three]") && Contains("no value 'three'"));
+  CHECK_THAT(problems(text + "[case.task.one]\nrun.seed = 7\n").at(0), Contains("the sweep sets this key") && Contains("change sweep.seeds"));
+  CHECK_THAT(problems(text + "[case.task.one]\ntrain.lr = 7\n", {"sweep.lr=1e-3, 2e-3"}).at(0), Contains("change sweep.lr"));
 }
 
 TEST_CASE_METHOD(SweepFixture, "sweep: overrides reach every run and win over the axes", "[config][sweep]") {
@@ -174,6 +181,9 @@ TEST_CASE_METHOD(SweepFixture, "sweep: two combinations that are the same experi
   const auto list = problems(kHead + "[axis.arm.a]\nmodel.kind = mag\n[axis.arm.b]\nmodel.kind = mag\n");
   REQUIRE(list.size() == 1);
   CHECK_THAT(list[0], Contains("'arm:a' and 'arm:b'"));
+  const auto many = problems(kHead + "[grid]\nmodel.kind = mag | mag | mag | mag | mag | mag\n");
+  REQUIRE(many.size() == 4);
+  CHECK(many[3] == "and 2 more that are the same experiment");
 }
 
 TEST_CASE_METHOD(SweepFixture, "sweep: mistakes in the sweep itself", "[config][sweep]") {

@@ -83,7 +83,7 @@ class MemoryLayer {
   // Logits of the token; those of α and η from a mean over the running group's tokens so far, each logit with a weight of its own.
   void gates(const at::Tensor& x, bool active) {
     const at::Tensor learned = o_.gate_scale * applied(p_.at("gates.gate"), at::cat({x, previous_}));
-    auto fixed = [&](const char* name) { return o_.fixed_gates.find(name) != std::string::npos; };
+    auto fixed = [&](const std::string& name) { return (", " + o_.fixed_gates + ",").find(", " + name + ",") != std::string::npos; };
     std::vector<bool> looks{!fixed("theta")};
     if (o_.forgetting) looks.push_back(!fixed("alpha"));
     if (o_.momentum) looks.push_back(!fixed("eta"));

@@ -55,6 +55,7 @@ const std::vector<LayerChoice>& layer_choices() {
       {"a cache of 3, groups of 2, stale, Huber",
        [](ModelOptions&, AnyMemory& o) { o.cache = 3, o.group = 2, o.gradient = "refresh", o.inner_loss = "huber", o.huber_delta = 0.4; }, true},
       {"a cache larger than the row", [](ModelOptions&, AnyMemory& o) { o.cache = 100; }},
+      {"step fixed", [](ModelOptions&, AnyMemory& o) { o.fixed_gates = "theta"; }},
       {"forgetting fixed", [](ModelOptions&, AnyMemory& o) { o.fixed_gates = "alpha"; }},
       {"step and momentum fixed, groups", [](ModelOptions&, AnyMemory& o) { o.fixed_gates = "theta, eta", o.group = 2; }, true},
       {"capped steps", [](ModelOptions&, AnyMemory& o) { o.step_cap = 0.8; }},

@@ -38,7 +38,8 @@ struct MlpOptions : Options {
   void check(const std::string& prefix, Problems& problems) const override {
     if (fast_gain && form != "residual+norm")
       problems.add(prefix + "fast_gain", "needs a norm; set " + prefix + "form = residual+norm or " + prefix + "fast_gain = false");
-    if (lower == "frozen" && depth == 1) problems.add(prefix + "lower", "depth = 1 has no matrix below the last; set " + prefix + "depth to at least 2, or leave it out");
+    if (lower == "frozen" && depth == 1)
+      problems.add(prefix + "lower", "depth = 1 has no matrix below the last; set " + prefix + "depth to at least 2, or leave it out");
     if (lower_step != MlpOptions().lower_step && !problems.stored && (lower == "frozen" || form != "feature" || depth == 1))
       problems.add(prefix + "lower_step", "is read with lower = learned, form = feature and depth > 1 only; leave it out");
   }

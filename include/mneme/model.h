@@ -1,7 +1,8 @@
 // Sequence models: embedding (of vectors: a linear map) → layers of (block, feed-forward) with residuals → norm → head.
 //
-// Shapes: B rows, T tokens, C model width, V vocabulary (of vectors: the width of an answer). One `State` goes through the whole model, so training on one
-// segment, truncated training over many, prompt processing and decoding are the same call with another split.
+// Shapes: B rows, T tokens, C model width, V vocabulary (of vectors: the width of an answer).
+// One `State` goes through the whole model, so training on one segment,
+// truncated training over many, prompt processing and decoding are the same call with another split.
 // To add a block: a file in src/models/blocks/ that defines `register_block_<file name>`.
 #pragma once
 

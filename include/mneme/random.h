@@ -21,7 +21,7 @@ class Random {
   /// Uniform in [0, 1), 53 bits.
   double uniform();
   /// Normal, mean 0, variance 1, exactly: von Neumann's way, by comparisons of uniforms alone (Karney, ACM TOMS 42, 2016, algorithm N).
-  /// No logarithm or cosine, which may differ in their last bit between platforms. About 9 uniforms a draw.
+  /// No logarithm or cosine, which may differ in their last bit between platforms. About 17 uniforms a draw.
   double normal();
   /// `count` different numbers of [0, bound), in random order.
   std::vector<int64_t> distinct(int64_t count, int64_t bound);

@@ -19,7 +19,8 @@ struct EvalRequest {
 };
 
 /// Test split: the task's test settings. Validation: its training settings (new rows of them), which is what learning
-/// rates are chosen on. Tests score the task's references (Task::references) too. Rows depend on `rows_seed` only, so that every arm answers the same questions.
+/// rates are chosen on. Tests score the task's references (Task::references) too. Rows depend on `rows_seed`
+/// only, so that every arm answers the same questions.
 Evaluation evaluate(SequenceModel& model, const Task& task, const Config& config, const EvalRequest& request);
 
 /// A model in evaluation mode (Module::eval) as long as this lives: memory.frozen then writes nothing.

@@ -20,10 +20,11 @@ std::unique_ptr<Task> make_task(const Config& config) {
     throw ConfigError(fmt::format("eval.per_seed = true: the rows of task.kind = {} are given, the same for every seed; leave it out", config.task.kind));
   const Objective objective = task->objective();
   if (!objective.of_tokens() && std::min(objective.inputs, objective.outputs) < 1)
-    throw ConfigError(fmt::format("task.kind = {} says neither how many tokens there are (Task::vocab) nor how wide its vectors are (Task::objective)",
-                                  config.task.kind));
+    throw ConfigError(fmt::format("task.kind = {} says neither how many tokens there are (Task::vocab) nor how wide its vectors are "
+                                  "(Task::objective)", config.task.kind));
   if (config.task.loss == "all" && !objective.of_tokens())
-    throw ConfigError(fmt::format("task.loss = all: the rows of task.kind = {} are of vectors, and a vector has no next token; leave it out", config.task.kind));
+    throw ConfigError(fmt::format("task.loss = all: the rows of task.kind = {} are of vectors, and a vector has no next token; leave it out",
+                                  config.task.kind));
   return task;
 }
 

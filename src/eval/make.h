@@ -10,8 +10,8 @@
 
 namespace mneme {
 
-/// The registered task of task.kind with its options. DataError: its files cannot be read. ConfigError: eval.per_seed where rows are given, task.loss = all
-/// where rows are of vectors.
+/// The registered task of task.kind with its options. DataError: its files cannot be read. ConfigError: eval.per_seed where rows are
+/// given, task.loss = all where rows are of vectors.
 std::unique_ptr<Task> make_task(const Config& config);
 
 /// Seed of validation and test rows: eval.seed, the same rows for every arm; with eval.per_seed others for every run.seed.

@@ -105,7 +105,8 @@ class VectorFormat : public RowFormat {
 
   h5::Dataset open(const h5::File& input, const std::string& path) const override {
     const std::string wanted = fmt::format("float32 [rows, length, {}]", objective_.inputs);
-    if (!input.has("inputs")) throw DataError(path + " has no dataset `inputs`: put the rows to read there, " + wanted + ", as this model reads vectors");
+    if (!input.has("inputs"))
+      throw DataError(path + " has no dataset `inputs`: put the rows to read there, " + wanted + ", as this model reads vectors");
     h5::Dataset rows = input.dataset("inputs");
     if (rows.kind() != h5::Kind::real || rows.shape().size() != 3 || rows.shape()[1] < 1 || rows.shape()[2] != objective_.inputs)
       throw DataError(fmt::format("{}: dataset `inputs` must be {}; it is {} of shape [{}]", path, wanted, rows.type_name(),

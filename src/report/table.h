@@ -97,7 +97,8 @@ struct Table {
   std::vector<std::string> run_ids;  // of every run the table was made from
 };
 
-/// UsageError: an unknown key or metric, a metric that the task does not have, nothing left by `where`, two runs of one seed in a cell. StoreError: runs of
+/// UsageError: an unknown key or metric, a metric that the task does not have, nothing left by `where`, two runs of one seed
+/// in a cell. StoreError: runs of
 /// different code versions without `allow_mixed_versions`. Learning-rate trials (label tuning) count only where asked for.
 Table make_table(const std::vector<RunRecord>& runs, const TableOptions& options);
 

@@ -174,7 +174,8 @@ void write_members(h5::Group& group, const Members& members) {
   if (!positions.empty()) positions.write(group, "positions", "the tokens of a setting at positions first to end - 1", eval_units(head.metric));
   if (references.empty()) return;
   group.write_text("reference_names", names);
-  references.write(group, "references", "what the task's references say on the rows of a setting; reference: place in reference_names", eval_units(head.metric));
+  references.write(group, "references", "what the task's references say on the rows of a setting; reference: place in reference_names",
+                   eval_units(head.metric));
 }
 
 void write_evaluations(h5::Group& file, const std::vector<RunRecord>& runs) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <numeric>
+#include <utility>
 
 #include "base/assert.h"
 
@@ -86,8 +87,9 @@ std::vector<double> nearest(const ShownPairs& pairs, int64_t neighbours) {
     distance.push_back(sum);
   }
   const int64_t count = std::min(neighbours, pairs.count);
-  std::partial_sort(order.begin(), order.begin() + count, order.end(),
-                    [&](int64_t a, int64_t b) { return std::pair(distance[static_cast<size_t>(a)], a) < std::pair(distance[static_cast<size_t>(b)], b); });
+  const auto place = [&](int64_t n) { return std::pair(distance[static_cast<size_t>(n)], n); };
+  const auto before = [&](int64_t a, int64_t b) { return place(a) < place(b); };
+  std::partial_sort(order.begin(), order.begin() + count, order.end(), before);
   std::vector<double> said(static_cast<size_t>(pairs.outputs));
   for (int64_t n = 0; n < count; ++n)
     for (int64_t c = 0; c < pairs.outputs; ++c)

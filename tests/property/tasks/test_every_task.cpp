@@ -17,8 +17,9 @@ TEST_CASE("every task is in the list below", "[tasks]") {
 }
 
 TEST_CASE("rows have the setting's length, what their objective says, something to score and their slice", "[tasks][conformance]") {
-  INFO("tokens and targets lie in [0, vocab()); rows of vectors have no tokens, inputs and answers of the objective's widths, finite; a target of -1 is not scored; "
-       "length(setting) is what rows have; one slice value per row axis, with a name where the axis has names");
+  INFO("tokens and targets lie in [0, vocab()); rows of vectors have no tokens, inputs and answers of the objective's widths, finite; "
+       "a target of -1 is not scored; length(setting) is what rows have; one slice value per row axis, "
+       "with a name where the axis has names");
   TemporaryFolder folder;
   for (const std::string& lines : every_task(folder)) {
     INFO(lines);

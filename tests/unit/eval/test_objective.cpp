@@ -96,7 +96,8 @@ TEST_CASE("vectors: rows read in segments measure what whole rows do; references
   World world = world_of("mag");
   Config cut = world.config;
   cut.eval.segment = 5, cut.eval.batch_tokens = 15;
-  const Evaluation whole = evaluate(*world.model, *world.task, world.config, {Split::test, 1, {}}), parts = evaluate(*world.model, *world.task, cut, {Split::test, 1, {}});
+  const Evaluation whole = evaluate(*world.model, *world.task, world.config, {Split::test, 1, {}});
+  const Evaluation parts = evaluate(*world.model, *world.task, cut, {Split::test, 1, {}});
   CHECK(whole.metric == Metric::error);
   REQUIRE(whole.settings.size() == 2);
   for (size_t i = 0; i < 2; ++i) {
@@ -127,7 +128,8 @@ TEST_CASE("vectors: a model is saved and loaded with its widths, which trainer.j
   State a, b;
   ForwardContext context;
   CHECK(loaded.model->forward(batch.inputs, a, context).equal(world.model->forward(batch.inputs, b, context)));
-  CHECK_THAT(message_of<UsageError>([&] { require_tokens(*loaded.model, "mneme generate"); }), Contains("mneme generate") && Contains("vectors of 4"));
+  CHECK_THAT(message_of<UsageError>([&] { require_tokens(*loaded.model, "mneme generate"); }),
+             Contains("mneme generate") && Contains("vectors of 4"));
   State other;
   CHECK_THROWS_AS(loaded.model->hidden(batch.inputs.narrow(2, 0, 3), other, context), UsageError);
 }

@@ -81,9 +81,10 @@ std::vector<std::string> every_task(const TemporaryFolder& folder) {
       "task.kind = cue; task.cue.train = 4x8; task.cue.test = 4x8, 8x20",
       "task.kind = cue; task.cue.train = 4x8; task.cue.test = 4x8; task.cue.mark = behind; task.cue.distance = 2",
       "task.kind = regression; task.regression.train = 12; task.regression.test = 1, 12; task.regression.noise = 0.5",
-      "task.kind = regression; task.regression.train = 12; task.regression.test = 12; task.regression.function = relu; task.regression.dimension = 3; "
-      "task.regression.outputs = 5",
-      "task.kind = regression; task.regression.train = 12; task.regression.test = 12; task.regression.function = sinusoid; task.regression.dimension = 1",
+      "task.kind = regression; task.regression.train = 12; task.regression.test = 12; task.regression.function = relu; "
+      "task.regression.dimension = 3; task.regression.outputs = 5",
+      "task.kind = regression; task.regression.train = 12; task.regression.test = 12; task.regression.function = sinusoid; "
+      "task.regression.dimension = 1",
       "task.kind = induction; task.length = 32; eval.lengths = 32, 100",
       "task.kind = lm; task.length = 64; eval.lengths = 64, 300; task.lm." + text + "; task.lm." + test,
       "task.kind = needle; task.length = 100; eval.lengths = 100, 301; task.needle." + text + "; task.needle." + test,

@@ -121,7 +121,8 @@ TEST_CASE("regression: of noisy linear functions the Bayes optimum is ridge regr
 }
 
 TEST_CASE("regression: more pairs help, and who knows the class of functions is better than who does not", "[tasks][regression]") {
-  for (const auto& [function, strong] : std::map<std::string, std::string>{{"relu", "gaussian_process"}, {"sinusoid", "gaussian_process"}, {"sparse", "ridge"}}) {
+  const std::map<std::string, std::string> best{{"relu", "gaussian_process"}, {"sinusoid", "gaussian_process"}, {"sparse", "ridge"}};
+  for (const auto& [function, strong] : best) {
     INFO(function);
     const MadeTask made = regression(function);
     std::map<std::string, double> few = errors(*made.task, 2, 600), many = errors(*made.task, 48, 600);
@@ -180,7 +181,8 @@ TEST_CASE("regression: Cholesky solves, and a Gaussian process of the linear cov
 
 TEST_CASE("regression: settings that make no sense are refused with their cure", "[tasks][regression]") {
   const std::string task = "task.kind = regression; ";
-  CHECK_THAT(error_of(task + "task.regression.function = sinusoid"), Contains("task.regression.dimension") && Contains("set task.regression.dimension = 1"));
+  CHECK_THAT(error_of(task + "task.regression.function = sinusoid"),
+             Contains("task.regression.dimension") && Contains("set task.regression.dimension = 1"));
   CHECK_THAT(error_of(task + "task.regression.function = sparse; task.regression.nonzero = 9"), Contains("task.regression.nonzero"));
   CHECK_THAT(error_of(task + "task.regression.function = sinusoid; task.regression.dimension = 1; task.regression.lowest = 4"), Contains("highest"));
 }

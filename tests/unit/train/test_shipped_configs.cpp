@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <regex>
 #include <sstream>
 
 #include "config/config.h"
@@ -40,12 +41,40 @@ TEST_CASE("docs/memory-options.md and memory-zoo.md have a word on every option 
   }
 }
 
+/// A folder in which every data file that a config or a sweep names is there, each with a content of its own.
+class DataFolder {
+ public:
+  DataFolder() : before_(std::filesystem::current_path()) {
+    const std::regex named("data/[A-Za-z0-9_./-]+[A-Za-z0-9_]");
+    for (const char* tree : {"/configs", "/experiments"})
+      for (const auto& entry : std::filesystem::recursive_directory_iterator(MNEME_SOURCE_DIR + std::string(tree))) {
+        if (entry.path().extension() != ".ini") continue;
+        std::stringstream text;
+        text << std::ifstream(entry.path()).rdbuf();
+        const std::string all = text.str();
+        for (std::sregex_iterator found(all.begin(), all.end(), named), end; found != end; ++found) make(found->str());
+      }
+    std::filesystem::current_path(folder_.path());
+  }
+  ~DataFolder() { std::filesystem::current_path(before_); }
+  DataFolder(const DataFolder&) = delete;
+
+ private:
+  void make(const std::string& name) {
+    std::filesystem::path path = folder_.path() + "/" + name;
+    if (path.extension().empty()) path /= "text.txt";  // a folder of texts
+    std::filesystem::create_directories(path.parent_path());
+    std::ofstream(path) << "prose of " << name;
+  }
+
+  test::TemporaryFolder folder_;
+  const std::filesystem::path before_;
+};
+
 TEST_CASE("every shipped sweep expands, and the search gives every arm as many trials", "[train][shipped]") {
   register_tasks();
   make_plugins_known();
-  test::TemporaryFolder folder;
-  const std::string book = folder.path() + "/book.txt";
-  std::ofstream(book) << "prose";
+  const DataFolder data;
   int count = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(MNEME_SOURCE_DIR "/experiments")) {
     if (entry.path().extension() != ".ini") continue;
@@ -54,7 +83,7 @@ TEST_CASE("every shipped sweep expands, and the search gives every arm as many t
     if (text.str().find("\nname = ") == std::string::npos || text.str().find("[sweep]") == std::string::npos) continue;  // a part of others
     INFO(entry.path());
     Sweep sweep;
-    REQUIRE_NOTHROW(sweep = read_sweep(entry.path().string(), {"task.needle.train_text=" + book, "task.needle.test_text=" + book}));
+    REQUIRE_NOTHROW(sweep = read_sweep(entry.path().string(), {}));
     if (entry.path().filename() == "search.ini")
       for (const std::vector<AxisValue>& candidates : sweep.candidates) CHECK(candidates.size() == 4);
     ++count;

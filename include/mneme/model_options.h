@@ -22,6 +22,7 @@ struct ModelOptions : Options {
   int64_t persistent_tokens = 0;
   int64_t conv_width = 0;               // 0 = no short convolution
   std::string conv_init = "random";     // random, identity, shift
+  std::string embedding_init = "normal";  // normal, zero
   bool tie_embeddings = true;
   std::string combine = "sum";          // product, product+sum, sum
   std::vector<int64_t> memory_layers;   // empty = every layer

@@ -73,6 +73,8 @@ void ModelOptions::describe(OptionVisitor& v) {
   v.option("conv_width", conv_width, {0, 64}, "taps of the causal convolution on q, k, v; 0 = none");
   v.option("conv_init", conv_init, {"random", "identity", "shift"},
            "its start; shift: keys come from the previous token, and W_q = W_k");
+  v.option("embedding_init", embedding_init, {"normal", "zero"},
+           "start of the token embedding; zero: a token that training never meets adds nothing of its own");
   v.option("tie_embeddings", tie_embeddings, "the head reuses the token embedding");
   v.option("combine", combine, {"product", "product+sum", "sum"}, "how attention and memory are joined; product: as published");
   v.option("memory_layers", memory_layers, {0, 1023}, "layers (from 0) whose block has a memory; empty = all");
@@ -172,6 +174,8 @@ void ModelOptions::check(const std::string& prefix, Problems& problems) const {
   if (conv_init == "shift" && conv_width == 1)
     problems.add(prefix + "conv_width",
                  fmt::format("has no previous token for {}conv_init = shift; allowed: 0 (none) or ≥ 2", prefix));
+  if (embedding_init == "zero" && tie_embeddings)
+    problems.add(prefix + "embedding_init", fmt::format("a tied head would be zero too, and neither could learn; set {}tie_embeddings = false", prefix));
   std::set<int64_t> seen;
   for (const int64_t layer : memory_layers) {
     if (layer >= layers)

@@ -25,6 +25,9 @@ std::unique_ptr<Task> make_task(const Config& config) {
   if (config.task.loss == "all" && !objective.of_tokens())
     throw ConfigError(fmt::format("task.loss = all: the rows of task.kind = {} are of vectors, and a vector has no next token; leave it out",
                                   config.task.kind));
+  if (config.model.embedding_init == "zero" && !objective.of_tokens())
+    throw ConfigError(fmt::format("model.embedding_init = zero: the rows of task.kind = {} are of vectors, and there is no embedding; leave it out",
+                                  config.task.kind));
   return task;
 }
 

@@ -49,8 +49,12 @@ SequenceModel::SequenceModel(const ModelOptions& model, const MemoryOptions& mem
     : shape_(shape), options_(model) {
   at::Generator generator = nn::make_generator(seed, "init");
   auto normal = [&](at::IntArrayRef sizes) { return at::empty(sizes, at::kFloat).normal_(0, 0.02, generator); };
-  if (shape.objective().of_tokens()) embedding_ = parameter("embedding", normal({shape.vocab, model.width}), Role::embedding);
-  else input_map_ = parameter("inputs", nn::linear_weight(model.width, shape.inputs, generator), Role::embedding);
+  if (shape.objective().of_tokens()) {
+    at::Tensor start = normal({shape.vocab, model.width});  // drawn in any case, so that all other weights start alike
+    embedding_ = parameter("embedding", model.embedding_init == "zero" ? at::zeros_like(start) : start, Role::embedding);
+  } else {
+    input_map_ = parameter("inputs", nn::linear_weight(model.width, shape.inputs, generator), Role::embedding);
+  }
   if (model.positions == "learned") positions_ = parameter("positions", normal({shape.max_length, model.width}), Role::embedding);
   for (int64_t i = 0; i < model.layers; ++i)
     layers_.push_back(register_module("layers_" + std::to_string(i), std::make_shared<Layer>(BlockContext{model, memory, i, generator})));

@@ -72,7 +72,7 @@ std::string written_text(const Probe& probe) {
   std::map<std::string, std::vector<double>> by_kind;
   std::vector<std::vector<std::string>> rows{{"theta_mean"}};
   for (const auto& [name, entry] : probe.entries()) {
-    const size_t layer = name.find("/layer");
+    const size_t layer = name.rfind("/layer");  // a text may be called layer too
     if (layer == std::string::npos || !name.ends_with("/theta_mean")) continue;
     by_kind[name.substr(0, layer)].push_back(entry.value());
     const std::string place = name.substr(layer + 1, name.find('/', layer + 1) - layer - 1);

@@ -148,8 +148,17 @@ class SweepFileReader {
           problems_.push_back(fmt::format("{}: [{}] {} = {}: the sweep sets this key in every run of it; {}", value.origin, section, key, value.text,
                                           key == "train.lr" ? "change sweep.lr" : section == "trials" ? "change sweep.lr_seed" : "change sweep.seeds"));
     };
+    for (const Axis& axis : file_.axes)
+      for (const AxisValue& value : axis) check("axis", value.settings);
     for (const SweepCase& each : file_.cases) check("case", each.settings);
     check("trials", file_.trials);
+    for (const SweepCase& each : file_.cases)
+      for (const SweepSearch& search : file_.searches)
+        for (const Axis& axis : has_all(each.when, search.when) || has_all(search.when, each.when) ? search.axes : std::vector<Axis>())
+          for (const auto& [key, value] : axis.empty() ? Settings().all() : axis.front().settings.all())
+            if (const SettingValue* set = each.settings.find(key))
+              problems_.push_back(fmt::format("{}: [case] {} = {}: it is searched there ({}); leave one of them out", set->origin, key, set->text,
+                                              value.origin));
   }
 
   // On the command line a key of a section that the file does not have would reach no run.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
@@ -135,20 +136,25 @@ std::vector<Figure> setting_figures(const std::vector<RunRecord>& runs, const st
   const size_t along = longest_axis(all);
   std::map<std::string, std::map<std::string, Points>> panels;
   std::map<std::string, std::set<int64_t>> widths;
-  std::vector<std::string> references;                               // "reference: ridge", no arm's name
-  std::set<std::tuple<std::string, std::string, int64_t, int64_t>> scored;  // reference, panel, x, rows: once, whichever run it was scored beside
+  std::vector<std::string> references;  // "reference: ridge", no arm's name; none whose runs were asked different rows
+  std::map<std::tuple<std::string, std::string, int64_t, int64_t>, double> scored;  // reference, panel, x, rows: whichever run it was scored beside
+  std::set<std::string> differing;
   for (const Observation& observation : all) {
     const std::string panel = panel_of(observation, along);
     const int64_t x = observation.setting->setting.at(along);
     const std::string reference = observation.reference.empty() ? "" : "reference: " + observation.reference;
-    if (!reference.empty() && !scored.insert({reference, panel, x, rows_of_reference(observation)}).second) continue;
-    if (!reference.empty() && !std::count(references.begin(), references.end(), reference)) references.push_back(reference);
-    panels[panel][reference.empty() ? run_key(*observation.run, rows) : reference][static_cast<double>(x)].push_back(
-        evaluation.metric.value(observation.sums));
+    const double value = evaluation.metric.value(observation.sums);
     widths[panel].insert(x);
+    if (!reference.empty()) {
+      const auto [known, fresh] = scored.insert({{reference, panel, x, rows_of_reference(observation)}, value});
+      if (std::abs(known->second - value) > 1e-6 * std::abs(value) + 1e-9) differing.insert(reference);
+      if (!fresh) continue;
+      if (!std::count(references.begin(), references.end(), reference)) references.push_back(reference);
+    }
+    panels[panel][reference.empty() ? run_key(*observation.run, rows) : reference][static_cast<double>(x)].push_back(value);
   }
   std::vector<std::string> arms = arms_of(runs, rows);
-  arms.insert(arms.end(), references.begin(), references.end());
+  std::copy_if(references.begin(), references.end(), std::back_inserter(arms), [&](const std::string& name) { return !differing.count(name); });
   std::vector<Figure> figures;
   for (auto& [panel, by_arm] : panels) {
     if (widths[panel].size() < 2) continue;

@@ -93,6 +93,7 @@ std::vector<Observation> observations(const RunRecord& run, const std::string& s
 }
 
 bool is_row_axis(const std::vector<RunRecord>& runs, const std::string& key) {
+  if (std::any_of(runs.begin(), runs.end(), [&](const RunRecord& run) { return !run.label(key).empty(); })) return false;
   for (const RunRecord& run : runs)
     for (const Evaluation& evaluation : run.evaluations)
       if (std::count(evaluation.row_axes.begin(), evaluation.row_axes.end(), key)) return true;

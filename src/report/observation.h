@@ -33,7 +33,7 @@ std::string key_of(const Observation& observation, const std::string& key);
 /// of the model alone, along those that the task has, the rows of the others together. A task that has none of them has no observation then.
 std::vector<Observation> observations(const RunRecord& run, const std::string& split, const std::vector<std::string>& row_axes = {});
 
-/// Whether `key` is a row axis of any evaluation, so that slices are needed.
+/// Whether `key` is a row axis of any evaluation, so that slices are needed. A label of that name comes first: then it is none.
 bool is_row_axis(const std::vector<RunRecord>& runs, const std::string& key);
 
 /// Whether its rows are drawn for its seed alone (eval.per_seed); else runs of all seeds answer the same ones.

@@ -43,7 +43,7 @@ std::string end_of(const std::string& name) { return name.substr(name.rfind('/')
 
 /// → "theta_mean text/licences": without the layers, which are averaged.
 std::string probe_column(const std::string& name) {
-  const size_t layer = name.starts_with("layer") ? 0 : name.find("/layer");
+  const size_t last = name.rfind("/layer"), layer = last == std::string::npos && name.starts_with("layer") ? 0 : last;
   return end_of(name) + (layer == 0 || layer == std::string::npos ? "" : " " + name.substr(0, layer));
 }
 
@@ -102,6 +102,7 @@ std::vector<TableCell> cost_cells(const std::vector<TableColumn>& columns, const
                            : cost != std::end(kCosts) ? cost->value(*run)
                                                       : probe_value(*run, column.name);
       if (target && value < 0) ++cell.absent["never"];
+      if (!target && std::isnan(value)) ++cell.absent["missing"];
       if (std::isnan(value) || (target && value < 0)) continue;
       cell.values.push_back(value);
       cell.seeds.push_back(run->info.seed);

@@ -64,6 +64,8 @@ struct NeedleOptions : Options {
 
   void check(const std::string& prefix, Problems& problems) const override {
     if (variant != "repeated") text.check(prefix, problems);
+    if (variant == "repeated" && renamed > 0 && !problems.stored)
+      problems.add(prefix + "renamed", fmt::format("of texts, and {}variant = repeated reads none; leave it out", prefix));
     format.check(prefix + "sentence", problems);
     check_range(prefix + "needles", needles, problems);
     check_range(prefix + "asks", asks, problems);
@@ -151,9 +153,10 @@ class Needle : public LengthTask, public StreamingTask {
     if (layout_.stream) return cut_of_stream(random, split, setting.at(0));
     if (layout_.keys) return keyed(random, split, setting.at(0));
     const size_t prose = static_cast<size_t>(layout_.prose(setting.at(0), layout_.most));
-    const Prose filler = text_ ? passage(random, split, prose) : Prose{noise(random, prose)};
+    const std::string repeated = text_ ? "" : noise(random, prose);
+    const Prose filler = text_ ? passage(random, split, prose) : Prose{repeated, repeated};
     const std::vector<std::string> names = distinct(layout_.most, [&] { return sentence_.random_name(random); });
-    const std::vector<size_t> places = random_places(random, filler.text);
+    const std::vector<size_t> places = random_places(random, filler.words);
     const size_t asked = random.below(names.size());
     std::vector<Hidden> needles;
     for (size_t i = 0; i < names.size(); ++i) needles.push_back({places[i], names[i], sentence_.random_value(random)});
@@ -162,7 +165,8 @@ class Needle : public LengthTask, public StreamingTask {
 
  private:
   struct Prose {
-    std::string text;
+    std::string text;   // as it stands in the row
+    std::string words;  // before it was renamed: where words start
     int64_t source = 0;  // of the texts of its split
   };
   struct Hidden {
@@ -192,7 +196,7 @@ class Needle : public LengthTask, public StreamingTask {
   /// Renamed in its share of the training rows.
   Prose passage(Random& random, Split split, size_t bytes) const {
     Prose prose;
-    std::string& text = prose.text = text_->passage(random, split, bytes, &prose.source);
+    std::string& text = prose.text = prose.words = text_->passage(random, split, bytes, &prose.source);
     if (split == Split::train && options_.renamed > 0 && random.uniform() < options_.renamed) {
       const std::vector<int64_t> name = random.distinct(kNeedleVocab, kNeedleVocab);
       for (char& byte : text) byte = static_cast<char>(name[static_cast<unsigned char>(byte)]);
@@ -209,7 +213,7 @@ class Needle : public LengthTask, public StreamingTask {
     const Prose filler = passage(random, split, prose);
     std::vector<size_t> places;
     for (size_t i = 0; i < count; ++i)
-      places.push_back(word_start(filler.text, random.below((i == 0 ? prose : prose - layout_.apart()) + 1)));
+      places.push_back(word_start(filler.words, random.below((i == 0 ? prose : prose - layout_.apart()) + 1)));
     std::sort(places.begin(), places.end());
     const size_t asked = 1 + random.below(count - 2);
 

@@ -61,13 +61,12 @@ struct RegressionOptions : Options {
       problems.add(prefix + "outputs", fmt::format("a sinusoid has one value, not {}; set {}outputs = 1", outputs, prefix));
     if (function == "sinusoid" && lowest > highest)
       problems.add(prefix + "lowest", fmt::format("{} is above {}highest = {}", lowest, prefix, highest));
-    if (references && (function == "relu" || function == "sinusoid"))
-      for (const std::vector<Setting>* settings : {&train, &test})
-        for (const Setting& setting : *settings)
-          if (setting.at(0) > kMostOfProcess)
-            problems.add(prefix + "references",
-                         fmt::format("{} pairs are too many for the reference gaussian_process, which solves a system of that size for every answer; "
-                                     "at most {}, or {}references = false", setting.at(0), kMostOfProcess, prefix));
+    if (references && !problems.stored && (function == "relu" || function == "sinusoid"))
+      for (const Setting& setting : test)
+        if (setting.at(0) > kMostOfProcess)
+          problems.add(prefix + "references",
+                       fmt::format("{} pairs are too many for the reference gaussian_process, which solves a system of that size for every row; "
+                                   "at most {}, or {}references = false", setting.at(0), kMostOfProcess, prefix));
     if (function == "sparse" && nonzero > dimension)
       problems.add(prefix + "nonzero", fmt::format("{} of {} weights cannot be other than 0; at most {}dimension", nonzero, dimension, prefix));
   }

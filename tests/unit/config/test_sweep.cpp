@@ -144,6 +144,8 @@ TEST_CASE_METHOD(SweepFixture, "sweep: a case sets keys of the combinations that
   for (const SweepRun& run : read(text, {"train.steps=80"}).runs()) CHECK(run.config.train.steps == 80);
   CHECK_THAT(problems(text + "[case.task.three]\ntrain.steps = 1\n").at(0), Contains("[case.task.three]") && Contains("no value 'three'"));
   CHECK_THAT(problems(text + "[case.task.one]\nrun.seed = 7\n").at(0), Contains("the sweep sets this key") && Contains("change sweep.seeds"));
+  CHECK_THAT(problems(kTwoAxes + "[axis.arm.third]\nrun.seed = 7\n").at(0), Contains("[axis] run.seed = 7") && Contains("change sweep.seeds"));
+  CHECK_THAT(problems(text + "[search.arm.mag]\ntrain.steps = 1 | 2\n").at(0), Contains("[case] train.steps = 70") && Contains("it is searched there"));
   CHECK_THAT(problems(text + "[case.task.one]\ntrain.lr = 7\n", {"sweep.lr=1e-3, 2e-3"}).at(0), Contains("change sweep.lr"));
 }
 

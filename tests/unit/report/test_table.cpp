@@ -252,6 +252,9 @@ TEST_CASE("a row axis with names shows them; the rows of the other row axes coun
   CHECK(mean(table.rows[0].cells[1].values) == Approx(0.5));
   options.where.push_back({"text", "python"});
   CHECK(make_table(runs, options).columns.size() == 1);
+  for (RunRecord& run : runs) set_value(run, "run.labels", run.value("run.labels") + ", text:novels");  // a sweep's own axis of that name
+  options.where.pop_back();
+  CHECK(make_table(runs, options).columns.at(0).keys == std::vector<std::string>{"novels"});
 }
 
 TEST_CASE("what was measured inside models is a column for each place, mean over layers and seeds", "[table]") {
@@ -268,6 +271,9 @@ TEST_CASE("what was measured inside models is a column for each place, mean over
   CHECK(table.cost_columns[1].name == "theta_mean text/python");
   CHECK(table.rows[1].costs[1].values.size() == 2);
   CHECK_THAT(table_text(table, "md"), Contains("theta_mean | theta_mean text/python |") && Contains("| 0.5 | 0.002 |") && Contains("| 0.5 | 0.0015 |"));
+  for (RunRecord& run : runs)
+    if (!run.probes.empty()) run.probes.back().name = "text/layer_a/layer0/memory/theta_mean";
+  CHECK(make_table(runs, options).cost_columns[1].name == "theta_mean text/layer_a");
   options.probes = {"theta_men"};
   CHECK_THROWS_WITH(make_table(runs, options), Contains("theta_men") && Contains("theta_mean"));
 }

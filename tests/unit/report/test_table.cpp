@@ -270,7 +270,7 @@ TEST_CASE("what was measured inside models is a column for each place, mean over
   REQUIRE(table.cost_columns.size() == 2);
   CHECK(table.cost_columns[1].name == "theta_mean text/python");
   CHECK(table.rows[1].costs[1].values.size() == 2);
-  CHECK_THAT(table_text(table, "md"), Contains("theta_mean | theta_mean text/python |") && Contains("| 0.5 | 0.002 |") && Contains("| 0.5 | 0.0015 |"));
+  CHECK_THAT(table_text(table, "md"), Contains("theta_mean | theta_mean text/python |") && Contains("| 0.5 | 0.002 |") && Contains("| 0.5 (missing 1 of 3) | 0.0015 (missing 1 of 3) |"));
   for (RunRecord& run : runs)
     if (!run.probes.empty()) run.probes.back().name = "text/layer_a/layer0/memory/theta_mean";
   CHECK(make_table(runs, options).cost_columns[1].name == "theta_mean text/layer_a");

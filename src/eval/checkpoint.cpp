@@ -141,18 +141,18 @@ void CheckpointFolder::save(const Config& config, SequenceModel& model, const Na
     Json generators = Json::object();
     for (const auto& [stream, bytes] : state.generators) generators[stream] = hex(bytes);
     Json json = {{"schema", kSchema},
-                       {"step", state.step},
-                       {"tokens", state.tokens},
-                       {"wall_seconds", state.wall_seconds},
-                       {"loss_sum", state.loss_sum},
-                       {"loss_steps", state.loss_steps},
-                       {"generators", generators},
-                       {"config_hash", state.config_hash},
-                       {"code_version", state.code_version},
-                       {"saved_utc", utc_now()},
-                       {"vocab", model.shape().vocab},
-                       {"max_length", model.shape().max_length},
-                       {"parameters", model.parameter_count()},
+                 {"step", state.step},
+                 {"tokens", state.tokens},
+                 {"wall_seconds", state.wall_seconds},
+                 {"loss_sum", state.loss_sum},
+                 {"loss_steps", state.loss_steps},
+                 {"generators", generators},
+                 {"config_hash", state.config_hash},
+                 {"code_version", state.code_version},
+                 {"saved_utc", utc_now()},
+                 {"vocab", model.shape().vocab},
+                 {"max_length", model.shape().max_length},
+                 {"parameters", model.parameter_count()},
                        {"files", files}};
     if (!model.shape().objective().of_tokens()) json["inputs"] = model.shape().inputs, json["outputs"] = model.shape().outputs;
     atomic_write(unfinished + "/" + kConfigFile, ini);

@@ -137,7 +137,7 @@ std::vector<Figure> setting_figures(const std::vector<RunRecord>& runs, const st
   std::map<std::string, std::map<std::string, Points>> panels;
   std::map<std::string, std::set<int64_t>> widths;
   std::vector<std::string> references;  // "reference: ridge", no arm's name; none whose runs were asked different rows
-  std::map<std::tuple<std::string, std::string, int64_t, int64_t>, double> scored;  // reference, panel, x, rows: whichever run it was scored beside
+  std::map<std::tuple<std::string, std::string, int64_t, int64_t>, EvalSums> scored;  // reference, panel, x, rows: whichever run it was scored beside
   std::set<std::string> differing;
   for (const Observation& observation : all) {
     const std::string panel = panel_of(observation, along);
@@ -146,8 +146,8 @@ std::vector<Figure> setting_figures(const std::vector<RunRecord>& runs, const st
     const double value = evaluation.metric.value(observation.sums);
     widths[panel].insert(x);
     if (!reference.empty()) {
-      const auto [known, fresh] = scored.insert({{reference, panel, x, rows_of_reference(observation)}, value});
-      if (std::abs(known->second - value) > 1e-6 * std::abs(value) + 1e-9) differing.insert(reference);
+      const auto [known, fresh] = scored.insert({{reference, panel, x, rows_of_reference(observation)}, observation.sums});
+      if (!same_numbers(known->second, observation.sums)) differing.insert(reference);
       if (!fresh) continue;
       if (!std::count(references.begin(), references.end(), reference)) references.push_back(reference);
     }

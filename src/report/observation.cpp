@@ -1,6 +1,7 @@
 #include "report/observation.h"
 
 #include <algorithm>
+#include <cmath>
 #include <charconv>
 #include <optional>
 #include <set>
@@ -103,6 +104,11 @@ bool is_row_axis(const std::vector<RunRecord>& runs, const std::string& key) {
 bool has_own_rows(const RunRecord& run) { return run.value("eval.per_seed") == "true"; }
 
 int64_t rows_of_reference(const Observation& observation) { return has_own_rows(*observation.run) ? observation.run->info.seed : 0; }
+
+bool same_numbers(const EvalSums& a, const EvalSums& b) {
+  const double rounding = 1e-6 * std::abs(a.loss) + 1e-9 * static_cast<double>(a.scored);
+  return a.rows == b.rows && a.scored == b.scored && std::abs(a.loss - b.loss) <= rounding;
+}
 
 std::vector<std::string> known_keys(const std::vector<RunRecord>& runs) {
   std::set<std::string> keys{"setting", "split", "task", "seed", "run_id", "status", "code_version", "tokens_per_row"};

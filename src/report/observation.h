@@ -42,6 +42,9 @@ bool has_own_rows(const RunRecord& run);
 /// Whose rows a reference was scored on: the run's seed, 0 where all seeds have the same.
 int64_t rows_of_reference(const Observation& observation);
 
+/// Whether a reference was asked the same rows twice: its numbers are the same, but for the rounding of another machine.
+bool same_numbers(const EvalSums& a, const EvalSums& b);
+
 /// Every key that could be asked for, for messages.
 std::vector<std::string> known_keys(const std::vector<RunRecord>& runs);
 

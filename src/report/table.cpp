@@ -147,11 +147,6 @@ class TableMaker {
     }
   }
 
-  /// But for the rounding of another machine.
-  static bool same_numbers(const EvalSums& a, const EvalSums& b) {
-    return a.rows == b.rows && a.scored == b.scored && std::abs(a.loss - b.loss) <= 1e-6 * std::abs(a.loss) + 1e-9 * static_cast<double>(a.scored);
-  }
-
   TableCell reference_cell(const Keys& row, const TableColumn& column, const std::map<int64_t, std::vector<const Observation*>>& by_seed) const {
     TableCell cell;
     for (const auto& [seed, all] : by_seed) {

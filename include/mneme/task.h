@@ -30,6 +30,8 @@ struct Sample {
   std::vector<int64_t> targets;
   /// The row's value on every axis of `Task::row_axes()`, e.g. the depth of the needle in percent.
   std::vector<int64_t> slice;
+  /// The value of every position on `Task::position_axis()`, −1 = on none; empty without such an axis.
+  std::vector<int64_t> places = {};
   std::vector<float> inputs = {};   ///< of vectors: [T · Objective::inputs]
   std::vector<float> answers = {};  ///< of vectors: [T · Objective::outputs]; what stands where nothing is scored does not matter
 };
@@ -67,7 +69,9 @@ class Task {
 
   /// Further axes along which rows of one setting differ and are reported, e.g. {"depth_percent"}.
   virtual std::vector<std::string> row_axes() const { return {}; }
-  /// Names of the values 0, 1, … on one of them, as tables show them; empty = they are numbers.
+  /// The same of the positions of a row, e.g. "last_seen": which of them a result is of; "" = none. Stands behind the row axes.
+  virtual std::string position_axis() const { return {}; }
+  /// Names of the values 0, 1, … on one of these axes, as tables show them; empty = they are numbers.
   virtual std::vector<std::string> row_names(const std::string& /*axis*/, Split) const { return {}; }
   /// True: results are also reported by position in log bins (0–256, 256–1k, 1k–4k, …).
   virtual bool by_position() const { return false; }

@@ -25,26 +25,30 @@ Batch make_batch(const Task& task, Split split, uint64_t seed, uint64_t first, i
     if (read != length || static_cast<int64_t>(sample.targets.size()) != length)
       throw DataError(fmt::format("row {} of the {} split has {} tokens and {} targets where the setting promises {}",
                                   first + static_cast<uint64_t>(row), to_string(split), read, sample.targets.size(), length));
+    if (!task.position_axis().empty() && static_cast<int64_t>(sample.places.size()) != length)
+      throw DataError(fmt::format("row {} of the {} split has {} values of {} where it has {} tokens", first + static_cast<uint64_t>(row),
+                                  to_string(split), sample.places.size(), task.position_axis(), length));
     tensors.set_row(batch, row, sample);
     std::copy(sample.targets.begin(), sample.targets.end(), targets + row * length);
     batch.slices.push_back(std::move(sample.slice));
+    batch.places.push_back(std::move(sample.places));
   }
   return batch;
 }
 
 Batch Batch::part_of_rows(int64_t first, int64_t count) const {
   const auto part = [&](const at::Tensor& x) { return x.defined() ? x.narrow(0, first, count) : x; };
-  return {part(inputs), part(targets), part(answers), {}};
+  return {part(inputs), part(targets), part(answers), {}, {}};
 }
 
 Batch Batch::part_of_positions(int64_t first, int64_t count) const {
   const auto part = [&](const at::Tensor& x) { return x.defined() ? x.narrow(1, first, count).contiguous() : x; };
-  return {part(inputs), part(targets), part(answers), {}};
+  return {part(inputs), part(targets), part(answers), {}, {}};
 }
 
 Batch Batch::to(at::Device device) const {
   const auto moved = [&](const at::Tensor& x) { return x.defined() ? x.to(device) : x; };
-  return {moved(inputs), moved(targets), moved(answers), slices};
+  return {moved(inputs), moved(targets), moved(answers), slices, places};
 }
 
 int64_t rows_at_once(const Config& config, int64_t length) {

@@ -16,10 +16,11 @@ struct Batch {
   at::Tensor targets;                        ///< int64 [B,T], −1 = not scored
   at::Tensor answers;                        ///< of vectors: float32 [B,T,·]; undefined of tokens, whose targets are the answers
   std::vector<std::vector<int64_t>> slices;  ///< per row: its value on every row axis of the task
+  std::vector<std::vector<int64_t>> places;  ///< per row: that of each position on the task's position axis; empty without one
 
   int64_t rows() const { return targets.size(0); }
   int64_t length() const { return targets.size(1); }
-  /// Rows, or positions, first … first + count − 1, without their slices.
+  /// Rows, or positions, first … first + count − 1, without their slices and places.
   Batch part_of_rows(int64_t first, int64_t count) const;
   Batch part_of_positions(int64_t first, int64_t count) const;
   Batch to(at::Device device) const;

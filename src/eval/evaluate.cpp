@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 
 #include "base/provenance.h"
 #include "mneme/errors.h"
@@ -33,10 +34,13 @@ size_t bin_of(const std::vector<int64_t>& edges, int64_t position) {
   return static_cast<size_t>(std::upper_bound(edges.begin(), edges.end(), position) - edges.begin()) - 1;
 }
 
-/// Sums of one batch of rows, by row and by position bin.
+/// Sums of one batch of rows, by row, by row and place of a position, and by position bin.
 class BatchSums {
  public:
-  BatchSums(int64_t rows, const std::vector<int64_t>* edges) : rows_(static_cast<size_t>(rows)), edges_(edges) {
+  using ByPlace = std::map<int64_t, EvalSums>;
+
+  BatchSums(const Batch& batch, const std::vector<int64_t>* edges)
+      : rows_(static_cast<size_t>(batch.rows())), places_(rows_.size()), place_of_(batch.places), edges_(edges) {
     if (edges_) bins_.resize(edges_->size() - 1);
   }
 
@@ -47,16 +51,23 @@ class BatchSums {
     const at::Tensor index = scored.index.defined() ? scored.index.cpu() : at::Tensor();
     for (int64_t i = 0; i < scored.count; ++i) {
       const int64_t flat = index.defined() ? index.const_data_ptr<int64_t>()[i] : i;
-      rows_[static_cast<size_t>(flat / steps)].add_position(loss[i], correct[i]);
-      if (edges_) bins_[bin_of(*edges_, first + flat % steps)].add_position(loss[i], correct[i]);
+      const auto row = static_cast<size_t>(flat / steps);
+      const int64_t position = first + flat % steps;
+      rows_[row].add_position(loss[i], correct[i]);
+      if (!place_of_[row].empty())
+        if (const int64_t place = place_of_[row].at(static_cast<size_t>(position)); place >= 0) places_[row][place].add_position(loss[i], correct[i]);
+      if (edges_) bins_[bin_of(*edges_, position)].add_position(loss[i], correct[i]);
     }
   }
 
   const std::vector<EvalSums>& rows() const { return rows_; }
+  const std::vector<ByPlace>& places() const { return places_; }
   const std::vector<EvalSums>& bins() const { return bins_; }
 
  private:
   std::vector<EvalSums> rows_, bins_;
+  std::vector<ByPlace> places_;
+  const std::vector<std::vector<int64_t>>& place_of_;
   const std::vector<int64_t>* edges_;
 };
 
@@ -106,17 +117,26 @@ void add_references(EvalSetting& into, const std::vector<Reference>& references,
         throw Error("the reference " + reference.name + " says " + std::to_string(said.size()) + " numbers where the task has " + objective.text());
       std::copy(said.begin(), said.end(), outputs.mutable_data_ptr<double>() + i * objective.width());
     }
-    BatchSums sums(batch.rows(), nullptr);
+    BatchSums sums(batch, nullptr);
     if (scored.count > 0) sums.add(tensors_of(objective).scores(outputs, scored), scored, 0, batch.length());
     for (const EvalSums& row : sums.rows()) into.references[reference.name] += row.as_row();
   }
+}
+
+std::vector<int64_t> with(std::vector<int64_t> slice, int64_t place) {
+  slice.push_back(place);
+  return slice;
 }
 
 void take_over(EvalSetting& into, const BatchSums& sums, const Batch& batch) {
   for (size_t row = 0; row < sums.rows().size(); ++row) {
     const EvalSums counts = sums.rows()[row].as_row();
     into.sums += counts;
-    if (!batch.slices[row].empty()) into.slices[batch.slices[row]] += counts;
+    if (!batch.places[row].empty()) {
+      for (const auto& [place, part] : sums.places()[row]) into.slices[with(batch.slices[row], place)] += part.as_row();
+    } else if (!batch.slices[row].empty()) {
+      into.slices[batch.slices[row]] += counts;
+    }
   }
   into.positions.resize(sums.bins().size());
   for (size_t bin = 0; bin < sums.bins().size(); ++bin) {
@@ -139,7 +159,7 @@ EvalSetting evaluate_setting(SequenceModel& model, const Task& task, const Confi
   for (int64_t first = 0; first < rows; first += at_once) {
     const Batch batch = make_batch(task, request.split, rows_seed(config), static_cast<uint64_t>(first),
                                    std::min(at_once, rows - first), setting);
-    BatchSums sums(batch.rows(), task.by_position() ? &edges : nullptr);
+    BatchSums sums(batch, task.by_position() ? &edges : nullptr);
     const Clock::time_point begin = Clock::now();
     result.state_bytes = read_batch(model, batch, segment, sums);
     result.seconds += std::chrono::duration<double>(Clock::now() - begin).count();
@@ -175,6 +195,7 @@ Evaluation evaluate(SequenceModel& model, const Task& task, const Config& config
   result.step = request.step;
   result.axes = task.axes();
   result.row_axes = task.row_axes();
+  if (const std::string axis = task.position_axis(); !axis.empty()) result.row_axes.push_back(axis);
   for (const std::string& axis : result.row_axes)
     if (std::vector<std::string> names = task.row_names(axis, request.split); !names.empty()) result.row_names[axis] = std::move(names);
   const std::vector<Setting> settings = request.split == Split::test ? task.test_settings() : task.train_settings();

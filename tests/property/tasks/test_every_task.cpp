@@ -19,7 +19,7 @@ TEST_CASE("every task is in the list below", "[tasks]") {
 TEST_CASE("rows have the setting's length, what their objective says, something to score and their slice", "[tasks][conformance]") {
   INFO("tokens and targets lie in [0, vocab()); rows of vectors have no tokens, inputs and answers of the objective's widths, finite; "
        "a target of -1 is not scored; length(setting) is what rows have; one slice value per row axis, "
-       "with a name where the axis has names");
+       "with a name where the axis has names; one place per position where the task has a position axis");
   TemporaryFolder folder;
   for (const std::string& lines : every_task(folder)) {
     INFO(lines);
@@ -40,6 +40,9 @@ TEST_CASE("rows have the setting's length, what their objective says, something 
           for (size_t axis = 0; axis < row.slice.size(); ++axis)
             if (const size_t names = made->row_names(made->row_axes()[axis], Split::test).size(); names > 0)
               REQUIRE(static_cast<uint64_t>(row.slice[axis]) < names);
+          REQUIRE(row.places.size() == (made->position_axis().empty() ? 0 : row.targets.size()));
+          for (const int64_t place : row.places)
+            REQUIRE((place >= -1 && place < static_cast<int64_t>(made->row_names(made->position_axis(), Split::test).size())));
           int64_t scored = 0;
           for (size_t t = 0; t < row.targets.size(); ++t) {
             if (!row.tokens.empty()) REQUIRE((row.tokens[t] >= 0 && row.tokens[t] < made->vocab()));
@@ -66,7 +69,7 @@ TEST_CASE("a row depends on its index only, not on what was asked before", "[tas
     CHECK(row.tokens == again.tokens);
     CHECK(row.targets == again.targets);
     CHECK((row.inputs == again.inputs && row.answers == again.answers));
-    CHECK(row.slice == again.slice);
+    CHECK((row.slice == again.slice && row.places == again.places));
   }
 }
 

@@ -3,6 +3,7 @@
 #include <c10/core/Allocator.h>
 
 #include <algorithm>
+#include <fstream>
 
 #include "tests/support/train_fixture.h"
 #include "eval/batch.h"
@@ -44,6 +45,27 @@ TEST_CASE("reading rows in segments, few at a time, measures what one call measu
     CHECK((a.rows == b.rows && a.scored == b.scored && a.correct == b.correct && a.exact == b.exact));
     CHECK(b.loss == Approx(a.loss).epsilon(1e-9));
   }
+}
+
+TEST_CASE("positions of a position axis are added up by their value, whatever the segment", "[train]") {
+  TemporaryFolder folder;
+  std::string text;
+  Random random(3, "text");
+  while (text.size() < 20000) text += std::string(1 + random.below(3), static_cast<char>('a' + random.below(8))) + (random.below(9) ? " " : ", ");
+  std::ofstream(folder / "train.txt") << text;
+  const std::vector<std::string> lm{"task.kind=lm", "task.lm.train_text=" + (folder / "train.txt"), "task.length=48", "runtime.dtype=float64"};
+  const Evaluation whole = evaluated("mag", lm), cut = evaluated("mag", lm + std::vector<std::string>{"eval.segment=7"});
+  CHECK(whole.row_axes == std::vector<std::string>{"last_seen"});
+  const EvalSetting &a = whole.settings.at(0), &b = cut.settings.at(0);
+  REQUIRE(a.slices.size() == 3);  // no word, never, within 256
+  int64_t scored = 0;
+  for (const auto& [place, sums] : a.slices) {
+    CHECK((b.slices.at(place).scored == sums.scored && b.slices.at(place).loss == Approx(sums.loss).epsilon(1e-9)));
+    CHECK((sums.rows <= a.sums.rows && sums.rows > a.sums.rows / 2));
+    scored += sums.scored;
+  }
+  CHECK(scored <= a.sums.scored);
+  CHECK(scored > a.sums.scored * 8 / 10);  // but for words that a row's ends cut
 }
 
 TEST_CASE("validation has new rows of the training settings", "[train]") {

@@ -38,12 +38,12 @@ Batch make_batch(const Task& task, Split split, uint64_t seed, uint64_t first, i
 
 Batch Batch::part_of_rows(int64_t first, int64_t count) const {
   const auto part = [&](const at::Tensor& x) { return x.defined() ? x.narrow(0, first, count) : x; };
-  return {part(inputs), part(targets), part(answers), {}, {}};
+  return {part(inputs), part(targets), part(answers)};
 }
 
 Batch Batch::part_of_positions(int64_t first, int64_t count) const {
   const auto part = [&](const at::Tensor& x) { return x.defined() ? x.narrow(1, first, count).contiguous() : x; };
-  return {part(inputs), part(targets), part(answers), {}, {}};
+  return {part(inputs), part(targets), part(answers)};
 }
 
 Batch Batch::to(at::Device device) const {

@@ -15,8 +15,8 @@ struct Batch {
   at::Tensor inputs;                         ///< int64 [B,T], or of vectors float32 [B,T,·]
   at::Tensor targets;                        ///< int64 [B,T], −1 = not scored
   at::Tensor answers;                        ///< of vectors: float32 [B,T,·]; undefined of tokens, whose targets are the answers
-  std::vector<std::vector<int64_t>> slices;  ///< per row: its value on every row axis of the task
-  std::vector<std::vector<int64_t>> places;  ///< per row: that of each position on the task's position axis; empty without one
+  std::vector<std::vector<int64_t>> slices = {};  ///< per row: its value on every row axis of the task
+  std::vector<std::vector<int64_t>> places = {};  ///< per row: that of each position on the task's position axis; empty without one
 
   int64_t rows() const { return targets.size(0); }
   int64_t length() const { return targets.size(1); }

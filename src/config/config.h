@@ -58,6 +58,7 @@ struct EvalOptions : Options {
   int64_t batch_tokens = 16384;         // tokens held at once
   int64_t seed = 1000;                  // test rows; the same for every arm
   bool per_seed = false;                // rows drawn anew for every run.seed
+  int64_t reset = 0;                    // > 0: a test row starts anew every so many tokens
   void describe(OptionVisitor& visitor) override;
 };
 

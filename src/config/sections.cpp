@@ -161,6 +161,8 @@ void EvalOptions::describe(OptionVisitor& v) {
   v.option("batch_tokens", batch_tokens, {1, kMaxLength}, "tokens held at once: segments, or whole rows with full attention");
   v.option("seed", seed, {0, kMaxCount}, "seed of the test rows, the same for every arm");
   v.option("per_seed", per_seed, "draw validation and test rows anew for every run.seed, so that seeds tell of other rows too; streams not");
+  v.option("reset", reset, {0, kMaxLength},
+           "> 0: validation and test rows are read as if each so many tokens were a row; what that costs is what a longer past is worth");
 }
 
 void RuntimeOptions::describe(OptionVisitor& v) {

@@ -80,11 +80,14 @@ void read_segment(SequenceModel& model, const Batch& batch, int64_t first, int64
   if (scored.count > 0) sums.add(score_positions(model, hidden, scored), scored, first, steps);
 }
 
-/// Reads a batch segment by segment. Returns the state's bytes per row after the last token.
-double read_batch(SequenceModel& model, const Batch& batch, int64_t segment, BatchSums& sums) {
+/// Reads a batch segment by segment, with a fresh state after every `reset` tokens. Returns the state's bytes per row after the last token.
+double read_batch(SequenceModel& model, const Batch& batch, int64_t segment, int64_t reset, BatchSums& sums) {
   State state;
-  for (int64_t first = 0; first < batch.length(); first += segment) {
-    read_segment(model, batch, first, std::min(segment, batch.length() - first), state, sums);
+  for (int64_t first = 0, steps = 0; first < batch.length(); first += steps) {
+    if (reset > 0 && first % reset == 0) state = {};
+    steps = std::min(segment, batch.length() - first);
+    if (reset > 0) steps = std::min(steps, reset - first % reset);
+    read_segment(model, batch, first, steps, state, sums);
     // The state was made while the segment's activations filled the heap. Left where it is, it cuts what they have freed into
     // pieces, and the next segment needs fresh memory: some 7 % more in long rows than in short ones.
     state = state.clone();
@@ -161,7 +164,7 @@ EvalSetting evaluate_setting(SequenceModel& model, const Task& task, const Confi
                                    std::min(at_once, rows - first), setting);
     BatchSums sums(batch, task.by_position() ? &edges : nullptr);
     const Clock::time_point begin = Clock::now();
-    result.state_bytes = read_batch(model, batch, segment, sums);
+    result.state_bytes = read_batch(model, batch, segment, eval.reset, sums);
     result.seconds += std::chrono::duration<double>(Clock::now() - begin).count();
     take_over(result, sums, batch);
     add_references(result, references, batch, task.objective(), [&](int64_t row) {

@@ -8,6 +8,8 @@
 #include "tests/support/train_fixture.h"
 #include "eval/batch.h"
 #include "eval/evaluate.h"
+#include "eval/loss.h"
+#include "eval/make.h"
 
 using namespace mneme;
 using namespace mneme::test;
@@ -66,6 +68,29 @@ TEST_CASE("positions of a position axis are added up by their value, whatever th
   }
   CHECK(scored <= a.sums.scored);
   CHECK(scored > a.sums.scored * 8 / 10);  // but for words that a row's ends cut
+}
+
+TEST_CASE("eval.reset reads parts of a row as rows of their own, whatever the segment", "[train]") {
+  const std::string name = GENERATE("window", "mag");
+  const std::vector<std::string> wide{"runtime.dtype=float64", "eval.samples=4"};
+  const World world(tiny_config(arm(name) + wide));
+  at::NoGradGuard no_grad;
+  const EvaluationMode evaluation(*world.model);
+  const Setting setting = world.task->test_settings().back();
+  const Batch rows = make_batch(*world.task, Split::test, rows_seed(world.config), 0, 4, setting);
+  double loss = 0;
+  for (int64_t first = 0; first < rows.length(); first += 40) {
+    const Batch part = rows.part_of_positions(first, std::min<int64_t>(40, rows.length() - first));
+    State state;
+    ForwardContext context;
+    const at::Tensor hidden = world.model->hidden(part.inputs, state, context);
+    if (const Scored scored = scored_positions(part); scored.count > 0) loss += loss_sum(*world.model, hidden, scored).item<double>();
+  }
+  for (const char* segment : {"eval.segment=1024", "eval.segment=7"}) {
+    const Evaluation reset = evaluated(name, wide + std::vector<std::string>{segment, "eval.reset=40"});
+    CHECK(reset.settings.back().sums.loss == Approx(loss).epsilon(1e-9));
+  }
+  CHECK(std::abs(evaluated(name, wide).settings.back().sums.loss - loss) > 1e-6);
 }
 
 TEST_CASE("validation has new rows of the training settings", "[train]") {

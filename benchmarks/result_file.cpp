@@ -90,7 +90,7 @@ std::string bench_h5(const std::string& path, const BenchFile& file) {
 }
 
 std::optional<BenchFile> read_bench_file(const std::string& path) {
-  const h5::File file = h5::File::open(path);
+  const h5::File file = h5::File::load(path);
   if (!file.has_attribute("schema") || file.text("schema") != kSchema) return std::nullopt;
   if (const int64_t version = file.integer("schema_version"); version != kSchemaVersion)
     throw DataError(fmt::format("{} has schema version {} of benchmarks; this program reads {}: make it again with mneme bench --output", path,

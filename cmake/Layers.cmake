@@ -45,6 +45,9 @@ function(mneme_target name)
     target_compile_options(${name} PRIVATE -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
     target_link_options(${name} PRIVATE -fsanitize=address,undefined)
   endif()
+  if(MNEME_FUZZ)
+    target_compile_options(${name} PRIVATE -fsanitize=fuzzer-no-link)
+  endif()
 endfunction()
 
 # One precompiled header of LibTorch, shared by every target that needs it: what our sources use of it (torch/torch.h would

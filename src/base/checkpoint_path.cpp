@@ -12,10 +12,14 @@ namespace fs = std::filesystem;
 
 std::string pointed_to(const std::string& folder, const char* pointer) {
   const std::string file = folder + "/" + pointer;
+  if (fs::is_symlink(file)) throw CheckpointError(file + " is a link, which we never make: delete it, and write the name of a step folder beside it there");
   if (!fs::exists(file)) return "";
-  const std::string name = trim(read_file(file));
+  constexpr size_t kLongest = 4096;
+  const std::string name = trim(read_file(file, kLongest));
   if (name.empty())
     throw CheckpointError(file + " is empty, so it is damaged: write the name of a step folder beside it there, or delete it (without `latest`, training begins anew)");
+  if (name.find('/') != std::string::npos || name == "." || name == "..")
+    throw CheckpointError(file + " is damaged: '" + name + "' is no name of a step folder beside it; write one there (step-100)");
   return name;
 }
 

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "base/text.h"
 #include "mneme/errors.h"
@@ -56,6 +57,8 @@ const char* advice(int error) {
 /// An open file that closes itself.
 struct Descriptor {
   int number = -1;
+  explicit Descriptor(int opened_file) : number(opened_file) {}
+  Descriptor(Descriptor&& other) noexcept : number(std::exchange(other.number, -1)) {}
   ~Descriptor() {
     if (number >= 0) ::close(number);
   }
@@ -90,12 +93,36 @@ void sync_folder(const std::string& path) {
 
 }  // namespace
 
-std::string read_file(const std::string& path) {
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.number < 0) fail_read(path);
-  std::string bytes;
+namespace {
+
+/// Opened for reading, a regular file; a pipe that nobody writes into must not wait.
+Descriptor opened(const std::string& path, size_t& size) {
+  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   struct stat status;
-  if (::fstat(file.number, &status) == 0 && status.st_size > 0) bytes.reserve(static_cast<size_t>(status.st_size));
+  if (file.number < 0 || ::fstat(file.number, &status) != 0) fail_read(path);
+  if (S_ISDIR(status.st_mode)) errno = EISDIR, fail_read(path);
+  if (!S_ISREG(status.st_mode)) throw DataError("cannot read " + path + ": it is a device or a pipe; name a file");
+  size = static_cast<size_t>(status.st_size);
+  return file;
+}
+
+}  // namespace
+
+size_t require_file(const std::string& path) {
+  size_t size = 0;
+  opened(path, size);
+  return size;
+}
+
+std::string read_file(const std::string& path, size_t most) {
+  size_t size = 0;
+  const Descriptor file = opened(path, size);
+  const auto require_small = [&](size_t bytes) {
+    if (bytes > most) throw DataError("cannot read " + path + ": it has more than " + std::to_string(most) + " bytes, and such a file has not; name another file");
+  };
+  require_small(size);
+  std::string bytes;
+  bytes.reserve(size);
   char block[1 << 16];
   while (true) {
     const ssize_t count = ::read(file.number, block, sizeof block);
@@ -103,6 +130,7 @@ std::string read_file(const std::string& path) {
     if (count < 0) fail_read(path);
     if (count == 0) return bytes;
     bytes.append(block, static_cast<size_t>(count));
+    require_small(bytes.size());
   }
 }
 
@@ -174,7 +202,10 @@ void LineFile::add(const std::string& line) {
 FolderLock::FolderLock(const std::string& folder) {
   const std::string path = folder + "/lock";
   // Not passed on to child processes: a child that outlives us must not hold the folder.
-  Descriptor file{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)};
+  Descriptor file{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666)};
+  struct stat status;
+  if ((file.number < 0 && errno == ELOOP) || (file.number >= 0 && ::fstat(file.number, &status) == 0 && !S_ISREG(status.st_mode)))
+    throw StoreError(path + " is a link, a device or a pipe, not a file of ours: delete it");  // our process id would go elsewhere
   if (file.number < 0) fail("write", path);
   if (::flock(file.number, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) fail("lock", path);

@@ -1,13 +1,18 @@
 // Files that are either the old one or the new one, never half of each, and folders held by one process.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
 namespace mneme {
 
-/// The whole file. DataError: missing or unreadable.
-std::string read_file(const std::string& path);
+/// The size of a file that can be read. DataError: missing, unreadable, or no file but a folder, a device or a pipe, which may never end.
+size_t require_file(const std::string& path);
+
+/// The whole file. DataError: as above, or of more than `most` bytes.
+std::string read_file(const std::string& path, size_t most = SIZE_MAX);
 
 /// Makes the folder and those above it. StoreError where it cannot.
 void make_folders(const std::string& folder);
@@ -45,7 +50,7 @@ class LineFile {
 };
 
 /// Holds `folder`/lock by flock as long as it lives; the system lets go when the process ends, however it ends.
-/// StoreError: another process holds it (its id is in the message), or the folder is not writable.
+/// StoreError: another process holds it (its id is in the message), the folder is not writable, or `lock` is a link, a device or a pipe.
 class FolderLock {
  public:
   explicit FolderLock(const std::string& folder);

@@ -55,6 +55,8 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 }
 
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates) {
+  constexpr size_t kLongest = 200;  // nobody's slip, and every comparison takes time by its length
+  if (name.size() > kLongest) return "";
   const size_t tolerance = std::max<size_t>(1, name.size() / 3);
   const std::string* best = nullptr;
   size_t best_distance = tolerance + 1;
@@ -71,6 +73,59 @@ std::string nearest(std::string_view name, const std::vector<std::string>& candi
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates) {
   const std::string name_meant = nearest(name, candidates);
   return name_meant.empty() ? "" : "; did you mean '" + name_meant + "'?";
+}
+
+size_t json_depth(std::string_view text) {
+  size_t depth = 0, deepest = 0;
+  bool quoted = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') quoted = !quoted;
+    else if (quoted && c == '\\') ++i;
+    else if (!quoted && (c == '[' || c == '{')) deepest = std::max(deepest, ++depth);
+    else if (!quoted && (c == ']' || c == '}') && depth > 0) --depth;
+  }
+  return deepest;
+}
+
+namespace {
+
+/// Bytes of the UTF-8 letter that begins the text; 0 = it begins with none.
+size_t letter_size(std::string_view text) {
+  const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+  const unsigned first = byte(0);
+  const size_t size = first < 0x80 ? 1 : first >= 0xC2 && first < 0xE0 ? 2 : first >= 0xE0 && first < 0xF0 ? 3 : first >= 0xF0 && first < 0xF5 ? 4 : 0;
+  for (size_t i = 1; i < size; ++i)
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  const bool overlong = (first == 0xE0 && byte(1) < 0xA0) || (first == 0xF0 && byte(1) < 0x90);
+  const bool surrogate = first == 0xED && byte(1) > 0x9F, beyond = first == 0xF4 && byte(1) > 0x8F;
+  return overlong || surrogate || beyond ? 0 : size;
+}
+
+/// C0 but for line ends and tabs, DEL, and C1 (U+0080 to U+009F).
+bool controls(std::string_view letter) {
+  const auto first = static_cast<unsigned char>(letter[0]);
+  if (letter.size() == 1) return (first < ' ' && first != '\n' && first != '\t') || first == 0x7F;
+  return letter.size() == 2 && first == 0xC2 && static_cast<unsigned char>(letter[1]) < 0xA0;
+}
+
+}  // namespace
+
+std::string printable(std::string_view text) {
+  constexpr const char* kDigits = "0123456789abcdef";
+  std::string shown;
+  while (!text.empty()) {
+    const size_t size = letter_size(text);
+    if (size > 0 && !controls(text.substr(0, size))) {
+      shown += text.substr(0, size);
+      text.remove_prefix(size);
+      continue;
+    }
+    const auto byte = static_cast<unsigned char>(text[0]);
+    shown += {'\\', 'x', kDigits[byte >> 4], kDigits[byte & 15]};
+    text.remove_prefix(1);
+  }
+  return shown;
 }
 
 std::string format_number(double value) {

@@ -1,6 +1,7 @@
 // Small text helpers that the standard library lacks.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -21,6 +22,12 @@ std::string nearest(std::string_view name, const std::vector<std::string>& candi
 
 /// "; did you mean 'x'?" or "".
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates);
+
+/// How deep lists and objects of a JSON text lie in each other. Parsers hold values for each level: 60 MB of "[" are gigabytes.
+size_t json_depth(std::string_view text);
+
+/// With control bytes (ESC would steer a terminal) and bytes that are no UTF-8 as \xNN; line ends stay.
+std::string printable(std::string_view text);
 
 /// Shortest text that reads back as the same number: 0.003, 10000, 1e-10.
 std::string format_number(double value);

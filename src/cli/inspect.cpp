@@ -114,7 +114,7 @@ int inspect(const CommandLine& line) {
       check_outputs({{"--plot", line.file_or("plot", "")}}, {{"mneme inspect", path}});
       fmt::print("{}\n{}", text_table(origin(*stream)), stream_text(*stream));
       if (line.has("plot")) atomic_write(line.text("plot"), stream_figure(*stream));
-      if (line.has("config")) fmt::print("\n{}", stream->info.config_ini);
+      if (line.has("config")) fmt::print("\n{}", printable(stream->info.config_ini));
       return 0;
     }
   }
@@ -125,7 +125,7 @@ int inspect(const CommandLine& line) {
     print_run(runs[i]);
     print_evaluations(runs[i]);
   }
-  if (line.has("config")) fmt::print("\n{}", runs.at(0).info.config_ini);
+  if (line.has("config")) fmt::print("\n{}", printable(runs.at(0).info.config_ini));
   return 0;
 }
 

@@ -114,7 +114,7 @@ void flush_results() {
 
 int fail(const std::string& message, int status) {
   std::fflush(stdout);
-  fmt::print(stderr, "mneme: {}\n", message);
+  fmt::print(stderr, "mneme: {}\n", printable(message));
   return status;
 }
 

@@ -37,7 +37,8 @@ int report(const CommandLine& line) {
   options.introduction = line.text_or("introduction", "");
   options.allow_mixed_versions = line.has("allow-mixed-versions");
   const std::string output = line.file_or("output", "results/report.html");
-  const std::vector<RunRecord> runs = named_runs(line);
+  const NamedRuns named = named_runs(line);
+  const std::vector<RunRecord>& runs = named.runs;
   std::vector<OutputFile> files{{{"--output", output}, report_html(runs, options)}};
   if (line.has("figures"))
     for (OutputFile& figure : figures(line.text("figures"), runs, options.rows)) files.push_back(std::move(figure));
@@ -48,7 +49,7 @@ int report(const CommandLine& line) {
     atomic_write(file.place.path, file.bytes);
     fmt::print("{}\n", file.place.path);
   }
-  return 0;
+  return named.status();
 }
 
 }  // namespace

@@ -1,12 +1,17 @@
 // mneme run: trains and evaluates one config.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <filesystem>
+
 #include "base/log.h"
+#include "base/text.h"
 #include "config/config.h"
 #include "cli/program.h"
 #include "cli/result_text.h"
 #include "cli/text_table.h"
 #include "base/signals.h"
+#include "mneme/errors.h"
 #include "train/trainer.h"
 
 namespace mneme {
@@ -22,6 +27,22 @@ void print_result(const TrainerResult& result) {
              with_separators(static_cast<int64_t>(cost.tokens_per_s)), cost.wall_seconds, cost.peak_mib);
 }
 
+/// A run folder is gone on with, so what its config.ini says must still be its run: what was edited, damaged, moved or made of other data
+/// would be another run, begun in silence.
+void require_same_run(const std::string& given, const Config& config, const std::vector<std::string>& overrides) {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::weakly_canonical(fs::path(given) / ".").parent_path();
+  const Config own = read_config(given, {});
+  if (run_id(own) != folder.filename())
+    throw StoreError(fmt::format("{}: its config.ini is now that of another run, {}: it was edited or damaged, data or weights that it names have changed, "
+                                 "or the folder was renamed. Put that back; to train another run, give a copy of config.ini from elsewhere",
+                                 given, run_id(own)));
+  const bool placed = std::any_of(overrides.begin(), overrides.end(), [](const std::string& text) { return trim(text.substr(0, text.find('='))) == "run.folder"; });
+  if (!placed && run_id(config) == run_id(own) && !fs::equivalent(fs::weakly_canonical(config.run.folder), folder.parent_path()))
+    throw StoreError(fmt::format("{}: its config.ini says run.folder = {}, but it lies in {} (seen from {}): go back there, or give run.folder={}", given,
+                                 config.run.folder, folder.parent_path().string(), fs::current_path().string(), folder.parent_path().string()));
+}
+
 int run(const CommandLine& line) {
   const InterruptGuard guard;  // from here on a signal is exit 75
   std::vector<std::string> overrides = line.overrides();
@@ -29,7 +50,9 @@ int run(const CommandLine& line) {
     overrides.push_back("train.init_from=" + line.text("init-from"));
     overrides.push_back("train.init_sha256=");
   }
-  const Config config = read_config(line.only_name("CONFIG"), overrides);
+  const std::string name = line.only_name("CONFIG");
+  const Config config = read_config(name, overrides);
+  if (std::filesystem::is_directory(name)) require_same_run(name, config, overrides);
   throw_if_interrupted("nothing was begun; give the command again");
   Log log(line.has("quiet"));
   const TrainerResult result = train(config, {line.typed()}, log);

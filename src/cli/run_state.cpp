@@ -37,7 +37,7 @@ RunState read_run_state(const std::string& folder) {
   const std::string path = folder + "/run.h5";
   if (!fs::exists(path)) return {};
   try {
-    const h5::File file = h5::File::open(path);
+    const h5::File file = h5::File::load(path);
     return {file.text("status"), file.has_attribute("error") ? file.text("error") : "", file.text("code_version")};
   } catch (const DataError&) {
     return {};

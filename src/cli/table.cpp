@@ -78,12 +78,13 @@ int table(const CommandLine& line) {
   const std::string output = output_name(line.file_or("output", ""), format);
   if (!output.empty())
     check_outputs({{"--output", output + "." + format}, {"--output", output + ".h5"}}, named_files(line));
-  const std::vector<RunRecord> runs = named_runs(line);
+  const NamedRuns named = named_runs(line);
+  const std::vector<RunRecord>& runs = named.runs;
   const Table made = make_table(runs, options);
   const std::string text = table_text(made, format);
   fmt::print("{}", text);
   if (!output.empty()) write_files(output, format, text, runs, made);
-  return 0;
+  return named.status();
 }
 
 }  // namespace

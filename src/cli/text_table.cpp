@@ -4,6 +4,8 @@
 #include <cctype>
 #include <sstream>
 
+#include "base/text.h"
+
 namespace mneme {
 namespace {
 
@@ -18,7 +20,10 @@ size_t display_width(const std::string& text) {
 
 }  // namespace
 
-std::string text_table(const std::vector<std::vector<std::string>>& rows) {
+std::string text_table(const std::vector<std::vector<std::string>>& given) {
+  std::vector<std::vector<std::string>> rows = given;
+  for (std::vector<std::string>& row : rows)
+    for (std::string& cell : row) cell = printable(cell);
   std::vector<size_t> width;
   std::vector<bool> numeric;  // every cell below the heading is a number
   for (size_t r = 0; r < rows.size(); ++r)

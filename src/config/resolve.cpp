@@ -129,12 +129,14 @@ class Resolver {
 
   void reject_unknown() {
     const std::set<std::string> known(known_.begin(), known_.end());
+    constexpr int kExplained = 20;  // what was meant by each takes a look at every key there is
+    int unknown = 0;
     bool sweep_file = false;
     for (const auto& [key, value] : settings_.all()) {
       if (known.count(key) != 0) continue;
       const std::string section = key.substr(0, key.find('.'));
       if (!is_sweep_section(section))
-        problem(key, "unknown key" + near_key(key, known_));
+        problem(key, "unknown key" + (++unknown > kExplained ? std::string() : near_key(key, known_)));
       else if (!std::exchange(sweep_file, true))  // said once, not of each of its keys
         problem(key, "this is a sweep file; start it with `mneme sweep`");
     }

@@ -1,11 +1,13 @@
 #include "config/settings_reader.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <sstream>
 
+#include "base/files.h"
 #include "base/text.h"
 #include "mneme/errors.h"
 
@@ -13,6 +15,8 @@ namespace mneme {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr size_t kLongestChain = 64, kMostFiles = 1000, kLargestConfig = size_t{4} << 20, kMostKeys = 5000;
 
 // Cuts at the first '#' or ';' that begins the line or follows white space; not inside a value in double quotes.
 std::string without_comment(const std::string& line) {
@@ -96,21 +100,30 @@ Settings SettingsReader::file(const fs::path& path, const std::string& asked_by)
     problem(asked_by, "cannot read config " + path.string() + ": it is a folder" + file_in(path));
     return {};
   }
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream) {
-    problem(asked_by, "cannot read config " + path.string() + ": " + std::strerror(errno) +
+  if (open_.size() >= kLongestChain || done_.size() > kMostFiles) {
+    problem(asked_by, fmt::format("extends goes on for more than {}; put what these files say into fewer",
+                                  open_.size() >= kLongestChain ? fmt::format("{} files in a chain", kLongestChain) : fmt::format("{} files", kMostFiles)));
+    return {};
+  }
+  if (!fs::exists(path, ignored)) {
+    problem(asked_by, "cannot read config " + path.string() + ": " + std::strerror(ENOENT) +
                           did_you_mean(path.filename().string(), names_in(path.parent_path())) +
                           "; name an INI file, as configs/ has them");
     return {};
   }
-  std::ostringstream content;
-  content << stream.rdbuf();
-  if (!is_text(content.str())) {
+  std::string content;
+  try {
+    content = read_file(path.string(), kLargestConfig);
+  } catch (const DataError& error) {
+    problem(asked_by, std::string(error.what()) + ": a config is an INI file, as configs/ has them");
+    return {};
+  }
+  if (!is_text(content)) {
     problem(asked_by, "cannot read config " + path.string() + ": it is not a text file; name an INI file, as configs/ has them");
     return {};
   }
   open_.push_back(identity);
-  Settings settings = text(content.str(), path.string(), path.parent_path());
+  Settings settings = text(content, path.string(), path.parent_path());
   open_.pop_back();
   return settings;
 }
@@ -123,6 +136,10 @@ Settings SettingsReader::text(const std::string& text, const std::string& origin
   for (int number = 1; std::getline(lines, line); ++number) {
     if (number == 1 && line.compare(0, 3, "\xEF\xBB\xBF") == 0) line.erase(0, 3);
     at.origin = origin + ":" + std::to_string(number);
+    if (own.all().size() > kMostKeys) {
+      problem(at.origin, fmt::format("more than {} keys in one file; no config has so many", kMostKeys));
+      break;
+    }
     line = trim(without_comment(line));
     if (line.empty()) continue;
     if (line.front() == '[')

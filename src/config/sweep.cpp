@@ -117,6 +117,7 @@ class Expander {
   }
 
   Sweep expand() {
+    require_possible();
     combine(0, {}, file_.base);
     if (sweep_.combinations.empty())
       throw ConfigError("sweep " + file_.name + ": sweep.exclude leaves no run; loosen it");
@@ -136,6 +137,19 @@ class Expander {
   }
 
  private:
+  // Counted before any is made: six axes of 59 values are 42 thousand million combinations.
+  void require_possible() const {
+    constexpr double kMost = 20000;
+    double combinations = 1, candidates = 1;
+    for (const Axis& axis : file_.axes) combinations *= static_cast<double>(axis.size());
+    for (const SweepSearch& search : file_.searches)
+      for (const Axis& axis : search.axes) candidates *= static_cast<double>(std::max<size_t>(1, axis.size()));
+    const double each = static_cast<double>(std::max<size_t>(1, file_.seeds.size())) + candidates * static_cast<double>(file_.lr.size());
+    if (combinations * std::max(candidates, each) > kMost)
+      throw ConfigError(fmt::format("sweep {}: its axes make {:.3g} combinations, {:.3g} runs; at most {:.0f} are possible: leave values out, or make several sweeps",
+                                    file_.name, combinations, combinations * std::max(candidates, each), kMost));
+  }
+
   void combine(size_t axis, const Labels& labels, const Settings& settings) {
     if (axis == file_.axes.size()) return add(labels, settings);
     for (const AxisValue& value : file_.axes[axis]) {

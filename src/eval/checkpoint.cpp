@@ -11,6 +11,7 @@
 
 #include "base/files.h"
 #include "base/provenance.h"
+#include "io/seal.h"
 #include "io/sha256.h"
 #include "base/text.h"
 #include "mneme/errors.h"
@@ -28,6 +29,9 @@ using Json = nlohmann::json;
 constexpr int kSchema = 1;
 constexpr const char* kConfigFile = "config.ini";
 constexpr const char* kOptimizerFile = "optimizer.safetensors";
+constexpr const char* kSeal = "sha256";
+constexpr size_t kLargestJson = size_t{64} << 20;  // generator states are a few kB each
+constexpr size_t kDeepestJson = 8;
 constexpr const char* kStatePrefix = "step-";
 
 std::string step_name(int64_t step) { return kStatePrefix + std::to_string(step); }
@@ -68,7 +72,11 @@ std::vector<uint8_t> from_hex(const std::string& text, const std::string& source
 Json read_trainer_json(const std::string& folder) {
   const std::string path = folder + "/trainer.json";
   try {
-    Json json = Json::parse(read_file(path));
+    const std::string text = read_file(path, kLargestJson);
+    require_unbroken(path, text);
+    if (json_depth(text) > kDeepestJson) throw DataError(path + " is damaged (its lists lie too deep in each other)");
+    Json json = Json::parse(text);
+    if (json.contains(kSeal) && seal_of(text) == Seal::none) throw DataError(path + " is damaged (its SHA-256 is)");
     if (json.at("schema").get<int>() != kSchema)
       throw CheckpointError(
           fmt::format("{} has schema {}; this program reads {}", path, json.at("schema").get<int>(), kSchema));
@@ -76,7 +84,7 @@ Json read_trainer_json(const std::string& folder) {
   } catch (const Json::exception& error) {
     throw CheckpointError(path + " is damaged (" + error.what() + "); take an earlier checkpoint");
   } catch (const DataError& error) {
-    throw CheckpointError(std::string(error.what()) + "; a checkpoint needs it");
+    throw CheckpointError(std::string(error.what()) + "; a checkpoint needs it as it was saved: take an earlier one");
   }
 }
 
@@ -156,7 +164,8 @@ void CheckpointFolder::save(const Config& config, SequenceModel& model, const Na
                        {"files", files}};
     if (!model.shape().objective().of_tokens()) json["inputs"] = model.shape().inputs, json["outputs"] = model.shape().outputs;
     atomic_write(unfinished + "/" + kConfigFile, ini);
-    atomic_write(unfinished + "/trainer.json", json.dump(1) + "\n");
+    json[kSeal] = unfilled_seal();
+    atomic_write(unfinished + "/trainer.json", sealed(json.dump(1) + "\n"));
   } catch (...) {
     std::error_code ignored;
     fs::remove_all(unfinished, ignored);
@@ -238,7 +247,7 @@ Config checkpoint_config(const std::string& path, const std::vector<std::string>
 
 namespace {
 
-/// What trainer.json, which has no digest, says of the shape must be what the weights are: `rows` of a tensor.
+/// What trainer.json, which had no seal in former versions, says of the shape must be what the weights are: `rows` of a tensor.
 int64_t checked_size(const std::string& folder, const char* key, int64_t value, std::optional<int64_t> rows) {
   if (value >= 1 && value == rows.value_or(value)) return value;
   const std::string fact = rows ? fmt::format("the weights have {}", *rows) : "it must be at least 1";

@@ -14,6 +14,8 @@
 
 #include "base/assert.h"
 #include "base/files.h"
+#include "base/text.h"
+#include "io/seal.h"
 #include "io/sha256.h"
 #include "mneme/errors.h"
 
@@ -25,7 +27,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr uint64_t kLargestHeader = 100 << 20;  // the format's own limit
+constexpr uint64_t kLargestHeader = 16 << 20;  // of 100,000 tensors; each value takes memory many times its text
+constexpr size_t kDeepestHeader = 4;
 
 struct TypeName {
   at::ScalarType type;
@@ -61,9 +64,14 @@ class Writer {
     hash_.add({static_cast<const char*>(bytes), count});
     if (std::fwrite(bytes, 1, count, file_.get()) != count) fail();
   }
-  std::string finish() {
+  /// Their SHA-256, which also becomes the seal's digits, if there are some at `digits`.
+  std::string finish(size_t digits) {
+    std::string hash = hash_.hex();
+    if (digits != std::string::npos && (std::fseek(file_.get(), static_cast<long>(digits), SEEK_SET) != 0 ||
+                                        std::fwrite(hash.data(), 1, hash.size(), file_.get()) != hash.size()))
+      fail();
     if (std::fflush(file_.get()) != 0 || std::fclose(file_.release()) != 0) fail();
-    return hash_.hex();
+    return hash;
   }
 
  private:
@@ -182,7 +190,8 @@ std::string write_safetensors(const std::string& path, const NamedTensors& tenso
   writer.add(header.data(), header.size());
   for (const auto& [name, tensor] : dense)
     if (tensor.nbytes() > 0) writer.add(tensor.const_data_ptr(), tensor.nbytes());
-  std::string sha256 = writer.finish();
+  const size_t digits = seal_digits(header);
+  std::string sha256 = writer.finish(digits == std::string::npos ? digits : sizeof header_bytes + digits);
   move_into_place(temporary, path);
   return sha256;
 }
@@ -194,14 +203,17 @@ TensorFile read_safetensors(const std::string& path) {
   } catch (const DataError& error) {
     throw CheckpointError(error.what());
   }
+  const Seal seal = seal_of(bytes);
+  if (seal == Seal::broken) damaged(path, "its SHA-256 is not the one in it");
   uint64_t header_bytes = 0;
   if (bytes.size() < sizeof header_bytes) damaged(path, "it is shorter than a header");
   std::memcpy(&header_bytes, bytes.data(), sizeof header_bytes);
   if (header_bytes > kLargestHeader || header_bytes > bytes.size() - sizeof header_bytes)
-    damaged(path, "its header is longer than the file");
+    damaged(path, "its header is longer than the file, or than 16 MiB");
   const char* header_begin = bytes.data() + sizeof header_bytes;
   const uint64_t data_bytes = bytes.size() - sizeof header_bytes - header_bytes;
 
+  if (json_depth({header_begin, header_bytes}) > kDeepestHeader) damaged(path, "the lists of its header lie too deep in each other");
   TensorFile file;
   file.sha256 = sha256_hex(bytes);
   std::vector<Entry> entries;
@@ -214,6 +226,7 @@ TensorFile read_safetensors(const std::string& path) {
   } catch (const Json::exception& error) {
     damaged(path, std::string("its header cannot be read (") + error.what() + ")");
   }
+  if (seal == Seal::none && file.metadata.count(kSealKey)) damaged(path, "its SHA-256 is");
   check_layout(path, entries, data_bytes);
   for (const Entry& entry : entries)
     file.tensors.emplace_back(entry.name, tensor_of(entry, header_begin + header_bytes));

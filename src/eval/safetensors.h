@@ -22,12 +22,15 @@ struct TensorFile {
   const at::Tensor* find(const std::string& name) const;
 };
 
+inline constexpr const char* kSealKey = "sha256";
+
 /// Writes a temporary file, fsyncs and renames it; tensors are streamed, not copied. float32, float64, int64, uint8, bool.
-/// Returns the file's SHA-256. StoreError: disk full, not writable.
+/// Returns the file's SHA-256; of a file whose metadata has kSealKey (its value an unfilled_seal()) the seal. StoreError: disk full, not
+/// writable.
 std::string write_safetensors(const std::string& path, const NamedTensors& tensors,
                               const std::map<std::string, std::string>& metadata = {});
 
-/// CheckpointError: missing, truncated, a header that does not fit its data, an element type we do not have.
+/// CheckpointError: missing, truncated, not as its seal says, a header that does not fit its data, an element type we do not have.
 TensorFile read_safetensors(const std::string& path);
 
 /// "float32", as messages name it.

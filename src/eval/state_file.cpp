@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "mneme/errors.h"
 #include "eval/safetensors.h"
+#include "io/seal.h"
 
 namespace mneme {
 
@@ -149,7 +150,7 @@ void save_memories(const std::string& path, const State& state, const LoadedMode
   require_writes(loaded.config);
   const State memories = memories_of(state);
   if (memories.empty()) throw DataError("this model has no memory: model.kind = " + loaded.config.model.kind);
-  save_state(path, memories, {{"config_hash", config_hash(loaded.config)}, {"step", std::to_string(loaded.step)}});
+  save_state(path, memories, {{"config_hash", config_hash(loaded.config)}, {"step", std::to_string(loaded.step)}, {kSealKey, unfilled_seal()}});
 }
 
 StoredMemories::StoredMemories(const std::string& path, const LoadedModel& loaded, int64_t rows)

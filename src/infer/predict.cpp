@@ -230,7 +230,7 @@ PredictSummary predict(const PredictOptions& options) {
   at::NoGradGuard no_grad;
   check_outputs({{"--output", options.output}, {"--save-memory", options.save_memory}},
                 {{"--input", options.input}, {"--memory", options.memory}});
-  const h5::File input = h5::File::open(options.input);
+  const h5::File input = h5::File::open(options.input, {"tokens", "inputs"});
   const LoadedModel loaded = load_model(options.checkpoint);
   loaded.model->eval();
   const std::unique_ptr<RowFormat> format = row_format(loaded.model->shape().objective(), options);

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "io/hdf5_id.h"
+#include "io/seal.h"
 
 namespace mneme::h5 {
 
@@ -19,6 +20,14 @@ Handle access_list() {
   H5Pset_file_locking(list.get(), true, true);  // some network file systems have no locks: go on without them
 #endif
   return list;
+}
+
+constexpr size_t kGrowth = size_t{1} << 18;
+
+/// HDF5 takes two files in memory for one where their names are equal.
+std::string name_in_memory(const std::string& name) {
+  static int64_t count = 0;
+  return name + "#" + std::to_string(count++);
 }
 
 Handle root_of(const Handle& file, const std::string& path) {
@@ -73,7 +82,7 @@ bool Handle::close() {
   return done;
 }
 
-File File::open(const std::string& path) {
+File File::in_place(const std::string& path) {
   prepare();
   Handle list = access_list();
   Handle file = own(H5Fopen(path.c_str(), H5F_ACC_RDONLY, list.get()), H5Fclose);
@@ -94,21 +103,32 @@ File File::create(const std::string& path) {
 File File::in_memory(const std::string& name) {
   prepare();
   Handle list = own(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-  constexpr size_t kGrowth = size_t{1} << 18;
   H5Pset_fapl_core(list.get(), kGrowth, false);
-  Handle file = own(H5Fcreate(name.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, list.get()), H5Fclose);
+  Handle file = own(H5Fcreate(name_in_memory(name).c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, list.get()), H5Fclose);
   if (!file.valid()) fail_write(name, "cannot make an HDF5 file in memory");
   Handle root = root_of(file, name);
   return File(std::move(file), std::move(root), name);
 }
 
+File File::of_image(const std::string& bytes, const std::string& name) {
+  prepare();
+  Handle list = own(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  H5Pset_fapl_core(list.get(), kGrowth, false);
+  H5Pset_file_image(list.get(), const_cast<char*>(bytes.data()), bytes.size());  // copies them
+  Handle file = own(H5Fopen(name_in_memory(name).c_str(), H5F_ACC_RDONLY, list.get()), H5Fclose);
+  if (!file.valid()) fail_read(name, "cannot open as an HDF5 file: not HDF5 or damaged");
+  Handle root = root_of(file, name);
+  return File(std::move(file), std::move(root), name);
+}
+
 std::string File::image() {
+  set(kSealAttribute, unfilled_seal());
   H5Fflush(file_.get(), H5F_SCOPE_LOCAL);
   const ssize_t size = H5Fget_file_image(file_.get(), nullptr, 0);
   std::string bytes(size > 0 ? static_cast<size_t>(size) : 0, '\0');
   if (size <= 0 || H5Fget_file_image(file_.get(), bytes.data(), bytes.size()) != size)
     fail_write(where_, "cannot make the bytes of the file");
-  return bytes;
+  return sealed(std::move(bytes));
 }
 
 void File::close() {

@@ -59,6 +59,7 @@ class Object {
  protected:
   Object(Handle handle, std::string where) : handle_(std::move(handle)), where_(std::move(where)) {}
   Id id() const { return handle_.get(); }
+  friend struct Guarded;  // hdf5_guarded.cpp
   Handle handle_;
   std::string where_;
 };
@@ -98,6 +99,7 @@ class Dataset : public Object {
  private:
   friend class Group;
   Dataset(Handle handle, std::string where);
+  void require_stored() const;
   Shape shape_;
 };
 
@@ -141,16 +143,23 @@ class Group : public Object {
 
  protected:
   Group(Handle handle, std::string where) : Object(std::move(handle), std::move(where)) {}
+  friend struct Guarded;
   std::string inside(const std::string& path) const;  // `where` of a member
+  void require_inside(const std::string& path) const;
 };
 
 class File : public Group {
  public:
-  /// For reading. DataError: missing, not HDF5, damaged, or another process is writing it.
-  static File open(const std::string& path);
+  /// A file of results, into memory: one that is as it was written, which its seal says (io/seal.h), or of one without a seal what it
+  /// holds of plain groups, arrays, tables and texts, as a guarded process finds them (base/guarded.h): HDF5 itself does not survive every
+  /// damaged file. DataError: missing, not HDF5, damaged.
+  static File load(const std::string& path);
+  /// A user's file in place, which may be larger than memory, once a guarded process read `datasets` of it (of a large file the first and
+  /// last rows). DataError: missing, not HDF5, damaged, or another process is writing it.
+  static File open(const std::string& path, const std::vector<std::string>& datasets = {});
   /// For writing in place, replacing what is there: for outputs larger than memory.
   static File create(const std::string& path);
-  /// In memory; `image` gives the bytes for `atomic_write`. `name` is for messages.
+  /// In memory; `image` gives the bytes for `atomic_write`, sealed. `name` is for messages.
   static File in_memory(const std::string& name);
 
   std::string image();
@@ -159,6 +168,9 @@ class File : public Group {
 
  private:
   File(Handle file, Handle root, std::string where) : Group(std::move(root), std::move(where)), file_(std::move(file)) {}
+  static File in_place(const std::string& path);
+  static File of_image(const std::string& bytes, const std::string& name);
+  friend struct Guarded;
   Handle file_;
 };
 

@@ -1,4 +1,5 @@
 // Arrays, strings, rows and dimension scales.
+#include <algorithm>
 #include <numeric>
 
 #include "io/hdf5_id.h"
@@ -64,6 +65,34 @@ void refuse_rounding(const Dataset& dataset) {
 }  // namespace
 
 Dataset::Dataset(Handle handle, std::string where) : Object(std::move(handle), std::move(where)), shape_(extent(id())) {}
+
+/// HDF5 believes every size that a file declares: its values must be in this file, and be no more than its bytes can stand for.
+void Dataset::require_stored() const {
+  Handle list = own(H5Dget_create_plist(id()), H5Pclose), type = own(H5Dget_type(id()), H5Tclose);
+  if (H5Pget_layout(list.get()) == H5D_VIRTUAL || H5Pget_external_count(list.get()) > 0)
+    fail_read(where_, "has its values in another file; put the values themselves here");
+  for (int i = 0; i < H5Pget_nfilters(list.get()); ++i) {
+    unsigned flags = 0;
+    size_t values = 0;
+    char name[64] = "";
+    const H5Z_filter_t filter = H5Pget_filter2(list.get(), static_cast<unsigned>(i), &flags, &values, nullptr, sizeof name, name, nullptr);
+    if (filter >= 0 && H5Zfilter_avail(filter) <= 0)
+      fail_read(where_, std::string("is packed by the filter '") + name + "' (" + std::to_string(filter) + "), which this HDF5 does not have; write it with gzip or plain");
+  }
+  constexpr unsigned __int128 kDensest = 1100;  // what deflate makes of zeros, and a little
+  constexpr unsigned __int128 kAlways = size_t{1} << 20;
+  hsize_t file = 0;
+  Handle owner = own(H5Iget_file_id(id()), H5Fclose);
+  if (H5Fget_filesize(owner.get(), &file) < 0) fail_read(where_, "cannot be read");
+  const unsigned __int128 stored = std::min<hsize_t>(H5Dget_storage_size(id()), file);
+  unsigned __int128 declared = std::max<size_t>(1, H5Tget_size(type.get()));
+  for (const int64_t size : shape_) {
+    if (size < 0 || declared > (static_cast<unsigned __int128>(1) << 64)) fail_read(where_, "declares the shape " + shape_text(shape_) + ", which no file can hold");
+    declared *= static_cast<unsigned __int128>(size);
+  }
+  if (declared > kDensest * stored + kAlways)
+    fail_read(where_, "declares the shape " + shape_text(shape_) + ", but the file has " + std::to_string(static_cast<uint64_t>(stored)) + " bytes for it");
+}
 
 int64_t Dataset::row_size() const {
   return shape_.empty() ? 1 : count_of(Shape(shape_.begin() + 1, shape_.end()));
@@ -183,10 +212,13 @@ void Dataset::name_axis(int64_t axis, const std::string& name) {
 }
 
 Dataset Group::dataset(const std::string& path) const {
+  require_inside(path);
   if (!has(path)) fail_read(inside(path), "there is no such dataset");
   Handle handle = own(H5Dopen2(id(), path.c_str(), H5P_DEFAULT), H5Dclose);
   if (!handle.valid()) fail_read(inside(path), "cannot open the dataset");
-  return Dataset(std::move(handle), inside(path));
+  Dataset dataset(std::move(handle), inside(path));
+  dataset.require_stored();
+  return dataset;
 }
 
 template <class T>

@@ -40,6 +40,9 @@ Handle text_type();
 Handle with_folders();
 /// For H5Dcreate2: without the time of creation, so that equal content is equal bytes.
 Handle without_times();
+/// Of the root, where the seal of a file stands.
+inline constexpr const char* kSealAttribute = "sha256";
+
 /// Turns HDF5's printing of errors off; called by whatever opens a file.
 void prepare();
 

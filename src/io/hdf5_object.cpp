@@ -66,7 +66,9 @@ std::vector<std::string> Object::attributes() const {
 std::string Object::text(const std::string& name) const {
   Handle attribute = open_attribute(id(), where_, name);
   Handle type = own(H5Aget_type(attribute.get()), H5Tclose);
-  if (H5Tget_class(type.get()) != H5T_STRING) fail_read(where_, "the attribute '" + name + "' is not text");
+  Handle space = own(H5Aget_space(attribute.get()), H5Sclose);
+  if (H5Tget_class(type.get()) != H5T_STRING || H5Sget_simple_extent_npoints(space.get()) != 1)
+    fail_read(where_, "the attribute '" + name + "' is not one text");
   if (H5Tis_variable_str(type.get()) > 0) {
     char* text = nullptr;
     if (H5Aread(attribute.get(), text_type().get(), &text) < 0) fail_read(where_, "cannot read the attribute '" + name + "'");
@@ -74,7 +76,10 @@ std::string Object::text(const std::string& name) const {
     H5free_memory(text);
     return value;
   }
-  std::string value(H5Tget_size(type.get()), '\0');
+  constexpr size_t kLongest = size_t{1} << 20;
+  const size_t size = H5Tget_size(type.get());
+  if (size > kLongest) fail_read(where_, "the attribute '" + name + "' declares a text of " + std::to_string(size) + " bytes");
+  std::string value(size, '\0');
   if (H5Aread(attribute.get(), type.get(), value.data()) < 0) fail_read(where_, "cannot read the attribute '" + name + "'");
   return value.substr(0, value.find('\0'));
 }
@@ -100,6 +105,16 @@ std::string Group::inside(const std::string& path) const {
   return where_ + separator + path.substr(path.starts_with('/') ? 1 : 0);
 }
 
+/// A link into another file would read what nobody named.
+void Group::require_inside(const std::string& path) const {
+  for (size_t end = 0; end != std::string::npos && end < path.size();) {
+    end = path.find('/', end + 1);
+    H5L_info_t link;
+    if (H5Lget_info(id(), path.substr(0, end).c_str(), &link, H5P_DEFAULT) < 0) return;
+    if (link.type != H5L_TYPE_HARD && link.type != H5L_TYPE_SOFT) fail_read(inside(path), "is a link into another file; put the data themselves here");
+  }
+}
+
 bool Group::has(const std::string& path) const {
   for (size_t end = path.find('/', 1); end != std::string::npos; end = path.find('/', end + 1))
     if (H5Lexists(id(), path.substr(0, end).c_str(), H5P_DEFAULT) <= 0) return false;
@@ -120,6 +135,7 @@ bool Group::is_group(const std::string& path) const {
 }
 
 Group Group::group(const std::string& path) const {
+  require_inside(path);
   if (!has(path)) fail_read(inside(path), "there is no such group");
   Handle handle = own(H5Gopen2(id(), path.c_str(), H5P_DEFAULT), H5Gclose);
   if (!handle.valid()) fail_read(inside(path), "cannot open the group");

@@ -58,13 +58,17 @@ Dataset Group::write_table(const std::string& path, const std::vector<Column>& c
 std::vector<Column> Group::read_table(const std::string& path) const {
   const Dataset table = dataset(path);
   if (table.kind() != Kind::table) fail_read(table.where(), "is not a table of named columns");
+  if (table.shape().size() != 1) fail_read(table.where(), "is a table of " + std::to_string(table.shape().size()) + " dimensions; one is needed");
   Handle stored = own(H5Dget_type(table.id()), H5Tclose);
   std::vector<Column> columns;
   for (int i = 0; i < H5Tget_nmembers(stored.get()); ++i) {
     char* name = H5Tget_member_name(stored.get(), static_cast<unsigned>(i));
+    if (!name) fail_read(table.where(), "cannot read the table");
     Column column{name, std::vector<double>()};
     H5free_memory(name);
-    if (H5Tget_member_class(stored.get(), static_cast<unsigned>(i)) == H5T_INTEGER) column.values = std::vector<int64_t>();
+    const H5T_class_t kind = H5Tget_member_class(stored.get(), static_cast<unsigned>(i));
+    if (kind != H5T_INTEGER && kind != H5T_FLOAT) fail_read(table.where(), "its column '" + column.name + "' holds no numbers");
+    if (kind == H5T_INTEGER) column.values = std::vector<int64_t>();
     columns.push_back(std::move(column));
   }
   const size_t rows = static_cast<size_t>(table.rows()), stride = kCell * columns.size();

@@ -31,7 +31,7 @@ struct TableOptions {
   std::string title;
 };
 
-/// The runs of a cell that have no value, by reason: "failed", "diverged", "running", "missing".
+/// The runs of a cell that have no value, by reason: "failed", "diverged", "running", "missing", "damaged".
 using Absent = std::map<std::string, int64_t>;
 
 struct TableCell {

@@ -67,7 +67,7 @@ std::string machine_text(const std::vector<const RunRecord*>& runs, std::vector<
   std::map<std::string, int64_t> machines, engines;
   for (const RunRecord* run : runs) {
     const RunInfo& info = run->info;
-    if (run->status == "missing") continue;  // it ran nowhere yet
+    if (run->status == "missing" || run->status == "damaged") continue;  // it ran nowhere yet
     const std::string engine = info.engine.empty() ? "instruction set not recorded" : info.engine;
     const std::string threads = std::to_string(info.threads) + (info.threads == 1 ? " thread" : " threads");
     ++machines[(info.device == "cpu" ? info.cpu_model : info.device + " beside " + info.cpu_model) + ", " + engine + ", " + threads];

@@ -1,7 +1,9 @@
 // A table as Markdown, LaTeX and CSV.
 #include <fmt/format.h>
 
+#include <cctype>
 #include <cmath>
+#include <cstdlib>
 
 #include "base/text.h"
 #include "mneme/errors.h"
@@ -22,15 +24,28 @@ std::string replaced(std::string text, const std::string& from, const std::strin
   return text;
 }
 
+/// Names come from other people's files: nothing in them begins a tag or a link.
+std::string markdown_escaped(const std::string& text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char next = i + 1 < text.size() ? text[i + 1] : ' ';
+    const bool tag = text[i] == '<' && (std::isalpha(static_cast<unsigned char>(next)) || next == '/' || next == '!' || next == '?');
+    if (tag) out += "&lt;";
+    else if (text[i] == ']' && next == '(') out += "\\]";
+    else out += text[i];
+  }
+  return out;
+}
+
 std::string markdown_row(const std::vector<std::string>& cells) {
   std::string text = "|";
-  for (const std::string& cell : cells) text += " " + replaced(cell, "|", "\\|") + " |";
+  for (const std::string& cell : cells) text += " " + replaced(replaced(markdown_escaped(cell), "|", "\\|"), "\n", " ") + " |";
   return text + "\n";
 }
 
 std::string markdown(const Table& table) {
   const Grid grid = make_grid(table);
-  std::string text = table.options.title.empty() ? "" : "**" + table.options.title + "**\n\n";
+  std::string text = table.options.title.empty() ? "" : "**" + markdown_escaped(table.options.title) + "**\n\n";
   const auto block = [&](const std::vector<std::vector<GridCell>>& rows, size_t columns) {
     std::vector<std::string> headers(grid.headers.begin(), grid.headers.begin() + static_cast<ptrdiff_t>(columns));
     text += markdown_row(headers) + "|";
@@ -45,19 +60,26 @@ std::string markdown(const Table& table) {
   block(grid.rows, grid.headers.size());
   std::vector<std::string> footnotes;
   for (const auto& [mark, footnote] : grid.footnotes) footnotes.push_back(mark + " " + footnote);
-  text += "\n" + caption(table) + "\n";
-  if (!footnotes.empty()) text += "\n" + join(footnotes, " ") + "\n";
+  text += "\n" + markdown_escaped(caption(table)) + "\n";
+  if (!footnotes.empty()) text += "\n" + markdown_escaped(join(footnotes, " ")) + "\n";
   if (!grid.differences.empty()) {
-    text += "\n" + difference_caption(table) + "\n\n";
+    text += "\n" + markdown_escaped(difference_caption(table)) + "\n\n";
     block(grid.differences, grid.headers.size() - table.cost_columns.size());
   }
-  for (const std::string& note : table.notes) text += "\n- " + replaced(note, "\n", "\n  ");
+  for (const std::string& note : table.notes) text += "\n- " + replaced(markdown_escaped(note), "\n", "\n  ");
   return table.notes.empty() ? text : text + "\n";
 }
 
-std::string tex_escaped(std::string text) {
-  text = replaced(text, "\\", "\\textbackslash ");
-  for (const char* special : {"&", "%", "$", "#", "_", "{", "}"}) text = replaced(text, special, std::string("\\") + special);
+std::string tex_escaped(const std::string& cell) {
+  std::string text;
+  for (const char c : cell) switch (c) {
+      case '\\': text += "\\textbackslash{}"; break;
+      case '^': text += "\\textasciicircum{}"; break;
+      case '~': text += "\\textasciitilde{}"; break;
+      case '\n': text += ' '; break;
+      case '&': case '%': case '$': case '#': case '_': case '{': case '}': text += std::string("\\") + c; break;
+      default: text += c;
+    }
   text = replaced(replaced(text, "±", "$\\pm$"), "<", "$<$");
   for (const auto& [mark, digit] : {std::pair("¹", "$^1$"), std::pair("²", "$^2$"), std::pair("³", "$^3$"), std::pair("⁴", "$^4$")}) text = replaced(text, mark, digit);
   return replaced(text, "–", "--");
@@ -80,17 +102,27 @@ std::string tex(const Table& table) {
     text += "\\bottomrule\n\\end{tabular}\n";
   };
   block(grid.rows, grid.headers.size());
-  text += "% " + caption(table) + "\n";
-  for (const auto& [mark, footnote] : grid.footnotes) text += "% " + mark + " " + footnote + "\n";
+  const auto comment = [&](const std::string& words) { text += "% " + replaced(words, "\n", "\n% ") + "\n"; };
+  comment(caption(table));
+  for (const auto& [mark, footnote] : grid.footnotes) comment(mark + " " + footnote);
   if (!grid.differences.empty()) {
-    text += "% " + difference_caption(table) + "\n";
+    comment(difference_caption(table));
     block(grid.differences, grid.headers.size() - table.cost_columns.size());
   }
-  for (const std::string& note : table.notes) text += "% " + replaced(note, "\n", "\n%") + "\n";
+  for (const std::string& note : table.notes) comment(note);
   return text;
 }
 
-std::string csv_field(const std::string& text) {
+/// A spreadsheet computes what begins with one of these, unless it is a number.
+bool is_formula(const std::string& text) {
+  if (text.empty() || std::string_view("=+-@\t").find(text[0]) == std::string_view::npos) return false;
+  char* end = nullptr;
+  std::strtod(text.c_str(), &end);
+  return *end != '\0' || end == text.c_str();
+}
+
+std::string csv_field(const std::string& given) {
+  const std::string text = (is_formula(given) ? "'" : "") + given;
   if (text.find_first_of(",\"\n") == std::string::npos) return text;
   return "\"" + replaced(text, "\"", "\"\"") + "\"";
 }
@@ -100,7 +132,7 @@ std::string csv_line(std::vector<std::string> fields) {
   return join(fields, ",") + "\n";
 }
 
-const std::vector<std::string> kReasons{"failed", "diverged", "running", "missing", "never"};
+const std::vector<std::string> kReasons{"failed", "diverged", "running", "missing", "damaged", "never"};
 
 /// NaN: there is no such number.
 std::string number_field(double value) { return std::isfinite(value) ? format_number(value) : ""; }
@@ -138,9 +170,9 @@ std::string csv(const Table& table) {
 }  // namespace
 
 std::string table_text(const Table& table, const std::string& format) {
-  if (format == "md") return markdown(table);
-  if (format == "tex") return tex(table);
-  if (format == "csv") return csv(table);
+  if (format == "md") return printable(markdown(table));
+  if (format == "tex") return printable(tex(table));
+  if (format == "csv") return printable(csv(table));
   throw UsageError("there is no table format '" + format + "'; there are: md, tex, csv");
 }
 

@@ -1,26 +1,13 @@
 #include "results/metrics_stream.h"
 
-#include <cmath>
-#include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 namespace mneme {
 
 namespace {
 
 using Json = nlohmann::ordered_json;  // a number that is not finite becomes null
-
-double number(const Json& json, const char* key) {
-  const auto found = json.find(key);
-  return found != json.end() && found->is_number() ? found->get<double>() : std::nan("");
-}
-
-int64_t integer(const Json& json, const char* key) {
-  const auto found = json.find(key);
-  return found != json.end() && found->is_number_integer() ? found->get<int64_t>() : 0;
-}
 
 }  // namespace
 
@@ -58,19 +45,6 @@ std::vector<std::string> metrics_lines(const Evaluation& evaluation) {
 
 std::string probe_line(const std::string& name, int64_t step, double value, const std::string& unit) {
   return Json{{"type", "probe"}, {"step", step}, {"name", name}, {"value", value}, {"unit", unit}}.dump();
-}
-
-std::vector<TrainRow> read_train_rows(const std::string& path, int64_t last_step) {
-  std::vector<TrainRow> rows;
-  if (!std::filesystem::exists(path)) return rows;
-  std::istringstream lines(read_file(path));
-  for (std::string line; std::getline(lines, line);) {
-    const Json json = Json::parse(line, nullptr, false);
-    if (!json.is_object() || json.value("type", "") != "train" || integer(json, "step") > last_step) continue;
-    rows.push_back({integer(json, "step"), integer(json, "tokens"), number(json, "loss"), number(json, "lr"),
-                    number(json, "grad_norm"), number(json, "tokens_per_s"), number(json, "rss_mib")});
-  }
-  return rows;
 }
 
 std::string metrics_text(const RunRecord& run) {

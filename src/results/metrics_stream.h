@@ -15,9 +15,6 @@ std::string metrics_line(const TrainRow& row);
 std::vector<std::string> metrics_lines(const Evaluation& evaluation);
 std::string probe_line(const std::string& name, int64_t step, double value, const std::string& unit);
 
-/// Training rows of a metrics.jsonl up to and including `last_step`. A last line cut short by a crash is passed over.
-std::vector<TrainRow> read_train_rows(const std::string& path, int64_t last_step);
-
 /// The whole stream of a run, as it would have been written live.
 std::string metrics_text(const RunRecord& run);
 

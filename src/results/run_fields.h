@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -85,6 +86,15 @@ inline Metric metric_named(const std::string& name, const std::string& where) {
   if (const std::optional<Metric> metric = Metric::named(name)) return *metric;
   throw StoreError(where + ": is judged by the metric '" + name + "', which this program does not have (it has " +
                    join(Metric::names(), ", ") + "); read it with the version of Mneme that wrote it");
+}
+
+/// Files hold counts and the means of them: where these disagree, one of them was damaged.
+inline void require_agreement(const EvalSums& sums, const Metric& metric, double mean, const std::string& where) {
+  constexpr double kRounding = 1e-9;
+  const double own = metric.value(sums);
+  const bool apart = std::isfinite(own) && std::isfinite(mean) && std::abs(own - mean) > kRounding * std::max(1.0, std::abs(mean));
+  if (apart || sums.rows < 0 || sums.scored < sums.correct || sums.correct < 0 || sums.exact < 0 || sums.exact > sums.rows)
+    throw StoreError(where + ": " + metric.name() + " is not what its counts say; the file is damaged");
 }
 
 /// What is measured once per setting.

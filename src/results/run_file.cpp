@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <set>
+#include <stdexcept>
 
 #include "base/files.h"
 #include "mneme/errors.h"
@@ -49,11 +50,20 @@ std::vector<RunRecord> read_run_groups(const h5::Group& all) {
 template <class Read>
 auto with_run_file(const std::string& path, Read read) {
   if (!std::filesystem::exists(path)) throw StoreError(path + ": there is no such file; give a run folder or its run.h5");
+  const auto damaged = [&](const std::string& why) {
+    return StoreError(why + "; the file is damaged or not a run: move it away or delete it, and run the same command again");
+  };
   try {
-    return read(h5::File::open(path));
+    require_file(path);
+  } catch (const DataError& error) {  // says what to do itself
+    throw StoreError(error.what());
+  }
+  try {
+    return read(h5::File::load(path));
   } catch (const DataError& error) {
-    throw StoreError(std::string(error.what()) + "; the file is damaged or not a run: move it away or delete it, and run the " +
-                     "same command again");
+    throw damaged(error.what());
+  } catch (const std::logic_error&) {  // an index or a length out of range
+    throw damaged(path + ": its arrays do not fit each other");
   }
 }
 
@@ -89,14 +99,20 @@ RunRecord read_run(const std::string& path) {
   return std::move(runs[0]);
 }
 
-std::vector<RunRecord> read_runs(const std::vector<std::string>& paths) {
+std::vector<RunRecord> read_runs(const std::vector<std::string>& paths, std::vector<std::string>* damaged) {
   std::vector<RunRecord> runs;
   std::set<std::string> seen;
   for (const std::string& path : paths) {
     const bool of_many = std::filesystem::is_directory(path) && !std::filesystem::exists(run_file_in(path));
-    for (const std::string& file : of_many ? run_files_below(path) : std::vector<std::string>{run_file_in(path)})
-      for (RunRecord& run : read_run_file(file))
-        if (seen.insert(run.info.run_id).second) runs.push_back(std::move(run));
+    for (const std::string& file : of_many ? run_files_below(path) : std::vector<std::string>{run_file_in(path)}) {
+      try {
+        for (RunRecord& run : read_run_file(file))
+          if (seen.insert(run.info.run_id).second) runs.push_back(std::move(run));
+      } catch (const StoreError& error) {
+        if (!damaged || !std::filesystem::exists(file)) throw;
+        damaged->push_back(error.what());
+      }
+    }
   }
   return runs;
 }

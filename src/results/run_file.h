@@ -17,8 +17,9 @@ class Group;
 RunRecord read_run(const std::string& path);
 
 /// Every run of run files, run folders, folders of run folders and files of `write_runs`. A run named twice counts once.
-/// StoreError where a path holds no run. Run folders without a run.h5 (nothing evaluated yet) are passed over.
-std::vector<RunRecord> read_runs(const std::vector<std::string>& paths);
+/// StoreError where a path holds no run, or a file is damaged; with `damaged` the others are read, and what is wrong with it is added
+/// there. Run folders without a run.h5 (nothing to read yet) are passed over.
+std::vector<RunRecord> read_runs(const std::vector<std::string>& paths, std::vector<std::string>* damaged = nullptr);
 
 /// Many runs in one file, as long tables (docs/file-formats.md, section "NAME.h5 beside a table"). Written whole, then renamed.
 /// `more` adds what a reader of runs passes over.

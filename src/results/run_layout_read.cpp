@@ -59,6 +59,10 @@ std::vector<EvalSums> read_sums(const h5::Group& group, const Metric& own) {
   }
   const std::vector<double> loss = group.dataset(own.training_loss().name()).read<double>();
   for (size_t i = 0; i < std::min(loss.size(), sums.size()); ++i) sums[i].set_mean_loss(loss[i]);
+  for (const Metric& metric : own.family()) {
+    const std::vector<double> means = group.dataset(metric.name()).read<double>();
+    for (size_t i = 0; i < std::min(means.size(), sums.size()); ++i) require_agreement(sums[i], metric, means[i], group.where());
+  }
   return sums;
 }
 
@@ -87,6 +91,7 @@ void read_positions(const h5::Group& group, const Metric& own, std::vector<Evalu
   const std::vector<int64_t> edges = positions.dataset("edges").read<int64_t>();
   for (Evaluation& evaluation : evaluations) evaluation.position_edges = edges;
   const std::vector<EvalSums> sums = read_sums(positions, own);
+  if (edges.size() < 2) throw StoreError(positions.where() + ": has no bins");
   const size_t bins = edges.size() - 1;
   for (size_t cell = 0; cell < cells.size(); ++cell)
     if (cells[cell])
@@ -122,6 +127,7 @@ std::vector<Evaluation> read_grid(const h5::Group& group, const std::string& tas
   std::vector<std::vector<double>> measures;
   for (const MeasureField& field : kMeasureFields) measures.push_back(group.dataset(field.name).read<double>());
 
+  if (sums.size() != steps.size() * lengths.size()) throw StoreError(group.where() + ": the arrays differ in length");
   std::vector<Evaluation> evaluations(steps.size(), common);
   Cells cells(steps.size() * lengths.size(), nullptr);
   for (size_t e = 0; e < steps.size(); ++e) {

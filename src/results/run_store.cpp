@@ -99,9 +99,6 @@ void RunStore::resume_at(int64_t step) {
     run.probes = impl_->previous->probes;
     run.cost = impl_->previous->cost;
   }
-  // run.h5 is as old as the last evaluation; the stream has every row.
-  std::vector<TrainRow> live = read_train_rows(impl_->metrics_file(), step);
-  if (!live.empty()) run.train = std::move(live);
   cut(run.train, step, [](const TrainRow& row) { return row.step; });
   cut(run.evaluations, step, [](const Evaluation& evaluation) { return evaluation.step; });
   for (ProbeSeries& probe : run.probes) {
@@ -110,8 +107,7 @@ void RunStore::resume_at(int64_t step) {
     probe.values.resize(kept);
   }
   std::erase_if(run.probes, [](const ProbeSeries& probe) { return probe.steps.empty(); });
-  impl_->stream.reset();
-  impl_->metrics();
+  impl_->stream.reset();  // cut with the next line
 }
 
 void RunStore::log(const TrainRow& row) {

@@ -27,7 +27,7 @@ class RunStore {
   std::string previous_status() const;
   std::string previous_code_version() const;
 
-  /// Takes over what run.h5/metrics.jsonl hold up to and including `step`; later records are cut (resume).
+  /// Takes over what run.h5 holds up to and including `step`; later records are cut (resume).
   void resume_at(int64_t step);
 
   void log(const TrainRow& row);                // also appended to metrics.jsonl

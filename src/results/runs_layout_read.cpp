@@ -20,6 +20,7 @@ class StoredTable {
   }
 
   size_t rows() const { return rows_; }
+  const std::string& where() const { return where_; }
   int64_t integer(const std::string& name, size_t row) const { return values_of<int64_t>(columns_, name, where_)[row]; }
   double real(const std::string& name, size_t row) const { return values_of<double>(columns_, name, where_)[row]; }
   template <class T>
@@ -49,7 +50,7 @@ const T& at(const std::vector<T>& values, size_t index, const h5::Group& group) 
 }
 
 void read_runs_group(const h5::Group& group, std::vector<RunRecord>& runs) {
-  runs.resize(static_cast<size_t>(group.dataset("run_id").rows()));
+  runs.resize(group.dataset("run_id").read_text().size());
   std::map<std::string, std::vector<std::string>> texts;
   std::map<std::string, std::vector<int64_t>> numbers;
   for (size_t i = 0; i < runs.size(); ++i)
@@ -107,6 +108,7 @@ EvalSums read_sums(const StoredTable& table, size_t row, const Metric& own) {
   EvalSums sums;
   for (const CountField& field : kCountFields) table.get(field.name, row, sums.*field.member);
   sums.set_mean_loss(table.real(own.training_loss().name(), row));
+  for (const Metric& metric : own.family()) require_agreement(sums, metric, table.real(metric.name(), row), table.where());
   return sums;
 }
 

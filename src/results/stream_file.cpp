@@ -132,7 +132,7 @@ std::string stream_file_bytes(const StreamRecord& record) {
 }
 
 std::optional<StreamRecord> read_stream_file(const std::string& path) {
-  const h5::File file = h5::File::open(path);
+  const h5::File file = h5::File::load(path);
   if (!file.has_attribute("schema") || file.text("schema") != "mneme.stream") return std::nullopt;
   if (const int64_t version = file.integer("schema_version"); version < 1 || version > kStreamSchema)
     throw StoreError(path + ": has schema mneme.stream version " + std::to_string(version) + "; this program reads up to version " +

@@ -145,6 +145,7 @@ void Trainer::log_row(const StepResult& result) {
 
 void Trainer::checkpoint() {
   save_generator(step_.dropout(), state_.generators);
+  store_.write("running");  // first: what a resume takes over is never older than the checkpoint
   checkpoints_.save(config_, *model_, optimizer_.state(), state_);
 }
 

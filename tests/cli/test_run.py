@@ -222,7 +222,8 @@ class Damage(ProgramTest):
     def stopped_run(self):
         process = self.start("run", CONFIG, *LONG)
         runs = self.folder / "results/runs"
-        self.wait_for(lambda: list(runs.glob("*/run.h5")), "the first evaluation")
+        self.wait_for(lambda: any(re.search('"eval".*\n(.*\n)*.*"train"', path.read_text()) for path in runs.glob("*/metrics.jsonl")),
+                      "a step after the first evaluation")
         self.stop(process)
         return self.run_folder()
 

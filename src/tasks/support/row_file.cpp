@@ -9,6 +9,7 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "base/text.h"
 #include "io/hdf5.h"
 #include "mneme/errors.h"
 
@@ -42,7 +43,7 @@ std::vector<int64_t> read_matrix(const h5::Dataset& data) {
 }
 
 RowFile read_hdf5(const std::string& path) {
-  const h5::File file = h5::File::open(path);
+  const h5::File file = h5::File::open(path, {"tokens", "targets"});
   for (const char* name : {"tokens", "targets"})
     if (!file.has(name))
       throw DataError(
@@ -73,7 +74,8 @@ int64_t append_numbers(const nlohmann::json& object, const char* name, std::vect
 }
 
 void append_row(const std::string& line, RowFile& rows) {
-  const nlohmann::json object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  constexpr size_t kDeepest = 16;
+  const nlohmann::json object = json_depth(line) > kDeepest ? nlohmann::json() : nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!object.is_object())
     throw DataError("not a JSON object; a line is {\"tokens\": [1, 2, 3], \"targets\": [-1, -1, 4]}");
   const int64_t tokens = append_numbers(object, "tokens", rows.tokens);

@@ -16,10 +16,18 @@
 #include <variant>
 #include <vector>
 
+#include "mneme/errors.h"
+
 namespace mneme::h5 {
 
 using Id = int64_t;  // hid_t, without HDF5's header
 using Shape = std::vector<int64_t>;
+
+/// A file that cannot be read now, which says nothing against the file: missing, not ours to read, open for writing in another program.
+class AccessError : public DataError {
+ public:
+  using DataError::DataError;
+};
 
 /// Owns one HDF5 identifier.
 class Handle {
@@ -146,7 +154,7 @@ class Group : public Object {
 
 class File : public Group {
  public:
-  /// For reading. DataError: missing, not HDF5, damaged, or another process is writing it.
+  /// For reading. AccessError: missing, unreadable, or another program has it open for writing. DataError: not HDF5, or damaged.
   static File open(const std::string& path);
   /// For writing in place, replacing what is there: for outputs larger than memory.
   static File create(const std::string& path);

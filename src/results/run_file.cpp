@@ -51,6 +51,8 @@ auto with_run_file(const std::string& path, Read read) {
   if (!std::filesystem::exists(path)) throw StoreError(path + ": there is no such file; give a run folder or its run.h5");
   try {
     return read(h5::File::open(path));
+  } catch (const h5::AccessError& error) {
+    throw StoreError(error.what());
   } catch (const DataError& error) {
     throw StoreError(std::string(error.what()) + "; the file is damaged or not a run: move it away or delete it, and run the " +
                      "same command again");

@@ -1,11 +1,11 @@
 #include "base/files.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <utility>
@@ -31,6 +31,7 @@ const char* advice(int error) {
     case ENOENT: return "make its folder first, or choose another place";
     case ENOTDIR:
     case EEXIST: return "a file stands where a folder is needed; choose another name";
+    case ELOOP: return "a link stands there, or links in a circle; remove it";
     case ENAMETOOLONG: return "choose a shorter name";
     default: return "choose another place";
   }
@@ -54,21 +55,6 @@ const char* advice(int error) {
   throw StoreError("cannot " + what + " " + path + ": " + std::strerror(error) + "; " + advice(error));
 }
 
-/// An open file that closes itself.
-struct Descriptor {
-  int number = -1;
-  explicit Descriptor(int opened_file) : number(opened_file) {}
-  Descriptor(Descriptor&& other) noexcept : number(std::exchange(other.number, -1)) {}
-  ~Descriptor() {
-    if (number >= 0) ::close(number);
-  }
-  int close() {
-    const int result = ::close(number);
-    number = -1;
-    return result;
-  }
-};
-
 /// 0 or the error.
 int write_all(int file, std::string_view bytes) {
   while (!bytes.empty()) {
@@ -87,45 +73,72 @@ std::string folder_of(const std::string& path) {
 
 /// A rename survives a power cut once its folder is on the disk.
 void sync_folder(const std::string& path) {
-  const Descriptor folder{::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (folder.number >= 0) ::fsync(folder.number);
+  const OpenFile folder(::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder.number() >= 0) ::fsync(folder.number());
+}
+
+/// What temporary_name adds.
+std::string unfinished_by(const std::string& host, const std::string& process) { return "." + host + "-" + process + ".tmp"; }
+
+/// A name that temporary_name, here or on another host, or a former version (NAME.PID.tmp), gave in a process that is gone.
+bool is_left_over(const std::string& name, bool any_host) {
+  if (!name.ends_with(".tmp")) return false;
+  const size_t end = name.size() - 4, last = name.find_last_not_of("0123456789", end - 1);
+  if (last == std::string::npos || last + 1 == end || end - last > 10 || (name[last] != '.' && name[last] != '-')) return false;
+  const std::string process = name.substr(last + 1, end - last - 1);
+  if (name[last] == '-' && !name.ends_with(unfinished_by(host_name(), process))) return any_host;
+  return ::kill(static_cast<pid_t>(std::stoll(process)), 0) != 0 && errno == ESRCH;
 }
 
 }  // namespace
 
-namespace {
-
-/// Opened for reading, a regular file; a pipe that nobody writes into must not wait.
-Descriptor opened(const std::string& path, size_t& size) {
-  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+OpenFile OpenFile::to_read(const std::string& path) {
+  OpenFile file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a pipe that nobody writes into must not wait
   struct stat status;
-  if (file.number < 0 || ::fstat(file.number, &status) != 0) fail_read(path);
+  if (file.number_ < 0 || ::fstat(file.number_, &status) != 0) fail_read(path);
   if (S_ISDIR(status.st_mode)) errno = EISDIR, fail_read(path);
   if (!S_ISREG(status.st_mode)) throw DataError("cannot read " + path + ": it is a device or a pipe; name a file");
-  size = static_cast<size_t>(status.st_size);
   return file;
 }
 
-}  // namespace
-
-size_t require_file(const std::string& path) {
-  size_t size = 0;
-  opened(path, size);
-  return size;
+OpenFile OpenFile::to_write(const std::string& path) {
+  OpenFile file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666));
+  struct stat status;
+  if ((file.number_ < 0 && errno == ELOOP) || (file.number_ >= 0 && ::fstat(file.number_, &status) == 0 && !S_ISREG(status.st_mode)))
+    throw StoreError(path + " is a link, a device or a pipe, not a file of ours: delete it");  // what we write would go elsewhere
+  if (file.number_ < 0) fail("write", path);
+  return file;
 }
 
+OpenFile::~OpenFile() { close(); }
+
+size_t OpenFile::size() const {
+  struct stat status;
+  return ::fstat(number_, &status) == 0 ? static_cast<size_t>(status.st_size) : 0;
+}
+
+int OpenFile::release() { return std::exchange(number_, -1); }
+
+int OpenFile::close() { return number_ < 0 || ::close(release()) == 0 ? 0 : errno; }
+
+void OpenFile::replace_with(std::string_view bytes, const std::string& path) {
+  if (::ftruncate(number_, 0) != 0) fail("write", path);
+  if (const int error = write_all(number_, bytes)) fail("write", path, error);
+}
+
+size_t require_file(const std::string& path) { return OpenFile::to_read(path).size(); }
+
 std::string read_file(const std::string& path, size_t most) {
-  size_t size = 0;
-  const Descriptor file = opened(path, size);
+  const OpenFile file = OpenFile::to_read(path);
   const auto require_small = [&](size_t bytes) {
     if (bytes > most) throw DataError("cannot read " + path + ": it has more than " + std::to_string(most) + " bytes, and such a file has not; name another file");
   };
-  require_small(size);
+  require_small(file.size());
   std::string bytes;
-  bytes.reserve(size);
+  bytes.reserve(file.size());
   char block[1 << 16];
   while (true) {
-    const ssize_t count = ::read(file.number, block, sizeof block);
+    const ssize_t count = ::read(file.number(), block, sizeof block);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail_read(path);
     if (count == 0) return bytes;
@@ -156,23 +169,39 @@ std::string write_target(const std::string& path) {
                    "; name a file");
 }
 
-std::string temporary_name(const std::string& target) { return target + "." + std::to_string(::getpid()) + ".tmp"; }
+std::string host_name() {
+  char name[65] = "";
+  ::gethostname(name, sizeof name - 1);
+  return *name ? name : "localhost";
+}
+
+std::string temporary_name(const std::string& target) { return target + unfinished_by(host_name(), std::to_string(::getpid())); }
+
+void remove_unfinished(const std::string& folder, const std::string& name, bool held) {
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string found = entry.path().filename().string();
+    if (found.starts_with(name.empty() ? "" : name + ".") && is_left_over(found, held) && entry.is_regular_file(ignored))
+      fs::remove(entry.path(), ignored);
+  }
+}
 
 void require_writable(const std::string& path) {
   const std::string target = write_target(path), trial = temporary_name(target);
   make_folders(folder_of(target));
-  const Descriptor file{::open(trial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)};
-  if (file.number < 0) fail("write", path);
+  remove_unfinished(folder_of(target), fs::path(target).filename().string());
+  const OpenFile file(::open(trial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+  if (file.number() < 0) fail("write", path);
   ::unlink(trial.c_str());
 }
 
 void atomic_write(const std::string& path, std::string_view bytes) {
   const std::string target = write_target(path), temporary = temporary_name(target);
-  Descriptor file{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)};
-  if (file.number < 0) fail("write", path);
-  int error = write_all(file.number, bytes);
-  if (!error && ::fsync(file.number) != 0) error = errno;
-  if (file.close() != 0 && !error) error = errno;
+  OpenFile file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  if (file.number() < 0) fail("write", path);
+  int error = write_all(file.number(), bytes);
+  if (!error && ::fsync(file.number()) != 0) error = errno;
+  if (const int closing = file.close(); !error) error = closing;
   if (!error && ::rename(temporary.c_str(), target.c_str()) != 0) error = errno;
   if (error) {
     ::unlink(temporary.c_str());
@@ -183,8 +212,8 @@ void atomic_write(const std::string& path, std::string_view bytes) {
 
 void move_into_place(const std::string& finished, const std::string& path) {
   const std::string target = write_target(path);
-  Descriptor file{::open(finished.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.number < 0 || ::fsync(file.number) != 0 || ::rename(finished.c_str(), target.c_str()) != 0) fail("write", path);
+  const OpenFile file(::open(finished.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.number() < 0 || ::fsync(file.number()) != 0 || ::rename(finished.c_str(), target.c_str()) != 0) fail("write", path);
   sync_folder(target);
 }
 
@@ -198,28 +227,5 @@ LineFile::~LineFile() { ::close(file_); }
 void LineFile::add(const std::string& line) {
   if (const int error = write_all(file_, line + "\n")) fail("write", path_, error);
 }
-
-FolderLock::FolderLock(const std::string& folder) {
-  const std::string path = folder + "/lock";
-  // Not passed on to child processes: a child that outlives us must not hold the folder.
-  Descriptor file{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666)};
-  struct stat status;
-  if ((file.number < 0 && errno == ELOOP) || (file.number >= 0 && ::fstat(file.number, &status) == 0 && !S_ISREG(status.st_mode)))
-    throw StoreError(path + " is a link, a device or a pipe, not a file of ours: delete it");  // our process id would go elsewhere
-  if (file.number < 0) fail("write", path);
-  if (::flock(file.number, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) fail("lock", path);
-    const std::string holder = trim(read_file(path));
-    throw StoreError(folder + " is in use by " + (holder.empty() ? "another process" : "process " + holder) +
-                     "; wait for it or stop it, or give this run another folder (run.folder)");
-  }
-  const std::string owner = std::to_string(::getpid()) + "\n";
-  if (::ftruncate(file.number, 0) != 0) fail("write", path);
-  if (const int error = write_all(file.number, owner)) fail("write", path, error);
-  file_ = file.number;
-  file.number = -1;
-}
-
-FolderLock::~FolderLock() { ::close(file_); }
 
 }  // namespace mneme

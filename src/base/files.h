@@ -1,4 +1,4 @@
-// Files that are either the old one or the new one, never half of each, and folders held by one process.
+// Files that are either the old one or the new one, never half of each.
 #pragma once
 
 #include <cstddef>
@@ -21,11 +21,17 @@ void make_folders(const std::string& folder);
 /// stands there that is no regular file: renaming onto a device would remove it.
 std::string write_target(const std::string& path);
 
-/// Before minutes of work, not after them: a file can be written there. Makes its folder; touches nothing that is there.
+/// Before minutes of work, not after them: a file can be written there. Makes its folder; touches nothing that is there, but for what an
+/// earlier process left of it unfinished.
 void require_writable(const std::string& path);
 
-/// A name beside `target` that no other process uses, for what is not finished.
+/// A name beside `target` that no other process uses, for what is not finished: `target`.HOST-PID.tmp.
 std::string temporary_name(const std::string& target);
+std::string host_name();
+
+/// Of processes of this host that have ended, and, in a folder that is `held` (FolderLock), of all other hosts: removes what they did not
+/// finish. `name`: only of that file, else of every one in the folder.
+void remove_unfinished(const std::string& folder, const std::string& name, bool held = false);
 
 /// Writes a temporary file beside `path` (or what it links to), fsyncs it, renames it into place and fsyncs the folder. On
 /// a full disk: StoreError, the old file is still there and the temporary one is gone.
@@ -34,6 +40,26 @@ void atomic_write(const std::string& path, std::string_view bytes);
 /// The same for a file that was written by other means, e.g. an HDF5 output larger than memory: fsync `finished`, a
 /// temporary_name(write_target(path)), and rename.
 void move_into_place(const std::string& finished, const std::string& path);
+
+/// An open file; closed when left.
+class OpenFile {
+ public:
+  explicit OpenFile(int number) : number_(number) {}
+  static OpenFile to_read(const std::string& path);   // DataError: missing, unreadable, no file
+  static OpenFile to_write(const std::string& path);  // made where it is missing, not emptied; StoreError: also where a link or a device stands
+  OpenFile(OpenFile&& other) noexcept : number_(other.release()) {}
+  ~OpenFile();
+  int number() const { return number_; }
+  size_t size() const;
+  int release();
+  /// 0, or the error.
+  int close();
+  /// `bytes` instead of what it holds.
+  void replace_with(std::string_view bytes, const std::string& path);
+
+ private:
+  int number_;
+};
 
 /// Appends lines, each in one write: a reader never sees half a line of a living process.
 class LineFile {
@@ -46,19 +72,6 @@ class LineFile {
 
  private:
   std::string path_;
-  int file_ = -1;
-};
-
-/// Holds `folder`/lock by flock as long as it lives; the system lets go when the process ends, however it ends.
-/// StoreError: another process holds it (its id is in the message), the folder is not writable, or `lock` is a link, a device or a pipe.
-class FolderLock {
- public:
-  explicit FolderLock(const std::string& folder);
-  ~FolderLock();
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-
- private:
   int file_ = -1;
 };
 

@@ -1,24 +1,49 @@
 #include "base/signals.h"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
 #include <csignal>
+#include <cstdint>
+#include <ctime>
 
 #include "mneme/errors.h"
 
 namespace mneme {
 namespace {
 
-// A signal handler reaches nothing but objects of static lifetime.
-volatile std::sig_atomic_t requested = 0;
+// A signal handler reaches nothing but objects of static lifetime, and these without locks.
+std::atomic<int> requested = 0;
+std::atomic<int64_t> requested_ms = 0;
+static_assert(std::atomic<int64_t>::is_always_lock_free);
 int guards = 0;
 
+constexpr int64_t kAskedTwice_ms = 3000;
+
+int64_t now_ms() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 extern "C" void note_signal(int signal) {
-  if (requested) {
+  const int error = errno;
+  if (note_stop_request(signal)) {
     std::signal(signal, SIG_DFL);
     std::raise(signal);
   }
-  requested = signal;
+  errno = error;
+}
+
+/// Where reaching the limit of CPU time kills at once, as `ulimit -t` sets it, SIGXCPU is made to come before.
+void warn_before_cpu_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_CPU, &limit) != 0 || limit.rlim_max == RLIM_INFINITY || limit.rlim_cur < limit.rlim_max || limit.rlim_max < 2) return;
+  limit.rlim_cur = limit.rlim_max - std::clamp<rlim_t>(limit.rlim_max / 10, 1, 30);
+  ::setrlimit(RLIMIT_CPU, &limit);
 }
 
 struct Entry {
@@ -59,26 +84,35 @@ Entry entry_of(int signal) {
 InterruptGuard::InterruptGuard() {
   if (guards++ > 0) return;
   requested = 0;
+  warn_before_cpu_limit();
   struct sigaction action{};
   action.sa_handler = note_signal;
   sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESTART;
-  sigaction(SIGINT, &action, &old_int_);
-  sigaction(SIGTERM, &action, &old_term_);
+  for (size_t i = 0; i < kStopSignals.size(); ++i) {
+    sigaction(kStopSignals[i], nullptr, &old_[i]);
+    const bool under_nohup = kStopSignals[i] == SIGHUP && old_[i].sa_handler == SIG_IGN;
+    if (!under_nohup) sigaction(kStopSignals[i], &action, nullptr);
+  }
 }
 
 InterruptGuard::~InterruptGuard() {
   if (--guards > 0) return;
-  sigaction(SIGINT, &old_int_, nullptr);
-  sigaction(SIGTERM, &old_term_, nullptr);
+  for (size_t i = 0; i < kStopSignals.size(); ++i) sigaction(kStopSignals[i], &old_[i], nullptr);
   requested = 0;
 }
 
 bool interrupt_requested() { return requested != 0; }
 
+bool note_stop_request(int signal) {
+  int none = 0;
+  const int64_t now = now_ms();
+  if (requested.compare_exchange_strong(none, signal)) requested_ms = now;
+  return signal == SIGINT && now - requested_ms >= kAskedTwice_ms;
+}
+
 void throw_if_interrupted(const char* what) {
-  if (requested)
-    throw Interrupted(std::string(requested == SIGTERM ? "stopped by SIGTERM; " : "stopped by SIGINT; ") + what);
+  if (const int signal = requested) throw Interrupted(fmt::format("stopped by {}; {}", signal_name(signal), what));
 }
 
 SignalKind signal_kind(int signal) { return entry_of(signal).kind; }

@@ -1,14 +1,19 @@
-// Signals: SIGINT and SIGTERM as a request that is honoured at the next safe point, and what it means for a user that a process was ended
-// by one.
+// Signals: requests to stop, noted and honoured at the next safe point, and what it means for a user that a process was ended by one.
 #pragma once
 
+#include <array>
 #include <csignal>
 #include <string>
 
 namespace mneme {
 
-/// While it lives, the first SIGINT or SIGTERM is noted instead of ending the process; a second one ends it as usual.
-/// Guards nest: what came during an outer one stays noted.
+/// Requests to stop: of a person, a terminal that is closed, a scheduler, the limit of CPU time.
+constexpr std::array<int, 6> kStopSignals{SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU};
+
+/// While it lives, they are noted instead of ending the process. Schedulers send several, a warning before the limit and one at it, to a
+/// job's steps and to what launched them: further ones change nothing. Only a person means it by asking twice: a second SIGINT, three seconds
+/// after the first request or later, ends the process. Guards nest: what came during an outer one stays noted. SIGHUP stays ignored under
+/// nohup. A limit of CPU time that kills without a warning (ulimit -t) warns a little earlier, by SIGXCPU.
 class InterruptGuard {
  public:
   InterruptGuard();
@@ -17,10 +22,13 @@ class InterruptGuard {
   InterruptGuard& operator=(const InterruptGuard&) = delete;
 
  private:
-  struct sigaction old_int_{}, old_term_{};
+  std::array<struct sigaction, kStopSignals.size()> old_{};
 };
 
 bool interrupt_requested();
+
+/// What the guard does with a signal, for who receives it by other means. True: the process is to end at once.
+bool note_stop_request(int signal);
 
 /// Throws Interrupted when a signal came; the message ends "; `what`".
 void throw_if_interrupted(const char* what);

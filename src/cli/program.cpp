@@ -8,7 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <new>
+#include <filesystem>
 #include <sstream>
 
 #include "config/config.h"
@@ -19,6 +19,7 @@
 #include "mneme/memory.h"
 #include "mneme/model.h"
 #include "mneme/task.h"
+#include "eval/out_of_memory.h"
 #include "eval/plugin_file.h"
 
 namespace mneme {
@@ -114,8 +115,22 @@ void flush_results() {
 
 int fail(const std::string& message, int status) {
   std::fflush(stdout);
-  fmt::print(stderr, "mneme: {}\n", printable(message));
+  std::fprintf(stderr, "mneme: %s\n", printable(message).c_str());  // no exception where stderr is gone
   return status;
+}
+
+/// Of the exception being handled, which is none of ours.
+std::string message_of(const std::exception& error) {
+  if (const auto text = out_of_memory_text([](int64_t times) {
+        return fmt::format("make what this command holds {} times smaller: eval.batch_tokens, eval.segment, train.batch, model.width, or fewer --jobs "
+                           "of a sweep",
+                           times);
+      }))
+    return *text;
+  if (const auto* torch = dynamic_cast<const c10::Error*>(&error)) return torch->what_without_backtrace();
+  if (const auto* file = dynamic_cast<const std::filesystem::filesystem_error*>(&error))
+    return fmt::format("cannot use {}: {}; check the path and its permissions", file->path1().string(), file->code().message());
+  return error.what();
 }
 
 }  // namespace
@@ -127,12 +142,8 @@ int run_program(const std::vector<std::string>& arguments) {
     return status;
   } catch (const Error& error) {
     return fail(error.what(), error.exit_code());
-  } catch (const c10::Error& error) {
-    return fail(error.what_without_backtrace(), 1);
-  } catch (const std::bad_alloc&) {
-    return fail("out of memory: use a smaller train.batch, eval.batch_tokens or sweep --jobs", 1);
   } catch (const std::exception& error) {
-    return fail(error.what(), 1);
+    return fail(message_of(error), 1);
   }
 }
 

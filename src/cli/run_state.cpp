@@ -4,7 +4,6 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "base/files.h"
 #include "io/hdf5.h"
 #include "mneme/errors.h"
 
@@ -39,18 +38,10 @@ RunState read_run_state(const std::string& folder) {
   try {
     const h5::File file = h5::File::load(path);
     return {file.text("status"), file.has_attribute("error") ? file.text("error") : "", file.text("code_version")};
+  } catch (const h5::AccessError& error) {
+    return {"unreadable", error.what(), ""};
   } catch (const DataError&) {
     return {};
-  }
-}
-
-bool run_folder_in_use(const std::string& folder) {
-  if (!fs::exists(folder + "/lock")) return false;
-  try {
-    FolderLock lock(folder);
-    return false;
-  } catch (const StoreError&) {
-    return true;
   }
 }
 

@@ -9,19 +9,18 @@
 namespace mneme {
 
 struct RunState {
-  std::string status;        // "done", "failed", "diverged", "running" (also: was interrupted), or "" = no run.h5 yet
-  std::string error;         // of a failed or diverged run
+  std::string status;        // "done", "failed", "diverged", "running" (also: was interrupted), "unreadable" now, or "" = no run.h5 yet
+  std::string error;         // of a failed or diverged run; why it is unreadable
   std::string code_version;  // that wrote run.h5
 
   bool finished() const { return status == "done"; }
+  /// Not ours to read, or open for writing elsewhere: what is in it is not known, and nothing may take its place.
+  bool unreadable() const { return status == "unreadable"; }
   bool failed() const { return status == "failed" || status == "diverged"; }
 };
 
 /// Of the run.h5 in `folder`. A damaged file counts as unfinished: the run itself says what is wrong with it.
 RunState read_run_state(const std::string& folder);
-
-/// Another process holds the folder's lock.
-bool run_folder_in_use(const std::string& folder);
 
 /// The last things a live run wrote to metrics.jsonl.
 struct RunProgress {

@@ -1,6 +1,5 @@
 #include "cli/status_line.h"
 
-#include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -10,6 +9,8 @@ namespace mneme {
 namespace {
 
 constexpr std::chrono::seconds kPlainInterval{30};
+
+// Written by the C library, which ignores that a terminal is gone: then work ends by SIGHUP, with its checkpoint.
 
 size_t terminal_width() {
   winsize size{};
@@ -32,7 +33,7 @@ StatusLine::StatusLine(bool quiet)
 StatusLine::~StatusLine() { clear(); }
 
 void StatusLine::clear() {
-  if (shown_) fmt::print(stderr, "\r\033[K");
+  if (shown_) std::fputs("\r\033[K", stderr);
   shown_ = false;
   std::fflush(stderr);
 }
@@ -40,18 +41,18 @@ void StatusLine::clear() {
 void StatusLine::keep(const std::string& line) {
   if (quiet_) return;
   clear();
-  fmt::print(stderr, "{}\n", line);
+  std::fprintf(stderr, "%s\n", line.c_str());
 }
 
 void StatusLine::show(const std::string& line) {
   if (quiet_) return;
   if (terminal_) {
-    fmt::print(stderr, "\r\033[K{}", cut(line, terminal_width() - 1));
+    std::fprintf(stderr, "\r\033[K%s", cut(line, terminal_width() - 1).c_str());
     std::fflush(stderr);
     shown_ = true;
   } else if (std::chrono::steady_clock::now() - last_plain_ >= kPlainInterval) {
     last_plain_ = std::chrono::steady_clock::now();
-    fmt::print(stderr, "{}\n", line);
+    std::fprintf(stderr, "%s\n", line.c_str());
   }
 }
 

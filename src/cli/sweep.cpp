@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/signals.h"
 #include "base/text.h"
 #include "config/config.h"
 #include "cli/program.h"
@@ -40,16 +41,17 @@ size_t count(const std::vector<SweepOutcome>& outcomes, Kind kind) {
 void conclude(const std::vector<SweepOutcome>& outcomes, const std::string& what) {
   const auto earlier = std::count_if(outcomes.begin(), outcomes.end(),
                                      [](const SweepOutcome& o) { return o.kind == Kind::done && o.earlier; });
-  fmt::print("{}: {} of {} done ({} of them before)", what, count(outcomes, Kind::done), outcomes.size(), earlier);
-  if (const size_t n = count(outcomes, Kind::failed)) fmt::print(", {} failed", n);
-  if (const size_t n = count(outcomes, Kind::in_use)) fmt::print(", {} left to another process", n);
-  if (const size_t n = count(outcomes, Kind::interrupted)) fmt::print(", {} interrupted or not started", n);
-  if (const size_t n = count(outcomes, Kind::not_started)) fmt::print(", {} not started", n);
-  fmt::print("\n");
+  std::string text = fmt::format("{}: {} of {} done ({} of them before)", what, count(outcomes, Kind::done), outcomes.size(), earlier);
+  if (const size_t n = count(outcomes, Kind::failed)) text += fmt::format(", {} failed", n);
+  if (const size_t n = count(outcomes, Kind::in_use)) text += fmt::format(", {} left to another process", n);
+  if (const size_t n = count(outcomes, Kind::interrupted)) text += fmt::format(", {} interrupted or not started", n);
+  if (const size_t n = count(outcomes, Kind::not_started)) text += fmt::format(", {} not started", n);
+  text += "\n";
   for (const SweepOutcome& outcome : outcomes) {
-    if (outcome.kind == Kind::failed) fmt::print("failed: {}: {}\n", outcome.id, outcome.error);
-    if (outcome.kind == Kind::interrupted && !outcome.error.empty()) fmt::print("interrupted: {}: {}\n", outcome.id, outcome.error);
+    if (outcome.kind == Kind::failed) text += fmt::format("failed: {}: {}\n", outcome.id, outcome.error);
+    if (outcome.kind == Kind::interrupted && !outcome.error.empty()) text += fmt::format("interrupted: {}: {}\n", outcome.id, outcome.error);
   }
+  std::fputs(text.c_str(), stdout);  // no exception where the terminal is gone: the exit status is to say that the sweep was interrupted
   if (const size_t n = count(outcomes, Kind::not_started)) {
     const auto stopped = std::find_if(outcomes.begin(), outcomes.end(), [](const SweepOutcome& o) { return o.kind == Kind::not_started; });
     throw Error(fmt::format("{}; stopped, the other {} runs were not started; once the cause is gone, --retry-failed tries all again "
@@ -136,6 +138,7 @@ int run_index(const Sweep& sweep, size_t index, const SweepOptions& options) {
 }
 
 int sweep_main(const CommandLine& line) {
+  const InterruptGuard guard;  // from here on a signal is exit 75
   const Sweep sweep = read_sweep(line.only_name("FILE"), line.overrides());
   const SweepOptions options = options_of(line);
   if (line.has("list")) {
@@ -143,8 +146,10 @@ int sweep_main(const CommandLine& line) {
     return 0;
   }
   if (line.has("dry-run")) {
-    fmt::print("sweep {}: {}", sweep.name, estimate(plan_sweep(sweep)));
+    const SweepPlan plan = plan_sweep(sweep);
+    fmt::print("sweep {}: {}", sweep.name, estimate(plan));
     fmt::print("{} at a time, threads each: {}\n", options.jobs, options.threads_per_job);
+    if (const std::string crowded = crowding(plan.runs, options); !crowded.empty()) fmt::print("note: {}\n", crowded);
     return 0;
   }
   if (line.has("index")) {
@@ -167,7 +172,7 @@ Command sweep_command() {
   command.details =
       "Runs are child processes, each in its run folder below run.folder. Finished runs are skipped and "
       "interrupted ones resumed, so launching again is resuming; several launches, also on other machines, may "
-      "share the folder. A failing run is recorded and the others go on, but when the first 3 of a launch all fail alike and none is "
+      "share the folder: each takes the runs that are free and waits for those that others still work on. A failing run is recorded and the others go on, but when the first 3 of a launch all fail alike and none is "
       "done, no more are started and it says so. key=value holds for every run; "
       "sweep.seeds=1,2 and sweep.lr= change the axes. Where learning rates are chosen and the best one lies at an edge, further "
       "rates are tried (sweep.lr_extend): --list shows where they may come.";

@@ -161,6 +161,7 @@ std::string store_choice(const Sweep& sweep, const std::vector<Choice>& choices)
   const std::string folder = sweep.tuning.front().config.run.folder;
   const std::string path = (std::filesystem::path(folder) / (sweep.name + ".lr.json")).string();
   make_folders(folder);
+  remove_unfinished(folder, sweep.name + ".lr.json");
   atomic_write(path, json.dump(2) + "\n");
   return path;
 }

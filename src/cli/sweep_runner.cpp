@@ -6,8 +6,10 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <utility>
 
 #include "base/files.h"
+#include "base/folder_lock.h"
 #include "base/log.h"
 #include "base/provenance.h"
 #include "base/signals.h"
@@ -15,6 +17,7 @@
 #include "cli/job_pool.h"
 #include "cli/run_state.h"
 #include "cli/status_line.h"
+#include "eval/runtime.h"
 #include "mneme/errors.h"
 #include "results/run_file.h"
 
@@ -27,6 +30,8 @@ using Kind = SweepOutcome::Kind;
 
 constexpr int64_t kRefreshMs = 1000;
 constexpr int kResumable = 75;
+constexpr Clock::duration kNoSign = std::chrono::seconds(10);  // so long without a sign of life, a run of another process is left to it
+constexpr int64_t kLookMs = 100;                               // how often it is looked at
 constexpr int kAlike = 3;  // so many runs that fail alike before any is done: the next would too
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
@@ -40,6 +45,9 @@ struct Slot {
   Clock::time_point started;
   int64_t first_step = 0;  // where a resumed run began
   std::streamoff output_begin = 0;
+  std::string sign;             // of life, of another process that works on it
+  Clock::time_point sign_seen;  // when it changed
+  bool told = false;            // that another process works on it
 };
 
 /// "needle mag_linear seed 2": a status line has little room.
@@ -71,7 +79,7 @@ std::string failure_text(const Slot& slot, const JobPool::Ended& ended) {
   const std::string message = last_message(slot);
   if (!message.empty()) return message;
   if (ended.exit_status == JobPool::kExecFailed)
-    return fmt::format("could not be started: was the program rebuilt or moved while the sweep ran? See {}", slot.output);
+    return fmt::format("could not be started: is the program, or LibTorch, being installed anew? The same command tries again; see {}", slot.output);
   return fmt::format("exit status {}; see {}", ended.exit_status, slot.output);
 }
 
@@ -102,11 +110,13 @@ class SweepRunner {
   }
 
   std::vector<SweepOutcome> run() {
+    if (const std::string crowded = crowding(runs_, options_); !crowded.empty()) status_.keep("note: " + crowded);
     size_t next = 0;
     while (true) {
       while (next < runs_.size() && !pool_.full() && may_start()) begin(next++);
-      if (pool_.empty() && (next == runs_.size() || !may_start())) break;
-      if (const auto ended = pool_.wait(kRefreshMs)) end(*ended);
+      if (next == runs_.size()) look_at_others();
+      if (pool_.empty() && (!may_start() || (next == runs_.size() && others_.empty()))) break;
+      if (const auto ended = pool_.wait(others_.empty() ? kRefreshMs : kLookMs)) end(*ended);
       if (!pool_.empty()) status_.show(status());
     }
     for (size_t i = 0; i < runs_.size(); ++i)
@@ -123,7 +133,7 @@ class SweepRunner {
   /// The first runs all failed alike and nothing is done: the next would fail too.
   bool stopped() const { return !options_.keep_going && !varied_ && alike_ >= kAlike; }
 
-  bool may_start() const { return !pool_.interrupted() && !stopped(); }
+  bool may_start() const { return !interrupt_requested() && !stopped(); }
 
   std::string alike_text() const { return fmt::format("the first {} runs all failed alike: {}", alike_, first_error_); }
 
@@ -149,8 +159,8 @@ class SweepRunner {
     status_.keep(fmt::format("{}[{}/{}] {} {}", phase_, settled_, runs_.size(), slots_[i].id, what));
   }
 
-  /// Starts run i, or settles it when there is nothing to do.
-  void begin(size_t i) {
+  /// Starts run i, or settles it when there is nothing to do, or waits for another process that works on it.
+  void begin(size_t i) try {
     make_folders(runs_[i].config.run.folder);
     const bool claimed = fs::create_directory(slots_[i].folder);  // true for one process only
     const RunState state = claimed ? RunState{} : read_run_state(slots_[i].folder);
@@ -159,35 +169,71 @@ class SweepRunner {
       varied_ = true;
       return settle(i, Kind::done, "", true);
     }
-    if (!claimed && run_folder_in_use(slots_[i].folder)) return settle_in_use(i);
+    if (!claimed && folder_in_use(slots_[i].folder)) return wait_for_other(i);
+    if (state.unreadable()) throw StoreError(state.error);
     if (state.status == "diverged" || (state.status == "failed" && !options_.retry_failed)) {
       settle(i, Kind::failed, state.error, true);
       const bool again = state.status == "failed";  // a diverged run would diverge again
       return keep(i, state.status + " in an earlier launch" + (again ? " (--retry-failed tries again)" : ""));
     }
-    try {
-      start(i);
-    } catch (const StoreError& error) {  // a full disk: the others may still have room
-      settle(i, Kind::failed, error.what());
-      keep(i, std::string("not started: ") + error.what());
-      note_failure(error.what(), without_name(error.what(), slots_[i].id));
-    }
+    start(i);
+  } catch (const StoreError& error) {  // a full disk, a file that others hold: the others may fare better
+    settle(i, Kind::failed, error.what());
+    keep(i, std::string("not started: ") + error.what());
+    note_failure(error.what(), without_name(error.what(), slots_[i].id));
   }
 
   void start(size_t i) {
     Slot& slot = slots_[i];
-    atomic_write(slot.folder + "/config.ini", canonical_ini(runs_[i].config));
+    // Where it stands already, whoever holds the folder may be writing.
+    const std::string config = slot.folder + "/config.ini", text = canonical_ini(runs_[i].config);
+    if (!fs::exists(config) || read_file(config) != text) atomic_write(config, text);
+    if (pool_.program_replaced() && !std::exchange(replacement_told_, true))
+      status_.keep("note: the program was built anew, moved or deleted: the runs of this launch go on with the one that it began with");
     std::error_code no_file;
     slot.output_begin = fs::exists(slot.output) ? static_cast<std::streamoff>(fs::file_size(slot.output, no_file)) : 0;
     slot.started = Clock::now();
     slot.first_step = read_run_progress(slot.folder).step;
-    pool_.start(i, {"run", slot.folder + "/config.ini", "--quiet"}, slot.output);
+    pool_.start(i, {"run", config, "--quiet"}, slot.output);
     slot.running = true;
   }
 
-  void settle_in_use(size_t i) {
-    settle(i, Kind::in_use);
-    keep(i, "is run by another process: left to it");
+  void wait_for_other(size_t i) {
+    others_.push_back(i);
+    slots_[i].sign = sign_of_life(slots_[i].folder);
+    slots_[i].sign_seen = Clock::now();
+    if (!std::exchange(slots_[i].told, true)) keep(i, "is run by another process: waiting for it");
+  }
+
+  /// Something that changes while a run goes on.
+  static std::string sign_of_life(const std::string& folder) {
+    std::string sign;
+    for (const char* file : {"/metrics.jsonl", "/output.txt", "/log.txt", "/lock"}) {
+      std::error_code missing;
+      const auto size = fs::file_size(folder + file, missing);
+      sign += fmt::format("{} {};", size, fs::last_write_time(folder + file, missing).time_since_epoch().count());
+    }
+    return sign;
+  }
+
+  /// The runs of other processes: those that are free now are begun here, or done; those that do not move are left alone.
+  void look_at_others() {
+    for (size_t i : std::exchange(others_, {})) {
+      Slot& slot = slots_[i];
+      const bool in_use = folder_in_use(slot.folder);
+      if (!in_use && !pool_.full() && may_start()) {
+        begin(i);
+        continue;
+      }
+      const std::string sign = sign_of_life(slot.folder);
+      if (!in_use || sign != std::exchange(slot.sign, sign)) slot.sign_seen = Clock::now();
+      if (Clock::now() - slot.sign_seen < kNoSign) {
+        others_.push_back(i);
+        continue;
+      }
+      settle(i, Kind::in_use);
+      keep(i, "is run by another process, which shows no progress: left to it");
+    }
   }
 
   void end(const JobPool::Ended& ended) {
@@ -203,10 +249,19 @@ class SweepRunner {
     }
     const bool by_signal = ended.signal != 0;
     const SignalKind kind = signal_kind(ended.signal);
-    if (ended.exit_status == kResumable || (by_signal && kind != SignalKind::fault && pool_.interrupted()))
-      return settle(i, Kind::interrupted);
-    if (!by_signal && run_folder_in_use(slot.folder)) return settle_in_use(i);
+    if (by_signal && kind != SignalKind::fault && interrupt_requested()) return settle(i, Kind::interrupted);
+    if (ended.exit_status == kResumable) {
+      if (interrupt_requested()) return settle(i, Kind::interrupted);
+      settle(i, Kind::interrupted, last_message(slot));  // somebody stopped this run alone
+      return keep(i, fmt::format("interrupted after {}: {}", took, outcomes_[i].error));
+    }
+    if (!by_signal && read_run_state(slot.folder).finished()) {  // by another launch, which was first
+      settle(i, Kind::done, "", true);
+      varied_ = true;
+      return keep(i, "done by another process");
+    }
     const std::string error = failure_text(slot, ended);
+    if (!by_signal && error.find(FolderInUse::kWords) != std::string::npos) return wait_for_other(i);
     if (by_signal && kind == SignalKind::stop) {
       settle(i, Kind::interrupted, error);
       return keep(i, fmt::format("interrupted after {}: {}", took, error));
@@ -261,6 +316,8 @@ class SweepRunner {
   JobPool pool_;
   std::vector<Slot> slots_;
   std::vector<SweepOutcome> outcomes_;
+  std::vector<size_t> others_;  // runs that another process works on
+  bool replacement_told_ = false;
   size_t settled_ = 0;
   int64_t steps_done_ = 0;  // by runs that ended in this launch
   int64_t other_version_ = 0;
@@ -271,6 +328,12 @@ class SweepRunner {
 };
 
 }  // namespace
+
+std::string crowding(const std::vector<SweepRun>& runs, const SweepOptions& options) {
+  int64_t threads = options.threads_per_job;
+  for (const SweepRun& run : runs) threads = std::max(threads, run.config.runtime.threads);
+  return crowding(std::min(options.jobs, static_cast<int64_t>(runs.size())), threads);
+}
 
 std::vector<SweepOutcome> run_all(const std::vector<SweepRun>& runs, const SweepOptions& options,
                                   const std::string& phase) {

@@ -22,7 +22,7 @@ struct SweepOutcome {
   enum class Kind {
     done,         // now, or by an earlier launch
     failed,       // recorded in its run.h5 where that could be written; not tried again without --retry-failed
-    in_use,       // another process holds its folder
+    in_use,       // another process holds its folder, and showed no sign of life for a while
     interrupted,  // by a signal that asks to stop, or never started because of one; the same command resumes
     not_started,  // because the first runs all failed alike
   };
@@ -35,8 +35,12 @@ struct SweepOutcome {
 /// Every run of `runs`, in order, `jobs` at a time; a failing run does not stop the others, unless it is one of the first three that this
 /// launch ran, all failed alike (the same fault or message; diverging is a result) and none of `runs` is done: then no more are
 /// started while that holds, and with nothing left running the rest is `not_started`. A run is claimed by making its folder; one that
-/// was claimed before is resumed unless another process holds its lock.
+/// was claimed before is resumed unless another process holds its lock: those are waited for at the end, as long as they move, and taken over
+/// where they were given up.
 std::vector<SweepOutcome> run_all(const std::vector<SweepRun>& runs, const SweepOptions& options,
                                   const std::string& phase);
+
+/// "", or what is wrong with so many of `runs` at a time on these cores.
+std::string crowding(const std::vector<SweepRun>& runs, const SweepOptions& options);
 
 }  // namespace mneme

@@ -32,7 +32,7 @@ constexpr const char* kOptimizerFile = "optimizer.safetensors";
 constexpr const char* kSeal = "sha256";
 constexpr size_t kLargestJson = size_t{64} << 20;  // generator states are a few kB each
 constexpr size_t kDeepestJson = 8;
-constexpr const char* kStatePrefix = "step-";
+constexpr const char *kStatePrefix = "step-", *kUnfinishedPrefix = "unfinished-";
 
 std::string step_name(int64_t step) { return kStatePrefix + std::to_string(step); }
 
@@ -135,9 +135,9 @@ bool CheckpointFolder::empty() const { return pointed_to(folder_, "latest").empt
 
 void CheckpointFolder::save(const Config& config, SequenceModel& model, const NamedTensors& optimizer, const TrainerState& state) {
   make_folders(folder_);
-  const std::string name = step_name(state.step), unfinished = folder_ + "/unfinished-" + name;
+  const std::string name = step_name(state.step), unfinished = folder_ + "/" + kUnfinishedPrefix + name;
   if (pointed_to(folder_, "latest") == name) return;  // the run resumed here and did not move
-  fs::remove_all(unfinished);
+  remove_unfinished_steps();
   make_folders(unfinished);
   try {
     Json files;
@@ -176,6 +176,13 @@ void CheckpointFolder::save(const Config& config, SequenceModel& model, const Na
   fs::rename(unfinished, folder_ + "/" + name);
   atomic_write(folder_ + "/latest", name + "\n");
   remove_old();
+}
+
+/// Of a process that died while it saved.
+void CheckpointFolder::remove_unfinished_steps() const {
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_, ignored))
+    if (entry.path().filename().string().starts_with(kUnfinishedPrefix)) fs::remove_all(entry.path(), ignored);
 }
 
 void CheckpointFolder::mark_best(int64_t step) {

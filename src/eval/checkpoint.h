@@ -48,6 +48,7 @@ class CheckpointFolder {
 
  private:
   void remove_old() const;
+  void remove_unfinished_steps() const;
   std::string folder_;
   int64_t keep_;
 };

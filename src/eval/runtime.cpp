@@ -8,6 +8,7 @@
 #include <ATen/ops/ones.h>
 #include <fmt/format.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <torch/cuda.h>
 #include <torch/version.h>
 
@@ -15,7 +16,10 @@
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <mutex>
 #include <set>
+#include <system_error>
+#include <thread>
 
 #include "base/allocator.h"
 #include "base/text.h"
@@ -56,11 +60,8 @@ std::set<std::string> mapped_libraries(const std::string& name) {
 }
 
 void warn_threads(const RuntimeOptions& runtime, std::vector<std::string>& warnings) {
-  const int64_t cores = usable_cores(), threads = at::get_num_threads();
-  if (threads > cores)
-    warnings.push_back(
-        fmt::format("{} threads on {} usable cores: they will wait for each other; set runtime.threads = {}", threads,
-                    cores, cores));
+  const int64_t threads = at::get_num_threads();
+  if (const std::string crowded = crowding(1, threads); !crowded.empty()) warnings.push_back(crowded);
   if (const char* text = std::getenv("OMP_NUM_THREADS"); text && runtime.threads > std::atoll(text))
     warnings.push_back(fmt::format("OMP_NUM_THREADS = {} is less than runtime.threads = {}; the latter is used", text,
                                    runtime.threads));
@@ -69,7 +70,44 @@ void warn_threads(const RuntimeOptions& runtime, std::vector<std::string>& warni
         "the control group grants {:.1f} cores, fewer than the {} threads: timings will vary", limit, threads));
 }
 
+/// How many of `wanted` threads can be started beside this one, all at once.
+int64_t threads_that_start(int64_t wanted) {
+  std::mutex gate;
+  std::vector<std::thread> started;
+  started.reserve(static_cast<size_t>(wanted));
+  try {
+    const std::lock_guard<std::mutex> closed(gate);
+    while (static_cast<int64_t>(started.size()) < wanted) started.emplace_back([&gate] { const std::lock_guard<std::mutex> pass(gate); });
+  } catch (const std::system_error&) {
+  }
+  for (std::thread& thread : started) thread.join();
+  return static_cast<int64_t>(started.size());
+}
+
+/// OpenMP ends the process where a thread cannot be started, and LibTorch keeps 4 KiB per thread on the stack of the caller.
+void require_threads(int64_t threads, const std::string& source) {
+  constexpr rlim_t kStackPerThread = 8192;
+  rlimit stack{};
+  if (::getrlimit(RLIMIT_STACK, &stack) == 0 && stack.rlim_cur != RLIM_INFINITY && static_cast<rlim_t>(threads) > stack.rlim_cur / kStackPerThread)
+    throw ConfigError(fmt::format("{} = {}: the stack of this process (ulimit -s) has room for {} threads; use at most the {} cores it may use", source,
+                                  threads, std::max<rlim_t>(1, stack.rlim_cur / kStackPerThread), usable_cores()));
+  if (const int64_t can = threads <= 1 ? threads : 1 + threads_that_start(threads - 1); can < threads)
+    throw ConfigError(fmt::format("{} = {}: only {} threads can be started here (ulimit -u, the control group's limit, memory); use at most so many, "
+                                  "better the {} cores it may use",
+                                  source, threads, can, usable_cores()));
+}
+
 }  // namespace
+
+std::string crowding(int64_t processes, int64_t threads) {
+  const int64_t cores = usable_cores();
+  if (processes * threads <= cores) return "";
+  if (processes == 1)
+    return fmt::format("{} threads on {} usable cores: they will wait for each other; set runtime.threads = {}", threads, cores, cores);
+  return fmt::format("{} runs at a time of {} threads each are {} threads on {} usable cores: they will wait for each other; use --jobs {} or "
+                     "runtime.threads = {}",
+                     processes, threads, processes * threads, cores, std::max<int64_t>(1, cores / threads), std::max<int64_t>(1, cores / processes));
+}
 
 int64_t usable_cores() {
   cpu_set_t set;
@@ -98,10 +136,14 @@ int64_t set_up_runtime(const RuntimeOptions& runtime) {
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   at::globalContext().setDeterministicFillUninitializedMemory(false);
   int64_t threads = runtime.threads;
+  const char* source = "runtime.threads";
   if (threads == 0) {
     const char* given = std::getenv("OMP_NUM_THREADS");
-    threads = given && std::atoll(given) > 0 ? std::atoll(given) : usable_cores();
+    const bool is_given = given && std::atoll(given) > 0;
+    threads = is_given ? std::atoll(given) : usable_cores();
+    if (is_given) source = "OMP_NUM_THREADS";
   }
+  require_threads(threads, source);
   at::set_num_threads(static_cast<int>(threads));
   return at::get_num_threads();
 }

@@ -17,7 +17,7 @@ at::Device device_of(const RuntimeOptions& runtime);
 bool device_is_here(const RuntimeOptions& runtime);
 
 /// Call once, before the first tensor operation: threads, deterministic algorithms, denormals flushed, an allocator that
-/// keeps what is freed (base/allocator.h). Returns the number of threads. ConfigError: as device_of.
+/// keeps what is freed (base/allocator.h). Returns the number of threads. ConfigError: as device_of; more threads than this process can start.
 int64_t set_up_runtime(const RuntimeOptions& runtime);
 
 std::string libtorch_version();
@@ -35,6 +35,9 @@ GemmSpeed measure_gemm(int64_t threads);
 
 /// Processors this process may use: affinity and control-group limit.
 int64_t usable_cores();
+
+/// "", or what is wrong with so many processes at a time, of so many threads each, on these cores.
+std::string crowding(int64_t processes, int64_t threads);
 
 /// What will hurt: one line each, with the fix. Empty = all good.
 std::vector<std::string> runtime_warnings(const RuntimeOptions& runtime);

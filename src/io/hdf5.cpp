@@ -2,6 +2,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "base/folder_lock.h"
 #include "io/hdf5_id.h"
 #include "io/seal.h"
 
@@ -14,10 +15,11 @@ herr_t collect(unsigned, const H5E_error2_t* error, void* out) {
   return 0;
 }
 
-Handle access_list() {
+/// HDF5's own locks where `locks`; what we write is not seen by others before it is whole.
+Handle access_list(bool locks) {
   Handle list = own(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
 #if H5_VERSION_GE(1, 10, 7)
-  H5Pset_file_locking(list.get(), true, true);  // some network file systems have no locks: go on without them
+  H5Pset_file_locking(list.get(), locks, true);
 #endif
   return list;
 }
@@ -37,6 +39,19 @@ Handle root_of(const Handle& file, const std::string& path) {
 }
 
 }  // namespace
+
+bool has_locks(const std::string& path) {
+  ReadLock lock;
+  try {
+    lock = read_lock(path);
+  } catch (const DataError& error) {
+    throw AccessError(error.what());
+  }
+  if (lock == ReadLock::held)
+    throw AccessError(path + " is open for writing in another program (a notebook, h5py?), which locks it; nothing is wrong with the file: close it "
+                             "there, then give the command again");
+  return lock == ReadLock::free;
+}
 
 void prepare() {
   // Every file is closed where its writing ends. One that could not be (a full disk) makes the library's own end of the process crash.
@@ -84,16 +99,16 @@ bool Handle::close() {
 
 File File::in_place(const std::string& path) {
   prepare();
-  Handle list = access_list();
+  Handle list = access_list(has_locks(path));
   Handle file = own(H5Fopen(path.c_str(), H5F_ACC_RDONLY, list.get()), H5Fclose);
-  if (!file.valid()) fail_read(path, "cannot open as an HDF5 file: missing, unreadable, not HDF5 or damaged");
+  if (!file.valid()) fail_read(path, "cannot open as an HDF5 file: not HDF5, or damaged");
   Handle root = root_of(file, path);
   return File(std::move(file), std::move(root), path);
 }
 
 File File::create(const std::string& path) {
   prepare();
-  Handle list = access_list();
+  Handle list = access_list(false);
   Handle file = own(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, list.get()), H5Fclose);
   if (!file.valid()) fail_write(path, "cannot create the file: is its folder there and writable?");
   Handle root = root_of(file, path);

@@ -16,10 +16,18 @@
 #include <variant>
 #include <vector>
 
+#include "mneme/errors.h"
+
 namespace mneme::h5 {
 
 using Id = int64_t;  // hid_t, without HDF5's header
 using Shape = std::vector<int64_t>;
+
+/// A file that cannot be read now, which says nothing against the file: missing, not ours to read, open for writing in another program.
+class AccessError : public DataError {
+ public:
+  using DataError::DataError;
+};
 
 /// Owns one HDF5 identifier.
 class Handle {
@@ -152,10 +160,10 @@ class File : public Group {
  public:
   /// A file of results, into memory: one that is as it was written, which its seal says (io/seal.h), or of one without a seal what it
   /// holds of plain groups, arrays, tables and texts, as a guarded process finds them (base/guarded.h): HDF5 itself does not survive every
-  /// damaged file. DataError: missing, not HDF5, damaged.
+  /// damaged file. AccessError: missing, unreadable, or another program has it open for writing. DataError: not HDF5, or damaged.
   static File load(const std::string& path);
   /// A user's file in place, which may be larger than memory, once a guarded process read `datasets` of it (of a large file the first and
-  /// last rows). DataError: missing, not HDF5, damaged, or another process is writing it.
+  /// last rows). AccessError and DataError as above.
   static File open(const std::string& path, const std::vector<std::string>& datasets = {});
   /// For writing in place, replacing what is there: for outputs larger than memory.
   static File create(const std::string& path);

@@ -99,6 +99,7 @@ GuardLimits limits_for(size_t bytes) {
 }  // namespace
 
 File File::load(const std::string& path) {
+  has_locks(path);
   const std::string bytes = read_file(path);
   switch (seal_of(bytes)) {
     case Seal::whole: return of_image(bytes, path);
@@ -110,6 +111,7 @@ File File::load(const std::string& path) {
 
 File File::open(const std::string& path, const std::vector<std::string>& datasets) {
   constexpr size_t kLarge = size_t{64} << 20;
+  has_locks(path);
   const size_t size = require_file(path);
   guarded(path, limits_for(size), [&] { return Guarded::look(path, datasets, size < kLarge); });
   return in_place(path);

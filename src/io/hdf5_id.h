@@ -46,4 +46,7 @@ inline constexpr const char* kSealAttribute = "sha256";
 /// Turns HDF5's printing of errors off; called by whatever opens a file.
 void prepare();
 
+/// Whether the file has locks; AccessError where it cannot be read now.
+bool has_locks(const std::string& path);
+
 }  // namespace mneme::h5

@@ -54,12 +54,9 @@ auto with_run_file(const std::string& path, Read read) {
     return StoreError(why + "; the file is damaged or not a run: move it away or delete it, and run the same command again");
   };
   try {
-    require_file(path);
-  } catch (const DataError& error) {  // says what to do itself
-    throw StoreError(error.what());
-  }
-  try {
     return read(h5::File::load(path));
+  } catch (const h5::AccessError& error) {
+    throw StoreError(error.what());
   } catch (const DataError& error) {
     throw damaged(error.what());
   } catch (const std::logic_error&) {  // an index or a length out of range

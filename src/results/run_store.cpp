@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "base/files.h"
+#include "base/folder_lock.h"
 #include "base/provenance.h"
 #include "mneme/errors.h"
 #include "results/metrics_stream.h"
@@ -12,12 +14,6 @@
 namespace mneme {
 
 namespace {
-
-/// Makes the folder, then locks it: both before anything in it is read.
-std::string made(std::string folder) {
-  make_folders(folder);
-  return folder;
-}
 
 template <class T, class Step>
 void cut(std::vector<T>& records, int64_t last_step, Step step) {
@@ -47,21 +43,39 @@ void merge(std::vector<Evaluation>& evaluations, const Evaluation& added) {
 }  // namespace
 
 struct RunStore::Impl {
-  Impl(std::string folder_name, RunInfo info) : folder(made(std::move(folder_name))), lock(folder) {
+  Impl(std::string folder_name, RunInfo info) : folder(std::move(folder_name)) {
+    make_folders(folder);
     run.info = std::move(info);
     run.created_utc = utc_now();
-    if (std::filesystem::exists(run_file())) previous = read_run(run_file());
-    if (previous && previous->info.config_hash != run.info.config_hash)
+    read_previous();
+    if (ended()) return;
+    lock.emplace(folder);
+    read_previous();  // by whoever held the lock before
+    remove_unfinished(folder, "", /*held=*/true);
+    make_folders(folder + "/checkpoint");
+    remove_unfinished(folder + "/checkpoint", "", /*held=*/true);
+    atomic_write(folder + "/config.ini", run.info.config_ini);
+  }
+
+  void read_previous() {
+    if (!std::filesystem::exists(run_file())) return;
+    previous = read_run(run_file());
+    if (previous->info.config_hash != run.info.config_hash)
       throw StoreError(folder + " holds a run of another config (hash " + previous->info.config_hash + ", this one has " +
                        run.info.config_hash + "); choose another run.name or run.folder, or delete the folder");
-    make_folders(folder + "/checkpoint");
-    atomic_write(folder + "/config.ini", run.info.config_ini);
+  }
+
+  bool ended() const { return previous && (previous->status == "done" || previous->status == "diverged"); }
+
+  void require_folder() const {
+    if (lock) lock->require_folder();
   }
 
   std::string run_file() const { return folder + "/run.h5"; }
   std::string metrics_file() const { return folder + "/metrics.jsonl"; }
 
   LineFile& metrics() {
+    require_folder();
     if (!stream) {
       atomic_write(metrics_file(), metrics_text(run));  // without a resume: nothing of an earlier attempt stays
       stream = std::make_unique<LineFile>(metrics_file());
@@ -70,7 +84,7 @@ struct RunStore::Impl {
   }
 
   std::string folder;
-  FolderLock lock;
+  std::optional<FolderLock> lock;
   RunRecord run;
   std::optional<RunRecord> previous;
   std::unique_ptr<LineFile> stream;
@@ -80,6 +94,7 @@ RunStore::RunStore(std::string folder, RunInfo info) : impl_(std::make_unique<Im
 RunStore::~RunStore() = default;
 
 const std::string& RunStore::folder() const { return impl_->folder; }
+void RunStore::require_folder() const { impl_->require_folder(); }
 std::string RunStore::checkpoint_folder() const { return impl_->folder + "/checkpoint"; }
 std::string RunStore::previous_status() const { return impl_->previous ? impl_->previous->status : ""; }
 std::string RunStore::previous_code_version() const { return impl_->previous ? impl_->previous->info.code_version : ""; }
@@ -130,6 +145,7 @@ void RunStore::probe(const std::string& name, int64_t step, double value, const 
 }
 
 void RunStore::write(const std::string& status, const std::string& error) {
+  impl_->require_folder();
   RunRecord& run = impl_->run;
   run.status = status;
   run.error = error;

@@ -2,8 +2,9 @@
 //
 //   results/runs/<run id>/  config.ini · log.txt · metrics.jsonl · checkpoint/ · run.h5 · lock
 //
-// The store holds the folder's lock (flock on `lock`) as long as it lives: a second process gets a StoreError naming the
-// holder's process id. `run.h5` is always written whole to a temporary file and renamed into place.
+// The store holds the folder's lock (base/folder_lock.h) as long as it lives: a second process gets a StoreError naming the
+// holder. A run that ended (done, diverged) is only read, also in a folder where nothing may be written. `run.h5` is always written whole to a
+// temporary file and renamed into place.
 #pragma once
 
 #include <memory>
@@ -22,12 +23,14 @@ class RunStore {
   RunStore(const RunStore&) = delete;
 
   const std::string& folder() const;
+  /// Before something is put beside what the store writes. StoreError where the folder was deleted while the run worked in it.
+  void require_folder() const;
   std::string checkpoint_folder() const;
   /// Status in an existing run.h5 ("running", "done", "failed", "diverged"), or "" where there is none.
   std::string previous_status() const;
   std::string previous_code_version() const;
 
-  /// Takes over what run.h5 holds up to and including `step`; later records are cut (resume).
+  /// Takes over what run.h5 holds up to and including `step`; later records are cut (resume), but of a run that ended nothing.
   void resume_at(int64_t step);
 
   void log(const TrainRow& row);                // also appended to metrics.jsonl

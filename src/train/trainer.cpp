@@ -15,6 +15,7 @@
 #include "base/signals.h"
 #include "eval/make.h"
 #include "eval/measure.h"
+#include "eval/out_of_memory.h"
 #include "train/run_info.h"
 #include "eval/runtime.h"
 #include "train/training_step.h"
@@ -27,6 +28,22 @@ using Clock = std::chrono::steady_clock;
 
 constexpr const char* kResume = "the same command goes on from here";
 
+/// What makes a step `times` smaller. Parts of a step are the same step.
+std::string smaller_step(const TrainOptions& train, int64_t times) {
+  int64_t parts = train.accumulate * times;
+  while (train.batch_tokens == 0 && parts < train.batch && train.batch % parts != 0) ++parts;
+  const int64_t rows = std::max<int64_t>(1, train.batch / times), tokens = std::max<int64_t>(1, train.batch_tokens / times);
+  const std::string fewer = train.batch_tokens > 0 ? fmt::format("train.batch_tokens = {}", tokens) : fmt::format("train.batch = {}", rows);
+  const std::string smaller = fmt::format("{}, or make the rows, model.width or the memory {} times smaller", fewer, times);
+  if (train.batch_tokens == 0 && parts > train.batch) return smaller;
+  return fmt::format("train.accumulate = {} works the same rows through in so many parts; or {}", parts, smaller);
+}
+
+std::string smaller_evaluation(const EvalOptions& eval, int64_t times) {
+  return fmt::format("eval.batch_tokens = {} (now {}), and with full attention shorter rows", std::max<int64_t>(1, eval.batch_tokens / times),
+                     eval.batch_tokens);
+}
+
 /// The loop over steps of one run and what it keeps up to date: log rows, evaluations, checkpoints.
 class Trainer {
  public:
@@ -36,6 +53,7 @@ class Trainer {
  private:
   void start();
   void train_step();
+  StepResult step_of_rows();
   void log_row(const StepResult& result);
   void checkpoint();
   void evaluate_if_due();
@@ -113,7 +131,7 @@ void Trainer::start() {
 
 void Trainer::train_step() {
   const Clock::time_point begin = Clock::now();
-  const StepResult result = step_.run(state_.step);
+  const StepResult result = step_of_rows();
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   ++state_.step;
   state_.tokens += result.tokens;
@@ -125,6 +143,14 @@ void Trainer::train_step() {
   log_.progress(
       {state_.step, config_.train.steps, result.loss, static_cast<double>(row_tokens_) / row_seconds_, note_});
   if (due(config_.train.log_every) || state_.step == config_.train.steps) log_row(result);
+}
+
+StepResult Trainer::step_of_rows() {
+  try {
+    return step_.run(state_.step);
+  } catch (...) {
+    rethrow_out_of_memory([&](int64_t times) { return smaller_step(config_.train, times); });
+  }
 }
 
 void Trainer::log_row(const StepResult& result) {
@@ -144,6 +170,7 @@ void Trainer::log_row(const StepResult& result) {
 }
 
 void Trainer::checkpoint() {
+  store_.require_folder();
   save_generator(step_.dropout(), state_.generators);
   store_.write("running");  // first: what a resume takes over is never older than the checkpoint
   checkpoints_.save(config_, *model_, optimizer_.state(), state_);
@@ -155,7 +182,7 @@ void Trainer::evaluate_if_due() {
   evaluate_split(Split::validation);
 }
 
-void Trainer::evaluate_split(Split split) {
+void Trainer::evaluate_split(Split split) try {
   EvalRequest request{split, state_.step, [](const Setting&, int64_t, int64_t) { throw_if_interrupted(kResume); }};
   const Evaluation evaluation = evaluate(*model_, *task_, config_, request);
   store_.add(evaluation);
@@ -167,6 +194,8 @@ void Trainer::evaluate_split(Split split) {
   store_.write("running");
   note_ = evaluation.split + " " + evaluation.text();
   log_.info(fmt::format("step {}  {}", state_.step, note_));
+} catch (...) {
+  rethrow_out_of_memory([&](int64_t times) { return smaller_evaluation(config_.eval, times); });
 }
 
 void Trainer::note_best(const Evaluation& evaluation) {
@@ -223,6 +252,7 @@ TrainerResult result_of(const RunStore& store, bool already_done) {
 TrainerResult train(const Config& config, const TrainerOptions& options, Log& log) {
   const InterruptGuard guard;
   const int64_t threads = set_up_runtime(config.runtime);
+  if (const std::string crowded = crowding(1, threads); !crowded.empty()) log.info("note: " + crowded);
   const std::string folder = config.run.folder + "/" + run_id(config);
   const bool starts_from_weights =
       !config.train.init_from.empty() && !std::filesystem::exists(folder + "/run.h5") && pointed_to(folder + "/checkpoint", "latest").empty();

@@ -23,7 +23,7 @@ struct TrainerResult {
 
 /// Trains and evaluates, or goes on where the run folder's checkpoint stands: bitwise as if it had never stopped.
 ///
-/// Interrupted: SIGINT or SIGTERM came; a checkpoint was saved, the same call resumes. DivergedError: run.h5 says
+/// Interrupted: a request to stop came (base/signals.h); a checkpoint was saved, the same call resumes. DivergedError: run.h5 says
 /// `diverged` and holds every result up to there. Any other failure is recorded as `failed`, with its message.
 /// StoreError: the folder is in use, or belongs to another config or code version.
 TrainerResult train(const Config& config, const TrainerOptions& options, Log& log);

@@ -33,9 +33,8 @@ class ProgramTest(unittest.TestCase):
         return {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
     def start(self, *arguments, **options):
-        return subprocess.Popen([PROGRAM, *map(str, arguments)], cwd=self.folder, env=self.environment(),
-                                stdin=subprocess.DEVNULL, text=True, errors="replace",
-                                **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options})
+        usual = {"env": self.environment(), "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen([PROGRAM, *map(str, arguments)], cwd=self.folder, text=True, errors="replace", **{**usual, **options})
 
     def mneme(self, *arguments, expect=OK, timeout=60, **options):
         process = self.start(*arguments, **options)

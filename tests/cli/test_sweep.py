@@ -120,7 +120,7 @@ class Sweep(ProgramTest):
             except OSError:
                 return True
 
-    def test_a_run_held_by_another_process_is_left_to_it(self):
+    def test_a_run_held_by_another_process_that_does_not_move_is_left_to_it(self):
         sweep = self.write("tiny.ini", SWEEP)
         self.mneme("sweep", sweep, "--index", 0)
         run = self.runs()[0]

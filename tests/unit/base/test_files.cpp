@@ -1,11 +1,14 @@
-// Properties: a file is the old or the new one, never half; a full disk changes nothing; a folder has one holder.
+// Properties: a file is the old or the new one, never half; a full disk changes nothing.
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "base/files.h"
 #include "mneme/errors.h"
@@ -134,20 +137,28 @@ TEST_CASE("a writer killed at any moment leaves a whole file", "[files]") {
   }
 }
 
-TEST_CASE("a second process is refused with the holder's id, and let in after the holder dies", "[files]") {
+TEST_CASE("what dead processes left is removed, and nothing else", "[files]") {
+  namespace fs = std::filesystem;
   test::TemporaryFolder folder;
-  int ready[2];
-  REQUIRE(::pipe(ready) == 0);
-  const pid_t holder = ::fork();
-  if (holder == 0) {
-    const FolderLock lock(folder.path());
-    (void)!::write(ready[1], "x", 1);
-    ::pause();
-  }
-  char byte;
-  REQUIRE(::read(ready[0], &byte, 1) == 1);
-  CHECK_THROWS_WITH(FolderLock(folder.path()), Contains("in use by process " + std::to_string(holder)));
-  ::kill(holder, SIGKILL);
-  ::waitpid(holder, nullptr, 0);
-  CHECK_NOTHROW(FolderLock(folder.path()));
+  const pid_t gone = ::fork();
+  if (gone == 0) ::_exit(0);
+  ::waitpid(gone, nullptr, 0);
+  const std::string dead = std::to_string(gone), alive = std::to_string(::getpid());
+  const std::vector<std::string> ours{"x." + host_name() + "-" + dead + ".tmp", "x." + dead + ".tmp"}, of_others{"x.elsewhere-" + alive + ".tmp"},
+      kept{"x", temporary_name("x"), "x." + alive + ".tmp", "x.tmp", "y.tmp", "x.12a.tmp", "1234.tmp"};
+  const auto make = [&] {
+    for (const auto& names : {ours, of_others, kept})
+      for (const std::string& name : names) atomic_write(folder / name, "half");
+  };
+  const auto there = [&](const std::vector<std::string>& names) {
+    return std::all_of(names.begin(), names.end(), [&](const std::string& name) { return fs::exists(folder / name); });
+  };
+  make();
+  remove_unfinished(folder.path(), "y");
+  CHECK((there(ours) && there(of_others) && there(kept)));
+  require_writable(folder / "x");
+  CHECK((!fs::exists(folder / ours[0]) && !fs::exists(folder / ours[1]) && there(of_others) && there(kept)));
+  make();
+  remove_unfinished(folder.path(), "", /*held=*/true);
+  CHECK((!fs::exists(folder / ours[0]) && !fs::exists(folder / ours[1]) && !there(of_others) && there(kept)));
 }

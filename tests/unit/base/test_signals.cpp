@@ -26,3 +26,17 @@ TEST_CASE("a signal is told by name and meaning, and only what is no fault resum
   CHECK(signal_name(SIGXCPU) == "SIGXCPU");
   CHECK(signal_name(SIGRTMAX) == "signal " + std::to_string(SIGRTMAX));
 }
+
+TEST_CASE("every request to stop is noted, and only Ctrl-C after a while means at once", "[core][signal]") {
+  for (const int signal : kStopSignals) {
+    CAPTURE(signal_name(signal));
+    CHECK(signal_kind(signal) == SignalKind::stop);
+    const InterruptGuard guard;
+    CHECK(!interrupt_requested());
+    for (const int each : {signal, SIGTERM, SIGINT, signal}) std::raise(each);
+    CHECK(interrupt_requested());
+    CHECK_THROWS_WITH(throw_if_interrupted("x"), "stopped by " + signal_name(signal) + "; x");
+    CHECK(!note_stop_request(SIGINT));
+  }
+  CHECK(!interrupt_requested());
+}

@@ -108,8 +108,10 @@ TEST_CASE("a folder in use, of another config or with a damaged run.h5 is refuse
   test::TemporaryFolder folder;
   {
     RunStore store(folder.path(), test::sample_info());
-    store.write("done");
+    store.write("running");
     CHECK_THROWS_WITH(RunStore(folder.path(), test::sample_info()), Contains("in use by process " + std::to_string(::getpid())));
+    store.write("done");
+    CHECK(RunStore(folder.path(), test::sample_info()).previous_status() == "done");  // to be read, by anyone
   }
   RunInfo other = test::sample_info();
   other.config_hash = "ffff";

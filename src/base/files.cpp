@@ -118,7 +118,8 @@ std::string read_file(const std::string& path, size_t most) {
   size_t size = 0;
   const Descriptor file = opened(path, size);
   const auto require_small = [&](size_t bytes) {
-    if (bytes > most) throw DataError("cannot read " + path + ": it has more than " + std::to_string(most) + " bytes, and such a file has not; name another file");
+    if (bytes > most)
+      throw DataError("cannot read " + path + ": it has more than " + std::to_string(most) + " bytes, and such a file has not; name another file");
   };
   require_small(size);
   std::string bytes;
@@ -204,7 +205,8 @@ FolderLock::FolderLock(const std::string& folder) {
   // Not passed on to child processes: a child that outlives us must not hold the folder.
   Descriptor file{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666)};
   struct stat status;
-  if ((file.number < 0 && errno == ELOOP) || (file.number >= 0 && ::fstat(file.number, &status) == 0 && !S_ISREG(status.st_mode)))
+  const bool other = file.number >= 0 && ::fstat(file.number, &status) == 0 && !S_ISREG(status.st_mode);
+  if (other || (file.number < 0 && errno == ELOOP))
     throw StoreError(path + " is a link, a device or a pipe, not a file of ours: delete it");  // our process id would go elsewhere
   if (file.number < 0) fail("write", path);
   if (::flock(file.number, LOCK_EX | LOCK_NB) != 0) {

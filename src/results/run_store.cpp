@@ -5,6 +5,7 @@
 
 #include "base/files.h"
 #include "base/provenance.h"
+#include "io/seal.h"
 #include "mneme/errors.h"
 #include "results/metrics_stream.h"
 #include "results/run_file.h"
@@ -55,7 +56,7 @@ struct RunStore::Impl {
       throw StoreError(folder + " holds a run of another config (hash " + previous->info.config_hash + ", this one has " +
                        run.info.config_hash + "); choose another run.name or run.folder, or delete the folder");
     make_folders(folder + "/checkpoint");
-    atomic_write(folder + "/config.ini", run.info.config_ini);
+    atomic_write(folder + "/config.ini", sealed(run.info.config_ini + "\n# " + unfilled_seal() + "\n"));
   }
 
   std::string run_file() const { return folder + "/run.h5"; }

@@ -33,20 +33,24 @@ struct Batch {
   }
 
   at::Tensor rows(const at::Tensor& x) const { return heads ? x : x.unsqueeze(1); }
+  /// Compared axis by axis: [B,T,H] has as many numbers.
   at::Tensor gates(const Tensors& list, const char* name) const {
+    const std::vector<int64_t> sizes = heads ? std::vector<int64_t>{B, H, T} : std::vector<int64_t>{B, T};
     Tensors of_layers;
     for (const at::Tensor& gate : list) {
-      TORCH_CHECK(gate.numel() == B * H * T, "mneme: ", name, " should be [B,H,T], has sizes ", gate.sizes());
-      of_layers.push_back(gate.reshape({B, H, T}));
+      TORCH_CHECK(gate.sizes() == at::IntArrayRef(sizes), "mneme: ", name, " should be ", heads ? "[B,H,T]" : "[N,T]", " = ",
+                  at::IntArrayRef(sizes), ", has sizes ", gate.sizes());
+      of_layers.push_back(heads ? gate : gate.unsqueeze(1));
     }
     return list.empty() ? at::Tensor() : at::stack(of_layers, 3);
   }
-  Tensors weights(const Tensors& list) const {
+  Tensors weights(const Tensors& list, const char* name) const {
     Tensors all;
     for (const at::Tensor& w : list) {
-      const int64_t in = w.size(-2), out = w.size(-1);
-      const bool shared = heads && w.dim() == 3 && w.size(0) == H;
-      all.push_back(shared ? w.expand({B, H, in, out}) : w.numel() == B * H * in * out ? w.reshape({B, H, in, out}) : w);
+      const bool shared = heads && w.dim() == 3 && w.size(0) == H, own = heads && w.dim() == 4 && w.size(0) == B && w.size(1) == H;
+      TORCH_CHECK(shared || own || (!heads && w.dim() == 3 && w.size(0) == B), "mneme: ", name, " should be ",
+                  heads ? "[B,H,in,out] or [H,in,out]" : "[N,in,out]", ", has sizes ", w.sizes());
+      all.push_back(shared ? w.expand({B, H, w.size(1), w.size(2)}) : own ? w : w.unsqueeze(1));
     }
     return all;
   }
@@ -74,7 +78,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> linear_memory(const a
   kernels::NetworkCall call{batch.rows(query), batch.rows(key), batch.rows(value), batch.gates({theta}, "theta"), batch.gates({alpha}, "alpha"),
                             batch.gates(list_of(eta), "eta")};
   call.form = kernels::Form::linear, call.exact_last = refresh == 1, call.refresh = refresh, call.position = position;
-  kernels::NetworkState state{batch.weights({weights}), batch.weights(list_of(momentum)), batch.weights(list_of(refresh_point))};
+  kernels::NetworkState state{batch.weights({weights}, "weights"), batch.weights(list_of(momentum), "momentum"),
+                              batch.weights(list_of(refresh_point), "refresh_point")};
   if (call.eta.defined() && state.momentum.empty()) state.momentum = {at::zeros_like(state.weights[0])};
   const at::Tensor reads = kernels::network(call, state);
   auto back = [&](const Tensors& list) { return list.empty() ? at::Tensor() : batch.back(list)[0]; };
@@ -99,12 +104,13 @@ std::tuple<at::Tensor, Tensors, Tensors, Tensors> mlp_memory(const at::Tensor& q
   const Batch batch(key);
   auto list = [](const OptionalTensors& x) { return x ? *x : Tensors{}; };
   kernels::NetworkCall call{batch.rows(query), batch.rows(key), batch.rows(value), batch.gates(theta, "theta"), batch.gates(alpha, "alpha"),
-                            batch.gates(list(eta), "eta"), batch.weights(list(initial))};
+                            batch.gates(list(eta), "eta"), batch.weights(list(initial), "initial")};
   call.exact_last = gradient != "refresh", call.refresh = refresh, call.position = position;
   call.sweeps = gradient == "sweeps" ? sweeps : 0, call.guard_limit = guard;
   call.form = form == "feature" ? kernels::Form::feature : kernels::Form::residual_norm;
-  if (gain) call.gain = batch.weights({*gain})[0];
-  kernels::NetworkState state{batch.weights(weights), batch.weights(list(momentum)), batch.weights(list(refresh_point))};
+  if (gain) call.gain = batch.weights({*gain}, "gain")[0];
+  kernels::NetworkState state{batch.weights(weights, "weights"), batch.weights(list(momentum), "momentum"),
+                              batch.weights(list(refresh_point), "refresh_point")};
   if (call.eta.defined() && state.momentum.empty())
     for (const at::Tensor& w : state.weights) state.momentum.push_back(at::zeros_like(w));
   const at::Tensor reads = kernels::network(call, state);

@@ -12,7 +12,8 @@ namespace fs = std::filesystem;
 
 std::string pointed_to(const std::string& folder, const char* pointer) {
   const std::string file = folder + "/" + pointer;
-  if (fs::is_symlink(file)) throw CheckpointError(file + " is a link, which we never make: delete it, and write the name of a step folder beside it there");
+  if (fs::is_symlink(file))
+    throw CheckpointError(file + " is a link, which we never make: delete it, and write the name of a step folder beside it there");
   if (!fs::exists(file)) return "";
   constexpr size_t kLongest = 4096;
   const std::string name = trim(read_file(file, kLongest));

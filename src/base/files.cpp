@@ -131,7 +131,8 @@ size_t require_file(const std::string& path) { return OpenFile::to_read(path).si
 std::string read_file(const std::string& path, size_t most) {
   const OpenFile file = OpenFile::to_read(path);
   const auto require_small = [&](size_t bytes) {
-    if (bytes > most) throw DataError("cannot read " + path + ": it has more than " + std::to_string(most) + " bytes, and such a file has not; name another file");
+    if (bytes > most)
+      throw DataError("cannot read " + path + ": it has more than " + std::to_string(most) + " bytes, and such a file has not; name another file");
   };
   require_small(file.size());
   std::string bytes;

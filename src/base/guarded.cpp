@@ -25,7 +25,7 @@ namespace mneme {
 namespace {
 
 constexpr char kFound = '+', kRefused = '-';  // the first byte that comes back
-constexpr int kPatience = 60;                 // by the clock, for one unit of processor time: of a busy machine
+constexpr int kClockOverProcessor = 60;                 // by the clock, for one unit of processor time: of a busy machine
 
 size_t address_space() {
   long pages = 0;
@@ -120,7 +120,7 @@ std::string guarded(const std::string& what, const GuardLimits& limits, const st
     ::close(pipe[0]);
     throw Error(std::string("cannot start a process: ") + std::strerror(error));
   }
-  const std::optional<std::string> answer = read_to_end(pipe[0], kPatience * limits.processor_seconds);
+  const std::optional<std::string> answer = read_to_end(pipe[0], kClockOverProcessor * limits.processor_seconds);
   ::close(pipe[0]);
   if (!answer) ::kill(process, SIGKILL);
   int status = 0;

@@ -94,7 +94,8 @@ namespace {
 size_t letter_size(std::string_view text) {
   const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
   const unsigned first = byte(0);
-  const size_t size = first < 0x80 ? 1 : first >= 0xC2 && first < 0xE0 ? 2 : first >= 0xE0 && first < 0xF0 ? 3 : first >= 0xF0 && first < 0xF5 ? 4 : 0;
+  const auto within = [&](unsigned low, unsigned high) { return first >= low && first < high; };
+  const size_t size = first < 0x80 ? 1 : within(0xC2, 0xE0) ? 2 : within(0xE0, 0xF0) ? 3 : within(0xF0, 0xF5) ? 4 : 0;
   for (size_t i = 1; i < size; ++i)
     if ((byte(i) & 0xC0) != 0x80) return 0;
   const bool overlong = (first == 0xE0 && byte(1) < 0xA0) || (first == 0xF0 && byte(1) < 0x90);

@@ -107,7 +107,7 @@ int inspect(const CommandLine& line) {
   if (!run_folder) {
     if (const std::optional<BenchFile> bench = found_in(path, read_bench_file)) {
       if (line.has("plot")) throw UsageError("--plot draws what mneme stream wrote; " + path + " is a benchmark's");
-      fmt::print("mneme bench {}\n\n{}", bench->benchmark, bench_text(*bench));
+      fmt::print("mneme bench {}\n\n{}", printable(bench->benchmark), bench_text(*bench));
       return 0;
     }
     if (const std::optional<StreamRecord> stream = found_in(path, read_stream_file)) {

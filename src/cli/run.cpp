@@ -31,16 +31,20 @@ void print_result(const TrainerResult& result) {
 /// would be another run, begun in silence.
 void require_same_run(const std::string& given, const Config& config, const std::vector<std::string>& overrides) {
   namespace fs = std::filesystem;
-  const fs::path folder = fs::weakly_canonical(fs::path(given) / ".").parent_path();
+  const fs::path folder = fs::canonical(given);
   const Config own = read_config(given, {});
   if (run_id(own) != folder.filename())
-    throw StoreError(fmt::format("{}: its config.ini is now that of another run, {}: it was edited or damaged, data or weights that it names have changed, "
-                                 "or the folder was renamed. Put that back; to train another run, give a copy of config.ini from elsewhere",
+    throw StoreError(fmt::format("{}: its config.ini is now that of another run, {}: it was edited or damaged, data or weights that it names "
+                                 "have changed, or the folder was renamed. Put that back; to train another run, give a copy of config.ini from "
+                                 "elsewhere",
                                  given, run_id(own)));
-  const bool placed = std::any_of(overrides.begin(), overrides.end(), [](const std::string& text) { return trim(text.substr(0, text.find('='))) == "run.folder"; });
-  if (!placed && run_id(config) == run_id(own) && !fs::equivalent(fs::weakly_canonical(config.run.folder), folder.parent_path()))
-    throw StoreError(fmt::format("{}: its config.ini says run.folder = {}, but it lies in {} (seen from {}): go back there, or give run.folder={}", given,
-                                 config.run.folder, folder.parent_path().string(), fs::current_path().string(), folder.parent_path().string()));
+  const auto places = [](const std::string& text) { return trim(text.substr(0, text.find('='))) == "run.folder"; };
+  const bool placed = std::any_of(overrides.begin(), overrides.end(), places);
+  if (!placed && run_id(config) == run_id(own) && fs::weakly_canonical(config.run.folder) != folder.parent_path())
+    throw StoreError(fmt::format("{}: its config.ini says run.folder = {}, but it lies in {} (seen from {}): go back there, or give "
+                                 "run.folder={}",
+                                 given, config.run.folder, folder.parent_path().string(), fs::current_path().string(),
+                                 folder.parent_path().string()));
 }
 
 int run(const CommandLine& line) {

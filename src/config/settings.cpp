@@ -5,7 +5,9 @@
 
 #include "config/config.h"
 #include "config/settings_reader.h"
+#include "base/files.h"
 #include "base/text.h"
+#include "io/seal.h"
 #include "mneme/errors.h"
 
 namespace mneme {
@@ -91,6 +93,11 @@ Settings read_settings(const std::string& path, const std::vector<std::string>& 
   namespace fs = std::filesystem;
   const bool stored = fs::is_directory(path);
   const std::string file = stored ? (fs::path(path) / "config.ini").string() : path;
+  if (stored && fs::exists(file)) try {
+      require_unbroken(file, read_file(file));
+    } catch (const DataError& error) {
+      throw ConfigError(std::string(error.what()) + "; put it back. A changed copy of it elsewhere is a config of your own");
+    }
   Settings settings = Settings::from_file(file);
   if (stored) fill_in_former_defaults(settings, file);
   for (const std::string& assignment : overrides) settings.override_with(assignment);

@@ -47,7 +47,7 @@ class Settings {
   std::vector<std::string> section_names_;
 };
 
-/// Of a config file or a run folder (then its config.ini), with `section.key=value` over it.
+/// Of a config file or a run folder (then its config.ini, as its seal says it was written), with `section.key=value` over it.
 Settings read_settings(const std::string& path, const std::vector<std::string>& overrides);
 
 /// As it must stand in a file to be read back: in double quotes where white space, quotes or comment signs ask for it.

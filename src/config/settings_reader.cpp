@@ -101,8 +101,8 @@ Settings SettingsReader::file(const fs::path& path, const std::string& asked_by)
     return {};
   }
   if (open_.size() >= kLongestChain || done_.size() > kMostFiles) {
-    problem(asked_by, fmt::format("extends goes on for more than {}; put what these files say into fewer",
-                                  open_.size() >= kLongestChain ? fmt::format("{} files in a chain", kLongestChain) : fmt::format("{} files", kMostFiles)));
+    const std::string most = open_.size() >= kLongestChain ? fmt::format("{} files in a chain", kLongestChain) : fmt::format("{} files", kMostFiles);
+    problem(asked_by, "extends goes on for more than " + most + "; put what these files say into fewer");
     return {};
   }
   if (!fs::exists(path, ignored)) {

@@ -146,7 +146,8 @@ class Expander {
       for (const Axis& axis : search.axes) candidates *= static_cast<double>(std::max<size_t>(1, axis.size()));
     const double each = static_cast<double>(std::max<size_t>(1, file_.seeds.size())) + candidates * static_cast<double>(file_.lr.size());
     if (combinations * std::max(candidates, each) > kMost)
-      throw ConfigError(fmt::format("sweep {}: its axes make {:.3g} combinations, {:.3g} runs; at most {:.0f} are possible: leave values out, or make several sweeps",
+      throw ConfigError(fmt::format("sweep {}: its axes make {:.3g} combinations, {:.3g} runs; at most {:.0f} are possible: leave values out, "
+                                    "or make several sweeps",
                                     file_.name, combinations, combinations * std::max(candidates, each), kMost));
   }
 

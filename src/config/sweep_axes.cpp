@@ -138,7 +138,7 @@ std::vector<LabelledSection> labelled_sections(const Settings& sweep, const std:
       section.when.push_back({parts[i], parts[i + 1]});
     }
     for (const auto& [key, value] : sweep.section(name + ".").all()) {
-      const bool of_longer = std::any_of(sweep.section_names().begin(), sweep.section_names().end(), [&](const std::string& other) {
+      const bool of_longer = std::any_of(sweep.section_names().begin(), sweep.section_names().end(), [&, &key = key](const std::string& other) {
         return other.starts_with(name + ".") && (name + "." + key).starts_with(other + ".");
       });
       if (!of_longer) section.settings.set(key, value.text, value.origin);

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -11,13 +10,13 @@
 
 #include "base/files.h"
 #include "base/provenance.h"
-#include "io/seal.h"
 #include "io/sha256.h"
 #include "base/text.h"
 #include "mneme/errors.h"
 #include "eval/eval_overrides.h"
 #include "eval/make.h"
 #include "eval/runtime.h"
+#include "eval/trainer_file.h"
 
 namespace mneme {
 
@@ -26,12 +25,8 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-constexpr int kSchema = 1;
 constexpr const char* kConfigFile = "config.ini";
 constexpr const char* kOptimizerFile = "optimizer.safetensors";
-constexpr const char* kSeal = "sha256";
-constexpr size_t kLargestJson = size_t{64} << 20;  // generator states are a few kB each
-constexpr size_t kDeepestJson = 8;
 constexpr const char *kStatePrefix = "step-", *kUnfinishedPrefix = "unfinished-";
 
 std::string step_name(int64_t step) { return kStatePrefix + std::to_string(step); }
@@ -49,43 +44,6 @@ std::vector<int64_t> saved_steps(const std::string& folder) {
   }
   std::sort(steps.rbegin(), steps.rend());
   return steps;
-}
-
-std::string hex(const std::vector<uint8_t>& bytes) {
-  std::string text;
-  text.reserve(2 * bytes.size());
-  for (uint8_t byte : bytes) fmt::format_to(std::back_inserter(text), "{:02x}", byte);
-  return text;
-}
-
-std::vector<uint8_t> from_hex(const std::string& text, const std::string& source) {
-  std::vector<uint8_t> bytes(text.size() / 2);
-  for (size_t i = 0; i < bytes.size(); ++i) {
-    const auto [end, error] = std::from_chars(text.data() + 2 * i, text.data() + 2 * i + 2, bytes[i], 16);
-    if (error != std::errc() || end != text.data() + 2 * i + 2)
-      throw CheckpointError(source + " is damaged: a generator state is not hexadecimal; take an earlier checkpoint");
-  }
-  return bytes;
-}
-
-/// trainer.json, with its schema checked.
-Json read_trainer_json(const std::string& folder) {
-  const std::string path = folder + "/trainer.json";
-  try {
-    const std::string text = read_file(path, kLargestJson);
-    require_unbroken(path, text);
-    if (json_depth(text) > kDeepestJson) throw DataError(path + " is damaged (its lists lie too deep in each other)");
-    Json json = Json::parse(text);
-    if (json.contains(kSeal) && seal_of(text) == Seal::none) throw DataError(path + " is damaged (its SHA-256 is)");
-    if (json.at("schema").get<int>() != kSchema)
-      throw CheckpointError(
-          fmt::format("{} has schema {}; this program reads {}", path, json.at("schema").get<int>(), kSchema));
-    return json;
-  } catch (const Json::exception& error) {
-    throw CheckpointError(path + " is damaged (" + error.what() + "); take an earlier checkpoint");
-  } catch (const DataError& error) {
-    throw CheckpointError(std::string(error.what()) + "; a checkpoint needs it as it was saved: take an earlier one");
-  }
 }
 
 TensorFile read_checked(const std::string& folder, const char* name, const Json& trainer) {
@@ -107,16 +65,6 @@ std::string read_config(const std::string& folder, const Json& trainer) {
     throw CheckpointError(path + " is not the file that was saved (its SHA-256 differs from trainer.json), and with other options " +
                           "the weights are another model; put it back, or take an earlier checkpoint");
   return text;
-}
-
-/// Turns what JSON says of a missing or mistyped field into a message about the file.
-template <class F>
-auto reading(const std::string& folder, F&& read) {
-  try {
-    return read();
-  } catch (const Json::exception& error) {
-    throw CheckpointError(folder + "/trainer.json is damaged (" + error.what() + "); take an earlier checkpoint");
-  }
 }
 
 }  // namespace
@@ -146,26 +94,15 @@ void CheckpointFolder::save(const Config& config, SequenceModel& model, const Na
     files[kOptimizerFile] = write_safetensors(unfinished + "/" + kOptimizerFile, optimizer);
     const std::string ini = canonical_ini(config);
     files[kConfigFile] = sha256_hex(ini);
-    Json generators = Json::object();
-    for (const auto& [stream, bytes] : state.generators) generators[stream] = hex(bytes);
-    Json json = {{"schema", kSchema},
-                 {"step", state.step},
-                 {"tokens", state.tokens},
-                 {"wall_seconds", state.wall_seconds},
-                 {"loss_sum", state.loss_sum},
-                 {"loss_steps", state.loss_steps},
-                 {"generators", generators},
-                 {"config_hash", state.config_hash},
-                 {"code_version", state.code_version},
-                 {"saved_utc", utc_now()},
-                 {"vocab", model.shape().vocab},
-                 {"max_length", model.shape().max_length},
-                 {"parameters", model.parameter_count()},
-                       {"files", files}};
+    Json json = trainer_json(state);
+    json["saved_utc"] = utc_now();
+    json["vocab"] = model.shape().vocab;
+    json["max_length"] = model.shape().max_length;
+    json["parameters"] = model.parameter_count();
+    json["files"] = files;
     if (!model.shape().objective().of_tokens()) json["inputs"] = model.shape().inputs, json["outputs"] = model.shape().outputs;
     atomic_write(unfinished + "/" + kConfigFile, ini);
-    json[kSeal] = unfilled_seal();
-    atomic_write(unfinished + "/trainer.json", sealed(json.dump(1) + "\n"));
+    write_trainer_json(unfinished, std::move(json));
   } catch (...) {
     std::error_code ignored;
     fs::remove_all(unfinished, ignored);
@@ -209,9 +146,8 @@ TrainerState CheckpointFolder::load(const Config& config, SequenceModel& model,
   const std::string name = pointed_to(folder_, "latest"), folder = folder_ + "/" + name;
   try {
     const Json json = read_trainer_json(folder);
-    return reading(folder, [&] {
-      TrainerState state;
-      state.config_hash = json.at("config_hash").get<std::string>();
+    return reading_trainer(folder, [&] {
+      TrainerState state = trainer_state(json, folder);
       if (state.config_hash != config_hash(config))
         throw CheckpointError(
             fmt::format("{} was made from another config (hash {}, this one has {}): choose another "
@@ -220,14 +156,6 @@ TrainerState CheckpointFolder::load(const Config& config, SequenceModel& model,
       read_config(folder, json);
       const TensorFile weights = read_checked(folder, kModelFile, json),
                        moments = read_checked(folder, kOptimizerFile, json);
-      state.step = json.at("step").get<int64_t>();
-      state.tokens = json.at("tokens").get<int64_t>();
-      state.wall_seconds = json.at("wall_seconds").get<double>();
-      state.loss_sum = json.at("loss_sum").get<double>();
-      state.loss_steps = json.at("loss_steps").get<int64_t>();
-      state.code_version = json.at("code_version").get<std::string>();
-      for (const auto& [stream, text] : json.at("generators").items())
-        state.generators[stream] = from_hex(text.get<std::string>(), folder + "/trainer.json");
       assign_tensors(named_tensors(model), weights.tensors, folder + "/" + kModelFile);
       optimizer(moments, folder + "/" + kOptimizerFile);
       return state;
@@ -245,7 +173,7 @@ TrainerState CheckpointFolder::load(const Config& config, SequenceModel& model,
 Config checkpoint_config(const std::string& path, const std::vector<std::string>& overrides) {
   const std::string folder = find_checkpoint(path), file = folder + "/" + kConfigFile;
   const Json json = read_trainer_json(folder);
-  Settings settings = Settings::from_text(reading(folder, [&] { return read_config(folder, json); }), file, folder);
+  Settings settings = Settings::from_text(reading_trainer(folder, [&] { return read_config(folder, json); }), file, folder);
   fill_in_former_defaults(settings, file);
   check_eval_overrides(overrides);
   for (const std::string& assignment : overrides) settings.override_with(assignment);
@@ -288,7 +216,7 @@ Config on_this_machine(Config config) {
 LoadedModel load_model(const std::string& path, const Config& config) {
   LoadedModel loaded{config, nullptr, 0, find_checkpoint(path)};
   const Json json = read_trainer_json(loaded.folder);
-  reading(loaded.folder, [&] {
+  reading_trainer(loaded.folder, [&] {
     loaded.step = json.at("step").get<int64_t>();
     const TensorFile weights = read_checked(loaded.folder, kModelFile, json);
     loaded.model = make_model(on_this_machine(loaded.config), saved_shape(loaded.folder, json, weights));
@@ -309,7 +237,7 @@ void init_from(SequenceModel& model, const std::string& path, const std::string&
   } else {
     const std::string folder = find_checkpoint(path);
     const Json json = read_trainer_json(folder);
-    weights = reading(folder, [&] { return read_checked(folder, kModelFile, json); });
+    weights = reading_trainer(folder, [&] { return read_checked(folder, kModelFile, json); });
   }
   if (!sha256.empty() && weights.sha256 != sha256)
     throw CheckpointError(fmt::format("the weights at {} have changed (SHA-256 {}…, but train.init_sha256 = {}…): give those this run was "

@@ -213,7 +213,8 @@ TensorFile read_safetensors(const std::string& path) {
   const char* header_begin = bytes.data() + sizeof header_bytes;
   const uint64_t data_bytes = bytes.size() - sizeof header_bytes - header_bytes;
 
-  if (json_depth({header_begin, header_bytes}) > kDeepestHeader) damaged(path, "the lists of its header lie too deep in each other");
+  if (json_depth({header_begin, header_bytes}) > kDeepestHeader)
+    damaged(path, "the lists of its header lie too deep in each other");
   TensorFile file;
   file.sha256 = sha256_hex(bytes);
   std::vector<Entry> entries;

@@ -77,7 +77,8 @@ void Dataset::require_stored() const {
     char name[64] = "";
     const H5Z_filter_t filter = H5Pget_filter2(list.get(), static_cast<unsigned>(i), &flags, &values, nullptr, sizeof name, name, nullptr);
     if (filter >= 0 && H5Zfilter_avail(filter) <= 0)
-      fail_read(where_, std::string("is packed by the filter '") + name + "' (" + std::to_string(filter) + "), which this HDF5 does not have; write it with gzip or plain");
+      fail_read(where_, std::string("is packed by the filter '") + name + "' (" + std::to_string(filter) +
+                            "), which this HDF5 does not have; write it with gzip or plain");
   }
   constexpr unsigned __int128 kDensest = 1100;  // what deflate makes of zeros, and a little
   constexpr unsigned __int128 kAlways = size_t{1} << 20;
@@ -87,11 +88,13 @@ void Dataset::require_stored() const {
   const unsigned __int128 stored = std::min<hsize_t>(H5Dget_storage_size(id()), file);
   unsigned __int128 declared = std::max<size_t>(1, H5Tget_size(type.get()));
   for (const int64_t size : shape_) {
-    if (size < 0 || declared > (static_cast<unsigned __int128>(1) << 64)) fail_read(where_, "declares the shape " + shape_text(shape_) + ", which no file can hold");
+    if (size < 0 || declared > (static_cast<unsigned __int128>(1) << 64))
+      fail_read(where_, "declares the shape " + shape_text(shape_) + ", which no file can hold");
     declared *= static_cast<unsigned __int128>(size);
   }
   if (declared > kDensest * stored + kAlways)
-    fail_read(where_, "declares the shape " + shape_text(shape_) + ", but the file has " + std::to_string(static_cast<uint64_t>(stored)) + " bytes for it");
+    fail_read(where_, "declares the shape " + shape_text(shape_) + ", but the file has " + std::to_string(static_cast<uint64_t>(stored)) +
+                          " bytes for it");
 }
 
 int64_t Dataset::row_size() const {

@@ -93,7 +93,7 @@ namespace {
 /// Of processor time, by the size of the file: hundreds of times what an intact one takes.
 GuardLimits limits_for(size_t bytes) {
   constexpr double kBytesPerSecond = 2e6;
-  return {0.5 + static_cast<double>(bytes) / kBytesPerSecond, (size_t{256} << 20) + 8 * std::min(bytes, size_t{1} << 30)};
+  return {0.3 + static_cast<double>(bytes) / kBytesPerSecond, (size_t{256} << 20) + 8 * std::min(bytes, size_t{1} << 30)};
 }
 
 }  // namespace

@@ -111,7 +111,8 @@ void Group::require_inside(const std::string& path) const {
     end = path.find('/', end + 1);
     H5L_info_t link;
     if (H5Lget_info(id(), path.substr(0, end).c_str(), &link, H5P_DEFAULT) < 0) return;
-    if (link.type != H5L_TYPE_HARD && link.type != H5L_TYPE_SOFT) fail_read(inside(path), "is a link into another file; put the data themselves here");
+    if (link.type != H5L_TYPE_HARD && link.type != H5L_TYPE_SOFT)
+      fail_read(inside(path), "is a link into another file; put the data themselves here");
   }
 }
 

@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "base/folder_lock.h"
 #include "base/provenance.h"
+#include "io/seal.h"
 #include "mneme/errors.h"
 #include "results/metrics_stream.h"
 #include "results/run_file.h"
@@ -54,7 +55,7 @@ struct RunStore::Impl {
     remove_unfinished(folder, "", /*held=*/true);
     make_folders(folder + "/checkpoint");
     remove_unfinished(folder + "/checkpoint", "", /*held=*/true);
-    atomic_write(folder + "/config.ini", run.info.config_ini);
+    atomic_write(folder + "/config.ini", sealed(run.info.config_ini + "\n# " + unfilled_seal() + "\n"));
   }
 
   void read_previous() {

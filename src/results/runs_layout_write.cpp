@@ -54,7 +54,7 @@ void write_config(h5::Group& file, const std::vector<RunRecord>& runs) {
     for (const auto& [key, value] : runs[i].info.values) by_key.try_emplace(key, runs.size()).first->second[i] = value;
   h5::Group group = file.make_group("config");
   for (const auto& [key, values] : by_key) {
-    const bool shared = std::all_of(values.begin(), values.end(), [&](const std::string& value) { return value == values[0]; });
+    const bool shared = std::equal(values.begin() + 1, values.end(), values.begin());
     if (shared) group.set(key, values[0]);
     else group.write_text(key, values);
   }
@@ -142,7 +142,7 @@ void write_members(h5::Group& group, const Members& members) {
   std::vector<std::string> names;  // of references
   for (const auto& [run, evaluation] : members)
     for (const EvalSetting& entry : evaluation->settings) {
-      const auto begin_row = [&](LongTable& table) {
+      const auto begin_row = [&, &run = run, &evaluation = evaluation](LongTable& table) {  // named for Clang 14
         table.add("run", run);
         table.add("step", evaluation->step);
         for (size_t axis = 0; axis < head.axes.size(); ++axis) table.add(head.axes[axis], entry.setting.at(axis));

@@ -8,6 +8,7 @@
 #include "tests/support/train_fixture.h"
 #include "config/fields.h"
 #include "eval/checkpoint.h"
+#include "io/seal.h"
 #include "eval/runtime.h"
 #include "train/optimizer.h"
 
@@ -185,7 +186,11 @@ TEST_CASE("the config of a checkpoint is the one that was saved", "[train]") {
   std::string json = bytes_of(trainer);
   const size_t begin = json.find("\"config.ini\""), end = json.find(',', begin) + 1;
   REQUIRE(end > begin);
-  overwrite(trainer, json.erase(begin, end - begin));
+  overwrite(trainer, sealed(json.erase(begin, end - begin)));
+  CHECK(load_model(saved.path("step-1")).step == 1);
+  const size_t seal = json.find("\"sha256\": \"SHA"), after = json.find(',', seal) + 1;  // nor one of itself
+  REQUIRE(after > seal);
+  overwrite(trainer, json.erase(seal, after - seal));
   CHECK(load_model(saved.path("step-1")).step == 1);
 }
 
@@ -197,7 +202,7 @@ TEST_CASE("a checkpoint from before an option is the model that it was then", "[
       std::string text = bytes_of(path);
       const size_t begin = text.find(first), end = text.find(last, begin) + last.size();
       REQUIRE(begin < end);
-      overwrite(path, text.erase(begin, end - begin));
+      overwrite(path, sealed(text.erase(begin, end - begin)));
     };
     without(saved.path("step-1/config.ini"), "residual = ", "\n");
     without(saved.path("step-1/trainer.json"), "\"config.ini\"", ",");
@@ -237,7 +242,7 @@ TEST_CASE("a checkpoint that sets an option which nothing reads is still read", 
   const std::string trainer = saved.path("step-1/trainer.json"), ini = saved.path("step-1/config.ini");
   std::string json = bytes_of(trainer), text = bytes_of(ini);
   const size_t begin = json.find("\"config.ini\""), end = json.find(',', begin) + 1;
-  overwrite(trainer, json.erase(begin, end - begin));
+  overwrite(trainer, sealed(json.erase(begin, end - begin)));
   const std::string from = "theta_max = 0.5";
   REQUIRE(text.find(from) != std::string::npos);
   overwrite(ini, text.replace(text.find(from), from.size(), "theta_max = 0.25"));
@@ -254,7 +259,7 @@ TEST_CASE("a vocabulary or length that the weights do not have is damage, not a 
       CAPTURE(key, value);
       std::string changed = json;
       const size_t begin = changed.find(':', changed.find(fmt::format("\"{}\"", key))) + 1;
-      overwrite(file, changed.replace(begin, changed.find_first_of(",\n", begin) - begin, value));
+      overwrite(file, sealed(changed.replace(begin, changed.find_first_of(",\n", begin) - begin, value)));
       CHECK_THAT(message_of<CheckpointError>([&] { load_model(saved.path("step-1")); }),
                  Contains("trainer.json is damaged: " + std::string(key) + " = ") && Contains("but the weights have 64"));
     }

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <random>
 
 #include "base/files.h"
 #include "io/hdf5.h"
@@ -151,6 +152,41 @@ TEST_CASE("files that are not ours, damaged or of another schema are refused wit
   std::ofstream(folder / "text.h5") << "hello";
   refused("text.h5", "not HDF5");
   refused("missing.h5", "no such file");
+}
+
+TEST_CASE("no damage of a file of results changes a result in silence", "[run_file]") {
+  test::TemporaryFolder folder;
+  const std::string path = folder / "x.h5";
+  const std::vector<RunRecord> runs{test::sample_run("mag", 1), test::sample_run("rope", 2)};
+  write_runs(path, runs);
+  std::mt19937 random(11);
+  const auto below = [&](size_t count) { return static_cast<size_t>(random()) % count; };
+  for (const std::string& whole : {run_file_bytes(runs[0]), read_file(path)}) {
+    for (int round = 0; round < 1000; ++round) {
+      std::string damaged = whole;
+      const size_t from = below(whole.size()), count = std::min(whole.size() - from, size_t{1} << below(13));
+      switch (round % 5) {
+        case 0: damaged[from] = static_cast<char>(damaged[from] ^ (1 << below(8))); break;          // a bit
+        case 1: for (size_t i = 0; i < 8; ++i) damaged[below(whole.size())] = static_cast<char>(random()); break;
+        case 2: std::fill_n(damaged.begin() + static_cast<ptrdiff_t>(from), count, '\0'); break;    // a block that was never written
+        case 3: damaged.resize(from); break;
+        case 4: damaged.replace(from, count, whole, below(whole.size() - count + 1), count); break;  // a block of another place
+      }
+      if (damaged == whole) continue;
+      std::ofstream(path, std::ios::binary) << damaged;
+      REQUIRE_THROWS_AS(read_runs({path}), StoreError);
+    }
+  }
+}
+
+TEST_CASE("counts that their means deny are damage", "[run_file]") {
+  test::TemporaryFolder folder;
+  RunRecord run = test::sample_run();
+  h5::File file = h5::File::create(folder / "run.h5");  // without a seal
+  write_record(file, run);
+  file.dataset("eval/needle/test/exact").write_block<int64_t>({0, 0}, {1, 1}, std::vector<int64_t>{36}.data());
+  file.close();
+  CHECK_THROWS_WITH(read_run(folder.path()), Contains("eval/needle/test") && Contains("exact_match is not what its counts say"));
 }
 
 TEST_CASE("a metric that this program does not have is refused, not taken for another", "[run_file]") {

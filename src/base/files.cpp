@@ -87,7 +87,8 @@ bool is_left_over(const std::string& name, bool any_host) {
   if (last == std::string::npos || last + 1 == end || end - last > 10 || (name[last] != '.' && name[last] != '-')) return false;
   const std::string process = name.substr(last + 1, end - last - 1);
   if (name[last] == '-' && !name.ends_with(unfinished_by(host_name(), process))) return any_host;
-  return ::kill(static_cast<pid_t>(std::stoll(process)), 0) != 0 && errno == ESRCH;
+  const auto id = static_cast<pid_t>(std::stoll(process));
+  return id == ::getpid() || (::kill(id, 0) != 0 && errno == ESRCH);  // in a container, a later process has the number again
 }
 
 }  // namespace
@@ -226,7 +227,11 @@ LineFile::LineFile(std::string path)
 LineFile::~LineFile() { ::close(file_); }
 
 void LineFile::add(const std::string& line) {
-  if (const int error = write_all(file_, line + "\n")) fail("write", path_, error);
+  const off_t end = ::lseek(file_, 0, SEEK_END);
+  const int error = write_all(file_, line + "\n");
+  if (!error) return;
+  [[maybe_unused]] const bool cut = end >= 0 && ::ftruncate(file_, end) == 0;
+  fail("write", path_, error);
 }
 
 }  // namespace mneme

@@ -30,7 +30,7 @@ std::string temporary_name(const std::string& target);
 std::string host_name();
 
 /// Of processes of this host that have ended, and, in a folder that is `held` (FolderLock), of all other hosts: removes what they did not
-/// finish. `name`: only of that file, else of every one in the folder.
+/// finish. To be called before this process begins to write there. `name`: only of that file, else of every one in the folder.
 void remove_unfinished(const std::string& folder, const std::string& name, bool held = false);
 
 /// Writes a temporary file beside `path` (or what it links to), fsyncs it, renames it into place and fsyncs the folder. On
@@ -61,7 +61,7 @@ class OpenFile {
   int number_;
 };
 
-/// Appends lines, each in one write: a reader never sees half a line of a living process.
+/// Appends lines, each in one write: a reader never sees half a line of a living process, and what a full disk cut is taken back.
 class LineFile {
  public:
   explicit LineFile(std::string path);

@@ -122,8 +122,8 @@ int fail(const std::string& message, int status) {
 /// Of the exception being handled, which is none of ours.
 std::string message_of(const std::exception& error) {
   if (const auto text = out_of_memory_text([](int64_t times) {
-        return fmt::format("make what this command holds {} times smaller: eval.batch_tokens, eval.segment, train.batch, model.width, or fewer --jobs "
-                           "of a sweep",
+        return fmt::format("make what this command holds {} times smaller: eval.batch_tokens, eval.segment, train.batch, model.width, or fewer "
+                           "--jobs of a sweep",
                            times);
       }))
     return *text;

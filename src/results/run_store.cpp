@@ -1,6 +1,7 @@
 #include "results/run_store.h"
 
 #include <algorithm>
+#include <deque>
 #include <filesystem>
 #include <optional>
 
@@ -66,6 +67,12 @@ struct RunStore::Impl {
                        run.info.config_hash + "); choose another run.name or run.folder, or delete the folder");
   }
 
+  void write_lines() {
+    if (unwritten.empty()) return;
+    LineFile& file = metrics();
+    for (; !unwritten.empty(); unwritten.pop_front()) file.add(unwritten.front());
+  }
+
   bool ended() const { return previous && (previous->status == "done" || previous->status == "diverged"); }
 
   void require_folder() const {
@@ -79,6 +86,7 @@ struct RunStore::Impl {
     require_folder();
     if (!stream) {
       atomic_write(metrics_file(), metrics_text(run));  // without a resume: nothing of an earlier attempt stays
+      unwritten.clear();
       stream = std::make_unique<LineFile>(metrics_file());
     }
     return *stream;
@@ -89,6 +97,7 @@ struct RunStore::Impl {
   RunRecord run;
   std::optional<RunRecord> previous;
   std::unique_ptr<LineFile> stream;
+  std::deque<std::string> unwritten;  // of evaluations and probes
 };
 
 RunStore::RunStore(std::string folder, RunInfo info) : impl_(std::make_unique<Impl>(std::move(folder), std::move(info))) {}
@@ -124,20 +133,22 @@ void RunStore::resume_at(int64_t step) {
   }
   std::erase_if(run.probes, [](const ProbeSeries& probe) { return probe.steps.empty(); });
   impl_->stream.reset();  // cut with the next line
+  impl_->unwritten.clear();
 }
 
 void RunStore::log(const TrainRow& row) {
+  impl_->write_lines();
   impl_->metrics().add(metrics_line(row));
   impl_->run.train.push_back(row);
 }
 
 void RunStore::add(const Evaluation& evaluation) {
-  for (const std::string& line : metrics_lines(evaluation)) impl_->metrics().add(line);
+  for (std::string& line : metrics_lines(evaluation)) impl_->unwritten.push_back(std::move(line));
   merge(impl_->run.evaluations, evaluation);
 }
 
 void RunStore::probe(const std::string& name, int64_t step, double value, const std::string& unit, const std::string& help) {
-  impl_->metrics().add(probe_line(name, step, value, unit));
+  impl_->unwritten.push_back(probe_line(name, step, value, unit));
   std::vector<ProbeSeries>& probes = impl_->run.probes;
   auto series = std::find_if(probes.begin(), probes.end(), [&](const ProbeSeries& probe) { return probe.name == name; });
   if (series == probes.end()) series = probes.insert(probes.end(), {name, unit, help, {}, {}});
@@ -147,6 +158,7 @@ void RunStore::probe(const std::string& name, int64_t step, double value, const 
 
 void RunStore::write(const std::string& status, const std::string& error) {
   impl_->require_folder();
+  impl_->write_lines();
   RunRecord& run = impl_->run;
   run.status = status;
   run.error = error;

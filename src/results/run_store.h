@@ -33,8 +33,10 @@ class RunStore {
   /// Takes over what run.h5 holds up to and including `step`; later records are cut (resume), but of a run that ended nothing.
   void resume_at(int64_t step);
 
-  void log(const TrainRow& row);                // also appended to metrics.jsonl
-  void add(const Evaluation& evaluation);       // also appended to metrics.jsonl
+  void log(const TrainRow& row);  // also appended to metrics.jsonl
+  /// Evaluations and probes are kept until the next `write` or `log`, which also appends them to metrics.jsonl: what was evaluated is stored
+  /// whole, or not at all.
+  void add(const Evaluation& evaluation);
   /// A named series, one value per evaluation: /probe/<name>, e.g. "layer0/write_rate". `unit` and `help` become attributes.
   void probe(const std::string& name, int64_t step, double value, const std::string& unit, const std::string& help);
   void set_cost(const RunCost& cost);

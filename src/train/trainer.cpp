@@ -185,9 +185,10 @@ void Trainer::evaluate_if_due() {
 void Trainer::evaluate_split(Split split) try {
   EvalRequest request{split, state_.step, [](const Setting&, int64_t, int64_t) { throw_if_interrupted(kResume); }};
   const Evaluation evaluation = evaluate(*model_, *task_, config_, request);
-  store_.add(evaluation);
-  if (split == Split::validation) note_best(evaluation);
   const Probe probe = split == Split::validation ? measure(*model_, *task_, config_) : measure_by_name(*model_, *task_, config_);
+  if (split == Split::validation) note_best(evaluation);
+  // From here on nothing fails before the store has all of it: a step that has an evaluation is not evaluated again.
+  store_.add(evaluation);
   for (const auto& [name, entry] : probe.entries())
     store_.probe(name, state_.step, entry.value(), entry.quantity.unit, entry.quantity.help);
   store_.set_cost(run_cost(*model_, store_, state_));

@@ -14,9 +14,10 @@ import unittest
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(SOURCE / "tests/cli"))
 
-from support import PROGRAM, SMOKE, ProgramTest, last_weights  # noqa: E402
+from support import SMOKE, ProgramTest, last_weights  # noqa: E402
 
 SCALE = max(1, int(os.environ.get("MNEME_RELIABILITY", "1")))
+thorough = unittest.skipIf(SCALE < 4, "with MNEME_RELIABILITY=4, as .ci/run has it")
 CONFIG = SMOKE / "mqar_mag.ini"
 # About a second, with evaluations and checkpoints on the way.
 RUN = ["train.steps=120", "train.checkpoint_every=10", "train.log_every=10", "eval.every=40", "run.name=tried"]

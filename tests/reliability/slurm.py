@@ -109,6 +109,12 @@ class Slurm:
         return found
 
     def stop(self):
+        if all(daemon.poll() is None for daemon in self.daemons) and len(self.daemons) == 2:
+            self.ask("scancel", "--full", "--signal=KILL", "--user", str(os.getuid()))
+            self.ask("scancel", "--user", str(os.getuid()))
+            deadline = time.monotonic() + 20
+            while self.ask("squeue", "-h") and time.monotonic() < deadline:
+                time.sleep(0.2)
         for daemon in reversed(self.daemons):
             if daemon.poll() is None:
                 daemon.send_signal(signal.SIGTERM)

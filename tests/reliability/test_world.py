@@ -3,11 +3,10 @@ the same command goes on once there is room."""
 import random
 import resource
 import struct
-import subprocess
 import unittest
 
-from harness import CONFIG, RUN, SCALE, SWEEP, ReliabilityTest
-from support import FAILED, OK, PROGRAM, RESUMABLE, USAGE
+from harness import CONFIG, RUN, SCALE, SWEEP, ReliabilityTest, thorough
+from support import FAILED, OK, RESUMABLE, USAGE
 
 
 class FullDisk(ReliabilityTest):
@@ -47,8 +46,9 @@ class FullDisk(ReliabilityTest):
     def test_run(self):
         command = lambda folder: ["run", CONFIG, *RUN, "train.steps=20", "eval.every=10", f"run.folder={folder}"]
         self.mneme(*command("whole"))
-        self.try_everywhere(command, self.by_name("whole"), 3 * SCALE)
+        self.try_everywhere(command, self.by_name("whole"), 2 * SCALE)
 
+    @thorough
     def test_sweep(self):
         sweep = self.write("tried.ini", SWEEP.replace("steps = 40", "steps = 10").replace("lr = 1e-3, 4e-3\n", ""))
         command = lambda folder: ["sweep", sweep, "--jobs", 1, f"run.folder={folder}"]

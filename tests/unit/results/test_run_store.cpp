@@ -164,3 +164,17 @@ TEST_CASE("on a full disk run.h5 stays as it was", "[run_store]") {
   CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
   CHECK(read_run(folder.path()).status == "running");
 }
+
+TEST_CASE("an evaluation is streamed whole, with its probes, once it is stored", "[run_store]") {
+  test::TemporaryFolder folder;
+  RunStore store(folder.path(), test::sample_info());
+  store.log(test::train_row(10));
+  store.add(test::sample_evaluation(10, {50, 40}, "validation"));
+  store.probe("layer0/write_rate", 10, 0.1, "1", "mean write gate");
+  CHECK(stream(folder / "metrics.jsonl").size() == 1);
+  store.write("running");
+  CHECK(stream(folder / "metrics.jsonl").size() == 4);
+  store.add(test::sample_evaluation(20, {50}, "validation"));
+  store.log(test::train_row(20));
+  CHECK(stream(folder / "metrics.jsonl").size() == 6);
+}

@@ -39,6 +39,7 @@ int report(const CommandLine& line) {
   const std::string output = line.file_or("output", "results/report.html");
   const NamedRuns named = named_runs(line);
   const std::vector<RunRecord>& runs = named.runs;
+  options.left_out = named.damaged;
   std::vector<OutputFile> files{{{"--output", output}, report_html(runs, options)}};
   if (line.has("figures"))
     for (OutputFile& figure : figures(line.text("figures"), runs, options.rows)) files.push_back(std::move(figure));

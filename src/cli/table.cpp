@@ -80,7 +80,8 @@ int table(const CommandLine& line) {
     check_outputs({{"--output", output + "." + format}, {"--output", output + ".h5"}}, named_files(line));
   const NamedRuns named = named_runs(line);
   const std::vector<RunRecord>& runs = named.runs;
-  const Table made = make_table(runs, options);
+  Table made = make_table(runs, options);
+  for (const std::string& why : named.damaged) made.notes.push_back("left out: " + why);
   const std::string text = table_text(made, format);
   fmt::print("{}", text);
   if (!output.empty()) write_files(output, format, text, runs, made);

@@ -117,7 +117,7 @@ class Expander {
   }
 
   Sweep expand() {
-    require_possible();
+    require_possible(product(file_.axes));
     combine(0, {}, file_.base);
     if (sweep_.combinations.empty())
       throw ConfigError("sweep " + file_.name + ": sweep.exclude leaves no run; loosen it");
@@ -138,17 +138,16 @@ class Expander {
 
  private:
   // Counted before any is made: six axes of 59 values are 42 thousand million combinations.
-  void require_possible() const {
+  void require_possible(double runs) const {
     constexpr double kMost = 20000;
-    double combinations = 1, candidates = 1;
-    for (const Axis& axis : file_.axes) combinations *= static_cast<double>(axis.size());
-    for (const SweepSearch& search : file_.searches)
-      for (const Axis& axis : search.axes) candidates *= static_cast<double>(std::max<size_t>(1, axis.size()));
-    const double each = static_cast<double>(std::max<size_t>(1, file_.seeds.size())) + candidates * static_cast<double>(file_.lr.size());
-    if (combinations * std::max(candidates, each) > kMost)
-      throw ConfigError(fmt::format("sweep {}: its axes make {:.3g} combinations, {:.3g} runs; at most {:.0f} are possible: leave values out, "
-                                    "or make several sweeps",
-                                    file_.name, combinations, combinations * std::max(candidates, each), kMost));
+    if (runs > kMost)
+      throw ConfigError(fmt::format("sweep {}: {:.3g} runs; at most {:.0f} are possible: leave values out, or make several sweeps", file_.name, runs, kMost));
+  }
+
+  static double product(const std::vector<Axis>& axes) {
+    double count = 1;
+    for (const Axis& axis : axes) count *= static_cast<double>(axis.size());
+    return count;
   }
 
   void combine(size_t axis, const Labels& labels, const Settings& settings) {
@@ -176,9 +175,15 @@ class Expander {
     sweep_.combinations.push_back(labels);
     sweep_.combination_settings.push_back(std::move(settings));
     sweep_.candidates.push_back(candidates_of(labels));
+    planned_ += static_cast<double>(std::max<size_t>(1, file_.seeds.size()) + sweep_.candidates.back().size() * file_.lr.size());
+    require_possible(planned_);
   }
 
   std::vector<AxisValue> candidates_of(const Labels& labels) const {
+    double count = 1;
+    for (const SweepSearch& search : file_.searches)
+      if (has_all(labels, search.when)) count *= product(search.axes);
+    require_possible(count * static_cast<double>(std::max<size_t>(1, file_.lr.size())));
     std::vector<AxisValue> candidates(1);
     for (const SweepSearch& search : file_.searches) {
       if (!has_all(labels, search.when)) continue;
@@ -198,6 +203,7 @@ class Expander {
 
   SweepFile file_;
   Sweep sweep_;
+  double planned_ = 0;  // runs and trials
 };
 
 }  // namespace

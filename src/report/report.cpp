@@ -102,6 +102,7 @@ class Page {
       if (run.status != "done")
         items += element("li", element("code", escaped(run.info.run_id)) + " " + element("b", escaped(run.status)) +
                                    (run.error.empty() ? "" : ": " + escaped(run.error)));
+    for (const std::string& why : options_.left_out) items += element("li", element("b", "left out") + ": " + escaped(why));
     return items.empty() ? "" : element("div", element("p", "Runs without a result:") + element("ul", items), "class=warning") + "\n";
   }
 

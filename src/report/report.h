@@ -15,6 +15,7 @@ struct ReportOptions {
   std::string against;               ///< as of tables: also differences to this row
   std::string introduction;          ///< a paragraph of plain text below the title
   bool allow_mixed_versions = false;
+  std::vector<std::string> left_out;  ///< what is wrong with files that could not be read
 };
 
 std::string report_html(const std::vector<RunRecord>& runs, const ReportOptions& options);

@@ -38,7 +38,8 @@ RunState read_run_state(const std::string& folder) {
   if (!fs::exists(path)) return {};
   try {
     const h5::File file = h5::File::open(path);
-    return {file.text("status"), file.has_attribute("error") ? file.text("error") : "", file.text("code_version")};
+    return {file.text("status"), file.has_attribute("error") ? file.text("error") : "", file.text("code_version"),
+            file.has_attribute("config_hash") ? file.text("config_hash") : ""};
   } catch (const DataError&) {
     return {};
   }

@@ -10,8 +10,9 @@ namespace mneme {
 
 struct RunState {
   std::string status;        // "done", "failed", "diverged", "running" (also: was interrupted), or "" = no run.h5 yet
-  std::string error;         // of a failed or diverged run
+  std::string error;         // of a failed or diverged run; of one that is done: which of its results are not finite
   std::string code_version;  // that wrote run.h5
+  std::string config_hash;   // of the run's config
 
   bool finished() const { return status == "done"; }
   bool failed() const { return status == "failed" || status == "diverged"; }

@@ -1,5 +1,6 @@
 #include "eval/checkpoint.h"
 
+#include <ATen/ops/isfinite.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -89,6 +90,17 @@ TensorFile read_checked(const std::string& folder, const char* name, const Json&
   return file;
 }
 
+/// Weights that are not finite answer nothing, and would not be noticed before an answer is asked for.
+void assign_weights(SequenceModel& model, const TensorFile& weights, const std::string& source) {
+  for (const auto& [name, tensor] : weights.tensors) {
+    const at::Tensor bad = at::isfinite(tensor).logical_not().flatten().nonzero();
+    if (bad.size(0) > 0)
+      throw CheckpointError(fmt::format("{}: {} of the {} numbers of {} are not finite, the first at place {}: a model of these weights answers "
+                                        "nothing; take others", source, bad.size(0), tensor.numel(), name, bad[0].item<int64_t>()));
+  }
+  assign_tensors(named_tensors(model), weights.tensors, source);
+}
+
 /// The bytes of config.ini. Checkpoints of versions before its digest was stored are taken as they are.
 std::string read_config(const std::string& folder, const Json& trainer) {
   const std::string path = folder + "/" + kConfigFile;
@@ -153,6 +165,7 @@ void CheckpointFolder::save(const Config& config, SequenceModel& model, const Na
                  {"vocab", model.shape().vocab},
                  {"max_length", model.shape().max_length},
                  {"parameters", model.parameter_count()},
+                 {"data", state.data},
                        {"files", files}};
     if (!model.shape().objective().of_tokens()) json["inputs"] = model.shape().inputs, json["outputs"] = model.shape().outputs;
     atomic_write(unfinished + "/" + kConfigFile, ini);
@@ -210,9 +223,10 @@ TrainerState CheckpointFolder::load(const Config& config, SequenceModel& model,
       state.loss_sum = json.at("loss_sum").get<double>();
       state.loss_steps = json.at("loss_steps").get<int64_t>();
       state.code_version = json.at("code_version").get<std::string>();
+      state.data = json.value("data", std::map<std::string, std::string>());
       for (const auto& [stream, text] : json.at("generators").items())
         state.generators[stream] = from_hex(text.get<std::string>(), folder + "/trainer.json");
-      assign_tensors(named_tensors(model), weights.tensors, folder + "/" + kModelFile);
+      assign_weights(model, weights, folder + "/" + kModelFile);
       optimizer(moments, folder + "/" + kOptimizerFile);
       return state;
     });
@@ -276,13 +290,23 @@ LoadedModel load_model(const std::string& path, const Config& config) {
     loaded.step = json.at("step").get<int64_t>();
     const TensorFile weights = read_checked(loaded.folder, kModelFile, json);
     loaded.model = make_model(on_this_machine(loaded.config), saved_shape(loaded.folder, json, weights));
-    assign_tensors(named_tensors(*loaded.model), weights.tensors, loaded.folder + "/" + kModelFile);
+    assign_weights(*loaded.model, weights, loaded.folder + "/" + kModelFile);
   });
   return loaded;
 }
 
 LoadedModel load_model(const std::string& path, const std::vector<std::string>& overrides) {
   return load_model(path, checkpoint_config(path, overrides));
+}
+
+std::vector<std::string> changed_data(const std::string& path, const Config& config) {
+  const std::string folder = find_checkpoint(path);
+  const Json json = read_trainer_json(folder);
+  const auto before = reading(folder, [&] { return json.value("data", std::map<std::string, std::string>()); });
+  std::vector<std::string> changed;
+  for (const auto& [file, digest] : data_digests(config))
+    if (const auto known = before.find(file); known != before.end() && known->second != digest) changed.push_back(file);
+  return changed;
 }
 
 void init_from(SequenceModel& model, const std::string& path, const std::string& sha256) {
@@ -299,7 +323,7 @@ void init_from(SequenceModel& model, const std::string& path, const std::string&
     throw CheckpointError(fmt::format("the weights at {} have changed (SHA-256 {}…, but train.init_sha256 = {}…): give those this run was "
                                       "to start from, or start another run by --init-from {}",
                                       path, weights.sha256.substr(0, 12), sha256.substr(0, 12), path));
-  assign_tensors(named_tensors(model), weights.tensors, file);
+  assign_weights(model, weights, file);
 }
 
 }  // namespace mneme

@@ -83,6 +83,7 @@ const std::string& RunStore::folder() const { return impl_->folder; }
 std::string RunStore::checkpoint_folder() const { return impl_->folder + "/checkpoint"; }
 std::string RunStore::previous_status() const { return impl_->previous ? impl_->previous->status : ""; }
 std::string RunStore::previous_code_version() const { return impl_->previous ? impl_->previous->info.code_version : ""; }
+std::string RunStore::previous_error() const { return impl_->previous ? impl_->previous->error : ""; }
 const RunCost& RunStore::cost() const { return impl_->run.cost; }
 const std::vector<TrainRow>& RunStore::train_rows() const { return impl_->run.train; }
 const std::vector<Evaluation>& RunStore::evaluations() const { return impl_->run.evaluations; }

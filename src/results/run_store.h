@@ -26,6 +26,7 @@ class RunStore {
   /// Status in an existing run.h5 ("running", "done", "failed", "diverged"), or "" where there is none.
   std::string previous_status() const;
   std::string previous_code_version() const;
+  std::string previous_error() const;
 
   /// Takes over what run.h5/metrics.jsonl hold up to and including `step`; later records are cut (resume).
   void resume_at(int64_t step);

@@ -34,6 +34,7 @@ class LanguageModel : public LengthTask {
   Metric metric() const override { return Metric::loss; }
   double chance() const override { return std::log(static_cast<double>(kBytes)); }
   bool by_position() const override { return true; }
+  std::vector<std::string> notes() const override { return text_.notes(); }
   std::string token_text(int64_t token) const override { return byte_text(token); }
 
  protected:

@@ -25,32 +25,41 @@ at::Tensor or_undefined(const Optional& x) { return x.has_value() ? *x : at::Ten
 
 /// Tensors of the caller as [B,H,…], and states back.
 struct Batch {
+  at::Tensor key;
   bool heads;  // inputs are [B,H,T,·]
   int64_t B, H, T;
 
-  explicit Batch(const at::Tensor& key) : heads(key.dim() == 4), B(key.size(0)), H(heads ? key.size(1) : 1), T(key.size(-2)) {
+  explicit Batch(const at::Tensor& given) : key(given), heads(key.dim() == 4), B(key.size(0)), H(heads ? key.size(1) : 1), T(key.size(-2)) {
     TORCH_CHECK(key.dim() == 3 || key.dim() == 4, "mneme: key should be [B,H,T,D] or [N,T,D], is of ", key.dim(), " dimensions");
   }
 
-  at::Tensor rows(const at::Tensor& x) const { return heads ? x : x.unsqueeze(1); }
-  /// Compared axis by axis: [B,T,H] has as many numbers.
+  /// Axis by axis: as many numbers in another order are another tensor.
+  static void require(const at::Tensor& x, at::IntArrayRef sizes, const char* name) {
+    TORCH_CHECK(x.sizes() == sizes, "mneme: ", name, " has sizes ", x.sizes(), ", should have ", sizes);
+  }
+
+  at::Tensor rows(const at::Tensor& x, const char* name) const {
+    const bool fits = x.dim() == key.dim() && x.sizes().slice(0, key.dim() - 1) == key.sizes().slice(0, key.dim() - 1);
+    TORCH_CHECK(fits, "mneme: ", name, " has sizes ", x.sizes(), ", should have those of key but for the last, ", key.sizes());
+    return heads ? x : x.unsqueeze(1);
+  }
   at::Tensor gates(const Tensors& list, const char* name) const {
     const std::vector<int64_t> sizes = heads ? std::vector<int64_t>{B, H, T} : std::vector<int64_t>{B, T};
     Tensors of_layers;
     for (const at::Tensor& gate : list) {
-      TORCH_CHECK(gate.sizes() == at::IntArrayRef(sizes), "mneme: ", name, " should be ", heads ? "[B,H,T]" : "[N,T]", " = ",
-                  at::IntArrayRef(sizes), ", has sizes ", gate.sizes());
-      of_layers.push_back(heads ? gate : gate.unsqueeze(1));
+      require(gate, heads ? at::IntArrayRef({B, H, T}) : at::IntArrayRef({B, T}), name);
+      of_layers.push_back(gate.reshape({B, H, T}));
     }
     return list.empty() ? at::Tensor() : at::stack(of_layers, 3);
   }
   Tensors weights(const Tensors& list, const char* name) const {
     Tensors all;
     for (const at::Tensor& w : list) {
-      const bool shared = heads && w.dim() == 3 && w.size(0) == H, own = heads && w.dim() == 4 && w.size(0) == B && w.size(1) == H;
-      TORCH_CHECK(shared || own || (!heads && w.dim() == 3 && w.size(0) == B), "mneme: ", name, " should be ",
-                  heads ? "[B,H,in,out] or [H,in,out]" : "[N,in,out]", ", has sizes ", w.sizes());
-      all.push_back(shared ? w.expand({B, H, w.size(1), w.size(2)}) : own ? w : w.unsqueeze(1));
+      TORCH_CHECK(w.dim() >= 2, "mneme: ", name, " should be [", heads ? "B,H,in,out] or [H,in,out" : "N,in,out", "], has sizes ", w.sizes());
+      const int64_t in = w.size(-2), out = w.size(-1);
+      const bool shared = heads && w.dim() == 3;
+      require(w, shared ? at::IntArrayRef({H, in, out}) : heads ? at::IntArrayRef({B, H, in, out}) : at::IntArrayRef({B, in, out}), name);
+      all.push_back(shared ? w.expand({B, H, in, out}) : w.reshape({B, H, in, out}));
     }
     return all;
   }
@@ -75,7 +84,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> linear_memory(const a
                                                                          const Optional& refresh_point, int64_t refresh, int64_t position) {
   require_float_cpu(query);
   const Batch batch(key);
-  kernels::NetworkCall call{batch.rows(query), batch.rows(key), batch.rows(value), batch.gates({theta}, "theta"), batch.gates({alpha}, "alpha"),
+  kernels::NetworkCall call{batch.rows(query, "query"), batch.rows(key, "key"), batch.rows(value, "value"), batch.gates({theta}, "theta"), batch.gates({alpha}, "alpha"),
                             batch.gates(list_of(eta), "eta")};
   call.form = kernels::Form::linear, call.exact_last = refresh == 1, call.refresh = refresh, call.position = position;
   kernels::NetworkState state{batch.weights({weights}, "weights"), batch.weights(list_of(momentum), "momentum"),
@@ -103,7 +112,7 @@ std::tuple<at::Tensor, Tensors, Tensors, Tensors> mlp_memory(const at::Tensor& q
               "mneme: weights, theta and alpha are lists of one tensor per layer, two or with a fast gain three");
   const Batch batch(key);
   auto list = [](const OptionalTensors& x) { return x ? *x : Tensors{}; };
-  kernels::NetworkCall call{batch.rows(query), batch.rows(key), batch.rows(value), batch.gates(theta, "theta"), batch.gates(alpha, "alpha"),
+  kernels::NetworkCall call{batch.rows(query, "query"), batch.rows(key, "key"), batch.rows(value, "value"), batch.gates(theta, "theta"), batch.gates(alpha, "alpha"),
                             batch.gates(list(eta), "eta"), batch.weights(list(initial), "initial")};
   call.exact_last = gradient != "refresh", call.refresh = refresh, call.position = position;
   call.sweeps = gradient == "sweeps" ? sweeps : 0, call.guard_limit = guard;

@@ -2,6 +2,8 @@
 // nothing else asks which metric it has in order to know one of these. An evaluation stores the counts, so that every metric of it can
 // be had; the task says which one is its own.
 //
+// What is not finite is no answer: sums that hold a loss or an output that is NaN or infinite have no value of any metric.
+//
 // Rows, slices, position bins and questions together: their counts add up, so that each scored position (or row) weighs the same.
 // Settings and seeds together: the mean of the values, so that each setting, and each seed, weighs the same.
 #pragma once
@@ -21,12 +23,13 @@ struct EvalSums {
   int64_t correct = 0;  ///< scored positions whose arg max is right
   int64_t exact = 0;    ///< sequences with all scored positions right
   double loss = 0;      ///< sum of the objective's loss over scored positions: nats, or squared errors (mneme/objective.h)
+  int64_t not_finite = 0;  ///< sequences (in position bins: positions) where what a model says is not finite; none of them is right
   bool operator==(const EvalSums&) const = default;
   EvalSums& operator+=(const EvalSums& more);
 
-  /// One more scored position: its loss, and whether its arg max is right.
+  /// One more scored position: its loss, not finite where what is said there is not, and whether its arg max is right.
   void add_position(double loss_there, bool right);
-  /// The positions counted so far as one sequence.
+  /// The positions counted so far as one sequence; as none where there are none.
   EvalSums as_row() const;
   /// From the mean, Metric::training_loss, back to the sum; the other counts are set before.
   void set_mean_loss(double mean);
@@ -62,7 +65,7 @@ class Metric {
   /// A share in [0, 1], shown in percent.
   bool is_share() const;
 
-  /// NaN where nothing was counted.
+  /// NaN where nothing was counted, or something that is not finite.
   double value(const EvalSums& sums) const;
   /// A share's counts: correct of scored positions, exact of rows; 0 of 0 where it is no share.
   ShareCounts share(const EvalSums& sums) const;
@@ -75,6 +78,7 @@ class Metric {
   std::string number(double value) const;              ///< in that unit: "98.4", "1.2345"
   std::string difference(double value) const;          ///< with its sign: "+1.3", "-0.0200"
   std::string text(double value) const;                ///< "98.4 %", "1.2345"
+  std::string text(const EvalSums& sums) const;        ///< the same of its value; "not finite, 3 of 64 rows"; "-" where nothing was counted
   std::string caption() const;                         ///< "exact match in %", "loss, nats per scored position"
 
   bool operator==(const Metric&) const = default;

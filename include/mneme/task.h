@@ -55,6 +55,8 @@ class Task {
   virtual Metric metric() const { return Metric::accuracy; }
   /// Value of the metric reached by knowing the answer format but not the row (for loss: −log chance; for error: 1).
   virtual double chance() const = 0;
+  /// The same of the first `rows` test rows of a seed, where the task has a number of them.
+  virtual double chance_of(uint64_t /*seed*/, uint64_t /*rows*/) const { return chance(); }
 
   /// What the numbers of a setting mean, e.g. {"keys", "writes"}. By default a setting is a length in tokens.
   virtual std::vector<std::string> axes() const { return {"length"}; }
@@ -75,11 +77,15 @@ class Task {
   virtual std::vector<std::string> row_names(const std::string& /*axis*/, Split) const { return {}; }
   /// True: results are also reported by position in log bins (0–256, 256–1k, 1k–4k, …).
   virtual bool by_position() const { return false; }
-  /// Rows the task has; 0 = endless. `index` of a finite task wraps around in training and is bounded in tests.
+  /// Rows the task has; 0 = endless. `index` of a finite task wraps around in training and is bounded in tests, whose first rows are a fair
+  /// sample of them all: a test reads no more than eval.samples.
   virtual uint64_t rows(Split) const { return 0; }
 
   /// Scored beside the model on every test, on the same rows; their results are rows of the tables.
   virtual std::vector<Reference> references() const { return {}; }
+
+  /// What is odd about its data, or was left out of it, a line each; commands that read them say so.
+  virtual std::vector<std::string> notes() const { return {}; }
 
   /// One token as a person reads it, for `mneme show`.
   virtual std::string token_text(int64_t token) const { return std::to_string(token) + " "; }

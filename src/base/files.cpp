@@ -4,10 +4,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <functional>
+#include <set>
 #include <utility>
 
 #include "base/text.h"
@@ -69,6 +72,12 @@ int write_all(int file, std::string_view bytes) {
 std::string folder_of(const std::string& path) {
   const std::string folder = fs::path(path).parent_path().string();
   return folder.empty() ? "." : folder;
+}
+
+/// A folder called "~" is never meant.
+void refuse_tilde(const std::string& what, const std::string& path) {
+  if (path == "~" || path.starts_with("~/"))
+    throw StoreError("cannot " + what + " " + path + ": only a shell makes a folder of ~, and not after '='; write the whole path, or $HOME");
 }
 
 /// A rename survives a power cut once its folder is on the disk.
@@ -149,13 +158,57 @@ std::string read_file(const std::string& path, size_t most) {
   }
 }
 
+std::string with_plain_lines(std::string_view text) {
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+  std::string plain;
+  plain.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i)
+    if (text[i] != '\r') plain += text[i];
+    else if (i + 1 == text.size() || text[i + 1] != '\n') plain += '\n';
+  return plain;
+}
+
+std::string foreign_encoding(std::string_view text) {
+  if (text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff")) return "UTF-16";
+  constexpr size_t kLooked = 4096;
+  size_t zeros[2] = {0, 0};  // by the parity of their places: of letters in UTF-16 every other byte is one
+  const size_t looked = std::min(text.size(), kLooked);
+  for (size_t i = 0; i < looked; ++i) zeros[i % 2] += text[i] == '\0';
+  const bool wide = looked >= 4 && std::max(zeros[0], zeros[1]) * 4 > looked && std::min(zeros[0], zeros[1]) * 40 < looked;
+  return wide ? "UTF-16 (without a byte order mark)" : "";
+}
+
+std::vector<std::string> files_below(const std::string& folder) {
+  std::vector<std::string> files;
+  std::set<fs::path> inside;  // the folders being read: a link to one of them leads in a circle, and what is there is read already
+  const std::function<void(const fs::path&)> read = [&](const fs::path& path) {
+    std::error_code error;
+    const auto [own, fresh] = inside.insert(fs::canonical(path, error));
+    if (!fresh) return;
+    fs::directory_iterator entries(path, error);
+    if (error) throw DataError("cannot read the folder " + path.string() + ": " + error.message() + "; change its permissions, or name files in it");
+    for (const fs::directory_entry& entry : entries) {
+      if (entry.path().filename().string().starts_with('.')) continue;
+      if (!entry.exists(error)) throw DataError(entry.path().string() + " is a link to nothing; remove it, or put there what it should lead to");
+      if (entry.is_directory()) read(entry.path());
+      else if (entry.is_regular_file()) files.push_back(entry.path().string());
+    }
+    inside.erase(own);
+  };
+  read(folder);
+  std::sort(files.begin(), files.end(), [](const std::string& a, const std::string& b) { return fs::path(a) < fs::path(b); });
+  return files;
+}
+
 void make_folders(const std::string& folder) {
+  refuse_tilde("make the folder", folder);
   std::error_code error;
   fs::create_directories(folder, error);
   if (error || !fs::is_directory(folder)) fail("make the folder", folder, error ? error.value() : ENOTDIR);
 }
 
 std::string write_target(const std::string& path) {
+  refuse_tilde("write", path);
   constexpr int kMostLinks = 40;  // as the system
   fs::path target = path;
   std::error_code error;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace mneme {
 
@@ -13,6 +14,16 @@ size_t require_file(const std::string& path);
 
 /// The whole file. DataError: as above, or of more than `most` bytes.
 std::string read_file(const std::string& path, size_t most = SIZE_MAX);
+
+/// A text as people save it, in the one form in which texts are read here: without a UTF-8 byte order mark, all three line ends (CR LF, CR,
+/// LF) as LF.
+std::string with_plain_lines(std::string_view text);
+/// What a text is in that is not read here: "UTF-16"; "" = nothing known.
+std::string foreign_encoding(std::string_view text);
+
+/// Files of a folder and of folders in it, sorted by path: links are followed, what is hidden (".git") is left out. DataError: a folder that
+/// cannot be read, a link to nothing.
+std::vector<std::string> files_below(const std::string& folder);
 
 /// Makes the folder and those above it. StoreError where it cannot.
 void make_folders(const std::string& folder);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace mneme {
@@ -52,16 +53,22 @@ EvalSums& EvalSums::operator+=(const EvalSums& more) {
   correct += more.correct;
   exact += more.exact;
   loss += more.loss;
+  not_finite += more.not_finite;
   return *this;
 }
 
 void EvalSums::add_position(double loss_there, bool right) {
+  const bool finite = std::isfinite(loss_there);
   ++scored;
-  correct += right;
+  correct += right && finite;
+  not_finite += !finite;
   loss += loss_there;
 }
 
-EvalSums EvalSums::as_row() const { return {1, scored, correct, correct == scored, loss}; }
+EvalSums EvalSums::as_row() const {
+  if (scored == 0) return {};
+  return {1, scored, correct, correct == scored, loss, not_finite > 0};
+}
 
 void EvalSums::set_mean_loss(double mean) { loss = scored > 0 ? mean * static_cast<double>(scored) : 0; }
 
@@ -102,6 +109,7 @@ std::string Metric::words() const {
 ShareCounts Metric::share(const EvalSums& sums) const { return definition_->share ? definition_->share(sums) : ShareCounts(); }
 
 double Metric::value(const EvalSums& sums) const {
+  if (!std::isfinite(sums.loss) || sums.not_finite > 0) return std::numeric_limits<double>::quiet_NaN();
   if (!definition_->share) return definition_->mean(sums);
   const ShareCounts counts = definition_->share(sums);
   return per(counts.right, counts.trials);
@@ -113,6 +121,12 @@ bool Metric::reaches(double value, double target) const { return value == target
 std::string Metric::number(double value) const { return fmt::format("{:.{}f}", definition_->factor * value, definition_->digits); }
 std::string Metric::difference(double value) const { return fmt::format("{:+.{}f}", definition_->factor * value, definition_->digits); }
 std::string Metric::text(double value) const { return number(value) + (is_share() ? " %" : ""); }
+std::string Metric::text(const EvalSums& sums) const {
+  if (sums.not_finite > 0) return fmt::format("not finite, {} of {} rows", sums.not_finite, sums.rows);
+  if (!std::isfinite(sums.loss)) return "not finite";  // in how many rows: not recorded by earlier versions
+  return sums.scored == 0 ? "-" : text(value(sums));
+}
+
 std::string Metric::caption() const { return words() + definition_->after_name; }
 
 }  // namespace mneme

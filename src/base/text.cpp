@@ -25,6 +25,15 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return last[b.size()];
 }
 
+std::string in_quotes(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\' || c == '\n' || c == '\r') quoted += '\\';
+    quoted += c == '\n' ? 'n' : c == '\r' ? 'r' : c;
+  }
+  return quoted + "\"";
+}
+
 }  // namespace
 
 std::string trim(std::string_view text) {
@@ -43,6 +52,63 @@ std::vector<std::string> split(std::string_view text, char separator) {
     if (end == std::string_view::npos) return parts;
     begin = end + 1;
   }
+}
+
+size_t end_of_quotes(std::string_view text, size_t place) {
+  for (size_t i = place + 1; i < text.size(); ++i) {
+    if (text[i] == '"') return i;
+    i += text[i] == '\\';
+  }
+  return std::string_view::npos;
+}
+
+std::vector<std::string> split_values(std::string_view text, char separator) {
+  std::vector<std::string> parts;
+  if (trim(text).empty()) return parts;
+  size_t begin = 0;
+  bool start = true;  // of a part, or of what follows its '='
+  for (size_t i = 0; i < text.size(); ++i) {
+    const size_t end = start && text[i] == '"' ? end_of_quotes(text, i) : std::string_view::npos;
+    if (end != std::string_view::npos) i = end;
+    else if (text[i] == separator) parts.push_back(trim(text.substr(begin, i - begin))), begin = i + 1;
+    start = end == std::string_view::npos && (text[i] == separator || text[i] == '=' || (start && is_space(text[i])));
+  }
+  parts.push_back(trim(text.substr(begin)));
+  return parts;
+}
+
+std::string unquoted(std::string_view part) {
+  const std::string text = trim(part);
+  if (text.empty() || text.front() != '"' || end_of_quotes(text, 0) != text.size() - 1) return text;
+  std::string value;
+  for (size_t i = 1; i + 1 < text.size(); ++i) {
+    const bool escape = text[i] == '\\' && i + 2 < text.size();
+    if (escape) ++i;
+    value += escape && text[i] == 'n' ? '\n' : escape && text[i] == 'r' ? '\r' : text[i];
+  }
+  return value;
+}
+
+std::string quoted_value(const std::string& text) {
+  const bool plain = trim(text) == text && (text.empty() || text.front() != '"') && text.find_first_of("#;\n\r") == std::string::npos;
+  return plain ? text : in_quotes(text);
+}
+
+std::string quoted_element(const std::string& text) { return text.find_first_of(",|") == std::string::npos ? quoted_value(text) : in_quotes(text); }
+
+size_t not_utf8(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const auto at = [&](size_t place) { return place < text.size() ? static_cast<unsigned char>(text[place]) : 0u; };
+    const unsigned lead = at(i);
+    const size_t more = lead < 0x80 ? 0 : lead >= 0xC2 && lead < 0xE0 ? 1 : lead >= 0xE0 && lead < 0xF0 ? 2 : lead >= 0xF0 && lead < 0xF5 ? 3 : 4;
+    if (more == 4) return i;
+    for (size_t k = 1; k <= more; ++k)
+      if ((at(i + k) & 0xC0) != 0x80) return i;
+    const bool overlong = (lead == 0xE0 && at(i + 1) < 0xA0) || (lead == 0xF0 && at(i + 1) < 0x90);
+    if (overlong || (lead == 0xED && at(i + 1) >= 0xA0) || (lead == 0xF4 && at(i + 1) >= 0x90)) return i;  // surrogates, beyond U+10FFFF
+    i += more + 1;
+  }
+  return std::string_view::npos;
 }
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator) {

@@ -107,7 +107,7 @@ std::vector<std::string> CommandLine::list(const std::string& name) const {
   std::vector<std::string> result;
   if (!has(name)) return result;
   for (const std::string& value : values_[name].as<std::vector<std::string>>())
-    for (std::string& part : split(value, ',')) result.push_back(std::move(part));
+    for (std::string& part : split_values(value, ',')) result.push_back(std::move(part));
   return result;
 }
 

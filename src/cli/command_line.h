@@ -26,7 +26,7 @@ class CommandLine {
   int64_t integer_or(const std::string& name, int64_t fallback, int64_t min, int64_t max) const;
   /// The whole numbers of an option that may be repeated, checked in the same way.
   std::vector<int64_t> integers(const std::string& name, int64_t min, int64_t max) const;
-  /// Every value of an option that may be repeated, each split at commas.
+  /// Every value of an option that may be repeated, each split at commas outside of quotes, which stay.
   std::vector<std::string> list(const std::string& name) const;
 
   /// Arguments that are neither options nor `key=value`, in order.

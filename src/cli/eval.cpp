@@ -48,6 +48,7 @@ void store(const std::string& path, const LoadedModel& loaded, const Evaluation&
   RunRecord record;
   record.info = run_info(loaded.config, command_line, threads);
   record.status = "done";
+  record.error = evaluation.not_finite();
   record.evaluations = {evaluation};
   record.info.training_loss = evaluation.metric.training_loss().name();
   for (const auto& [name, entry] : probe.entries())
@@ -76,6 +77,8 @@ int eval(const CommandLine& line) {
   const auto sets_lengths = [](const std::string& assignment) { return assignment.starts_with("eval.lengths"); };
   if (const std::vector<std::string> asked = line.overrides(); std::any_of(asked.begin(), asked.end(), sets_lengths))
     if (const std::string unread = unread_lengths(loaded.config, *task); !unread.empty()) throw ConfigError(unread + "; leave it out");
+  for (const std::string& file : changed_data(path, config)) fmt::print(stderr, "mneme: note: {} has changed since this model was trained\n", file);
+  for (const std::string& note : task->notes()) fmt::print(stderr, "mneme: note: {}\n", note);
   if (const Objective read = task->objective(), known = loaded.model->shape().objective(); !read.fits(known))
     throw DataError(fmt::format("the task {} has {}, but the model knows {} (it is {})", loaded.config.task.kind, read.text(), known.text(),
                                 loaded.folder));
@@ -84,6 +87,7 @@ int eval(const CommandLine& line) {
   const Probe probe = split == Split::test ? measure_by_name(*loaded.model, *task, loaded.config) : Probe();
   fmt::print("{}", written_text(probe));
   if (line.has("output")) store(line.text("output"), loaded, evaluation, probe, line.typed(), threads);
+  if (const std::string not_finite = evaluation.not_finite(); !not_finite.empty()) throw DivergedError(loaded.folder + ": " + not_finite);
   return 0;
 }
 

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <cstdio>
 
-#include "base/files.h"
 #include "base/outputs.h"
 #include "cli/program.h"
 #include "mneme/errors.h"
@@ -16,6 +15,7 @@
 #include "base/signals.h"
 #include "eval/runtime.h"
 #include "eval/state_file.h"
+#include "tasks/support/text_source.h"
 
 namespace mneme {
 namespace {
@@ -57,7 +57,10 @@ std::vector<int64_t> ids_of(const std::string& text) {
 std::string prompt_text(const CommandLine& line) {
   if (line.has("prompt") == line.has("prompt-file"))
     throw UsageError("give what the model goes on from: either --prompt TEXT or --prompt-file FILE");
-  return line.has("prompt") ? line.text("prompt") : read_file(line.text("prompt-file"));
+  if (line.has("prompt")) return clean_text(line.text("prompt"));
+  std::string text = read_text(line.text("prompt-file"));
+  if (text.ends_with('\n')) text.pop_back();  // an editor's, not the writer's
+  return text;
 }
 
 /// Writes tokens to standard output as they come.
@@ -118,7 +121,8 @@ Command generate_command() {
   command.summary = "a trained model goes on from a prompt";
   command.usage = "CHECKPOINT|RUN_FOLDER --prompt TEXT";
   command.details =
-      "The prompt is text for a model of 256 tokens, which are bytes, and token numbers for any other. What the model says is drawn "
+      "The prompt is text for a model of 256 tokens, which are bytes, and token numbers for any other; a text is cleaned as training texts are, and the line "
+      "end of a file's last line is no part of it. What the model says is drawn "
       "from its distribution, by --seed, or the most likely with --temperature 0. --save-memory keeps what the memories hold "
       "after the last token read; --memory starts from it: the model then knows what was read there, without its text.";
   command.example = "mneme generate results/runs/mag-lm-1a2b3c4d --prompt \"It is a truth\" --tokens 200 --top-k 40";

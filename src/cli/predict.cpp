@@ -9,6 +9,7 @@
 #include "cli/status_line.h"
 #include "cli/text_table.h"
 #include "base/signals.h"
+#include "mneme/errors.h"
 #include "eval/runtime.h"
 
 namespace mneme {
@@ -39,6 +40,10 @@ int predict_main(const CommandLine& line) {
   fmt::print("{}: {} rows of {} tokens, answers at {} positions each, step {}, {} tokens/s\n", options.output,
              summary.rows, summary.length, summary.positions, summary.step,
              with_separators(static_cast<int64_t>(tokens / summary.seconds)));
+  if (summary.not_finite > 0)
+    throw DivergedError(fmt::format("{} of {} answers in {} are not finite (argmax -1), first {}{}", summary.not_finite, summary.rows * summary.positions,
+                                    options.output, summary.where_not_finite,
+                                    options.save_memory.empty() ? "" : "; " + options.save_memory + " is not written"));
   return 0;
 }
 

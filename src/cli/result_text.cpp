@@ -18,7 +18,7 @@ std::vector<Metric> answer_metrics() { return {Metric::exact_match, Metric::accu
 
 void add_answers(std::vector<std::string>& row, const EvalSums& sums) {
   row.push_back(with_separators(sums.rows));
-  for (const Metric& metric : answer_metrics()) row.push_back(sums.rows == 0 ? "-" : metric.text(metric.value(sums)));
+  for (const Metric& metric : answer_metrics()) row.push_back(metric.text(sums));
 }
 
 /// The rows of each setting by the axes whose values have names, a table each.
@@ -57,7 +57,7 @@ std::string evaluation_text(const Evaluation& evaluation) {
     for (int64_t number : entry.setting) row.push_back(std::to_string(number));
     if (length_column) row.push_back(std::to_string(entry.length));
     row.push_back(std::to_string(entry.sums.rows));
-    for (const Metric& metric : evaluation.metric.family()) row.push_back(metric.text(metric.value(entry.sums)));
+    for (const Metric& metric : evaluation.metric.family()) row.push_back(metric.text(entry.sums));
     row.push_back(with_separators(static_cast<int64_t>(entry.tokens_per_s)));
     row.push_back(with_separators(static_cast<int64_t>(entry.state_bytes)));
     row.push_back(fmt::format("{:.0f}", entry.rss_mib));

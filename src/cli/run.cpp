@@ -1,7 +1,6 @@
 // mneme run: trains and evaluates one config.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <filesystem>
 
 #include "base/log.h"
@@ -9,13 +8,17 @@
 #include "config/config.h"
 #include "cli/program.h"
 #include "cli/result_text.h"
+#include "cli/run_state.h"
 #include "cli/text_table.h"
 #include "base/signals.h"
+#include "eval/checkpoint.h"
 #include "mneme/errors.h"
 #include "train/trainer.h"
 
 namespace mneme {
 namespace {
+
+namespace fs = std::filesystem;
 
 void print_result(const TrainerResult& result) {
   fmt::print("{}\n", result.folder);
@@ -27,41 +30,55 @@ void print_result(const TrainerResult& result) {
              with_separators(static_cast<int64_t>(cost.tokens_per_s)), cost.wall_seconds, cost.peak_mib);
 }
 
-/// A run folder is gone on with, so what its config.ini says must still be its run: what was edited, damaged, moved or made of other data
-/// would be another run, begun in silence.
-void require_same_run(const std::string& given, const Config& config, const std::vector<std::string>& overrides) {
-  namespace fs = std::filesystem;
-  const fs::path folder = fs::canonical(given);
-  const Config own = read_config(given, {});
-  if (run_id(own) != folder.filename())
-    throw StoreError(fmt::format("{}: its config.ini is now that of another run, {}: it was edited or damaged, data or weights that it names "
-                                 "have changed, or the folder was renamed. Put that back; to train another run, give a copy of config.ini from "
-                                 "elsewhere",
-                                 given, run_id(own)));
-  const auto places = [](const std::string& text) { return trim(text.substr(0, text.find('='))) == "run.folder"; };
-  const bool placed = std::any_of(overrides.begin(), overrides.end(), places);
-  if (!placed && run_id(config) == run_id(own) && fs::weakly_canonical(config.run.folder) != folder.parent_path())
-    throw StoreError(fmt::format("{}: its config.ini says run.folder = {}, but it lies in {} (seen from {}): go back there, or give "
-                                 "run.folder={}",
-                                 given, config.run.folder, folder.parent_path().string(), fs::current_path().string(),
-                                 folder.parent_path().string()));
+/// The run folder that is named, itself or by its config.ini; "" = a config is.
+std::string named_run(const std::string& name) {
+  const fs::path path(name);
+  const bool by_config = !fs::is_directory(path) && path.filename() == "config.ini";
+  if (!by_config && !fs::is_directory(path)) return "";
+  const fs::path folder = !by_config ? path : path.has_parent_path() ? path.parent_path() : fs::path(".");
+  for (const char* file : {"run.h5", "checkpoint", "lock", "output.txt"})
+    if (fs::exists(folder / file)) return folder.string();
+  return "";
+}
+
+/// A run folder's config describes the run in it, unless the folder was moved, or the config or the data it reads have changed: then it is
+/// another run, and to train that one would not be what was asked for. `config`: with what the command line changes, as it may for a run anew.
+void refuse_other_run(const std::string& folder, const Config& config, const Config& stored) {
+  const auto whole = [](const std::string& path) { return fs::weakly_canonical(fs::absolute(path)); };
+  const fs::path place = whole(folder);
+  if (whole(run_folder(config)) == place || whole(run_folder(stored)) == place) return;
+  const std::string now = run_id(stored), hash = read_run_state(folder).config_hash;
+  if (place.filename() == now)
+    throw ConfigError(fmt::format("{} was moved: its config.ini says run.folder = {}; give run.folder={} to go on with it where it is", folder,
+                                  stored.run.folder, place.parent_path().string()));
+  if (hash == config_hash(stored))
+    throw ConfigError(fmt::format("{} was renamed: it is the run {}; give it that name again to go on with it", folder, now));
+  std::vector<std::string> changed;
+  try {
+    changed = changed_data(folder, stored);
+  } catch (const Error&) {  // it has no checkpoint
+  }
+  throw ConfigError(fmt::format("{} holds another run than its config.ini describes now ({}): {} changed since; put back what it was to go on with it, or name a "
+                                "copy of the config elsewhere to train anew", folder, now,
+                                changed.empty() ? "the config or the data it reads have" : join(changed, ", ") + (changed.size() > 1 ? " have" : " has")));
 }
 
 int run(const CommandLine& line) {
   const InterruptGuard guard;  // from here on a signal is exit 75
   std::vector<std::string> overrides = line.overrides();
   if (line.has("init-from")) {  // the digest is that of these weights, whatever a stored config says
-    overrides.push_back("train.init_from=" + line.text("init-from"));
+    overrides.push_back("train.init_from=" + quoted_value(line.text("init-from")));
     overrides.push_back("train.init_sha256=");
   }
-  const std::string name = line.only_name("CONFIG");
-  const Config config = read_config(name, overrides);
-  if (std::filesystem::is_directory(name)) require_same_run(name, config, overrides);
+  const Config config = read_config(line.only_name("CONFIG"), overrides);
+  if (const std::string folder = named_run(line.only_name("CONFIG")); !folder.empty())
+    refuse_other_run(folder, config, read_config(line.only_name("CONFIG"), {}));
   throw_if_interrupted("nothing was begun; give the command again");
   Log log(line.has("quiet"));
   const TrainerResult result = train(config, {line.typed()}, log);
   if (result.already_done) log.info("already done by this code version; nothing to do");
   print_result(result);
+  if (!result.not_finite.empty()) throw DivergedError(result.folder + ": " + result.not_finite);
   return 0;
 }
 

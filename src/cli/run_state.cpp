@@ -37,9 +37,10 @@ RunState read_run_state(const std::string& folder) {
   if (!fs::exists(path)) return {};
   try {
     const h5::File file = h5::File::load(path);
-    return {file.text("status"), file.has_attribute("error") ? file.text("error") : "", file.text("code_version")};
+    return {file.text("status"), file.has_attribute("error") ? file.text("error") : "", file.text("code_version"),
+            file.has_attribute("config_hash") ? file.text("config_hash") : ""};
   } catch (const h5::AccessError& error) {
-    return {"unreadable", error.what(), ""};
+    return {"unreadable", error.what(), "", ""};
   } catch (const DataError&) {
     return {};
   }

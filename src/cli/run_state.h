@@ -10,8 +10,9 @@ namespace mneme {
 
 struct RunState {
   std::string status;        // "done", "failed", "diverged", "running" (also: was interrupted), "unreadable" now, or "" = no run.h5 yet
-  std::string error;         // of a failed or diverged run; why it is unreadable
+  std::string error;         // of a failed or diverged run; of one that is done: which of its results are not finite; why it is unreadable
   std::string code_version;  // that wrote run.h5
+  std::string config_hash;   // of the run's config
 
   bool finished() const { return status == "done"; }
   /// Not ours to read, or open for writing elsewhere: what is in it is not known, and nothing may take its place.

@@ -72,6 +72,8 @@ int stream(const CommandLine& line) {
   const int64_t threads = set_up_runtime(config.runtime);
   const LoadedModel loaded = load_model(path, config);
   const std::unique_ptr<Task> task = make_task(config);
+  for (const std::string& file : changed_data(path, config)) fmt::print(stderr, "mneme: note: {} has changed since this model was trained\n", file);
+  for (const std::string& note : task->notes()) fmt::print(stderr, "mneme: note: {}\n", note);
   const InterruptGuard guard;
   fmt::print("{}\n", loaded.folder);
   std::fflush(stdout);
@@ -88,6 +90,7 @@ int stream(const CommandLine& line) {
   const std::string found = fmt::format("what was found in the first {} tokens is {}; the same command starts at the beginning again",
                                         with_separators(record.tokens()), output.empty() ? "above" : "in " + output);
   throw_if_interrupted(found.c_str());
+  if (!record.error.empty()) throw DivergedError(record.error);
   return 0;
 }
 

@@ -126,7 +126,8 @@ std::string describe_choice(const Sweep& sweep, const std::vector<Choice>& choic
     for (const Trial& trial : choice.trials) {
       const std::string searched = searched_text(sweep, trial.run);
       text += fmt::format("  {}{}{} → ", is_chosen(choice, trial) ? "*" : "", searched.empty() ? "" : searched + " ", format_number(trial.result.rate));
-      text += trial.status == "done" ? fmt::format("{} {:.4f}, loss {:.4f}", choice.metric->name(), trial.result.value, trial.result.loss)
+      text += trial.status == "done" && !std::isfinite(trial.result.value) ? "not finite"
+              : trial.status == "done" ? fmt::format("{} {:.4f}, loss {:.4f}", choice.metric->name(), trial.result.value, trial.result.loss)
                                      : (trial.status.empty() ? "not run" : trial.status);
     }
     if (choice.tuned && choice.tuned->at_edge) text += "  (at the edge of the rates tried)";

@@ -20,6 +20,7 @@
 #include "eval/runtime.h"
 #include "mneme/errors.h"
 #include "results/run_file.h"
+#include "results/run_store.h"
 
 namespace mneme {
 namespace {
@@ -75,7 +76,7 @@ std::string last_message(const Slot& slot) {
 std::string failure_text(const Slot& slot, const JobPool::Ended& ended) {
   if (ended.signal != 0) return killed_text(ended.signal, slot.output);
   const RunState state = read_run_state(slot.folder);
-  if (state.failed() && !state.error.empty()) return state.error;
+  if ((state.failed() || state.finished()) && !state.error.empty()) return state.error;
   const std::string message = last_message(slot);
   if (!message.empty()) return message;
   if (ended.exit_status == JobPool::kExecFailed)
@@ -167,7 +168,8 @@ class SweepRunner {
     if (state.finished()) {
       if (state.code_version != code_version()) ++other_version_;
       varied_ = true;
-      return settle(i, Kind::done, "", true);
+      settle(i, state.error.empty() ? Kind::done : Kind::failed, state.error, true);
+      return state.error.empty() ? void() : keep(i, "done in an earlier launch, but " + state.error);
     }
     if (!claimed && folder_in_use(slots_[i].folder)) return wait_for_other(i);
     if (state.unreadable()) throw StoreError(state.error);
@@ -186,7 +188,7 @@ class SweepRunner {
   void start(size_t i) {
     Slot& slot = slots_[i];
     // Where it stands already, whoever holds the folder may be writing.
-    const std::string config = slot.folder + "/config.ini", text = canonical_ini(runs_[i].config);
+    const std::string config = slot.folder + "/config.ini", text = run_config(canonical_ini(runs_[i].config));
     if (!fs::exists(config) || read_file(config) != text) atomic_write(config, text);
     if (pool_.program_replaced() && !std::exchange(replacement_told_, true))
       status_.keep("note: the program was built anew, moved or deleted: the runs of this launch go on with the one that it began with");
@@ -194,7 +196,7 @@ class SweepRunner {
     slot.output_begin = fs::exists(slot.output) ? static_cast<std::streamoff>(fs::file_size(slot.output, no_file)) : 0;
     slot.started = Clock::now();
     slot.first_step = read_run_progress(slot.folder).step;
-    pool_.start(i, {"run", config, "--quiet"}, slot.output);
+    pool_.start(i, {"run", slot.folder, "--quiet"}, slot.output);
     slot.running = true;
   }
 
@@ -269,7 +271,8 @@ class SweepRunner {
     settle(i, Kind::failed, error);
     keep(i, fmt::format("failed after {}: {}", took, error));
     // To diverge is a result, and SIGKILL comes from elsewhere: neither says anything about the next run.
-    if (by_signal ? kind == SignalKind::fault : read_run_state(slot.folder).status != "diverged")
+    const RunState state = read_run_state(slot.folder);
+    if (by_signal ? kind == SignalKind::fault : state.status != "diverged" && !state.finished())
       note_failure(error, by_signal ? signal_name(ended.signal) : without_name(error, slot.id));
     else
       varied_ = true;

@@ -20,7 +20,8 @@ namespace po = boost::program_options;
 
 std::vector<std::pair<std::string, std::string>> conditions(const std::vector<std::string>& texts) {
   std::vector<std::pair<std::string, std::string>> result;
-  for (const std::string& text : texts) {
+  for (const std::string& part : texts) {
+    const std::string text = unquoted(part);  // "key=a, b": a comma of the value
     const size_t equals = text.find('=');
     if (equals == std::string::npos || equals == 0)
       throw UsageError(fmt::format("--where {}: write key=value, e.g. --where task.kind=needle", text));

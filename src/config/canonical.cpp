@@ -1,5 +1,9 @@
+#include <filesystem>
+
+#include "base/text.h"
 #include "config/plugins.h"
 #include "config/sections.h"
+#include "io/sha256.h"
 
 namespace mneme {
 
@@ -8,7 +12,7 @@ std::string canonical_ini(const Config& config) {
   for (const Section& section : sections_of(config)) {
     text += (text.empty() ? "[" : "\n[") + section.name + "]\n";
     for (const Field& field : fields_of(section)) {
-      const std::string value = quoted_value(field.text());
+      const std::string value = field.files != nullptr ? field.text() : quoted_value(field.text());
       text += field.key.substr(section.name.size() + 1) + " =" + (value.empty() ? "" : " " + value) + "\n";
     }
   }
@@ -29,6 +33,14 @@ std::vector<NamedPath> data_files(const Config& config) {
       if (field.files != nullptr)
         for (const std::string& path : *field.files) files.push_back({field.key, path});
   return files;
+}
+
+std::map<std::string, std::string> data_digests(const Config& config) {
+  std::map<std::string, std::string> digests;
+  std::error_code ignored;
+  for (const NamedPath& file : data_files(config))
+    if (std::filesystem::exists(file.path, ignored)) digests[file.path] = path_digest(file.path);
+  return digests;
 }
 
 std::vector<OptionHelp> option_help(const std::string& prefix) {

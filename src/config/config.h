@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -139,6 +140,8 @@ std::vector<std::pair<std::string, std::string>> flat_values(const Config& confi
 
 /// The files and folders that options name, each under its key.
 std::vector<NamedPath> data_files(const Config& config);
+/// Their SHA-256 by path, of those that are there.
+std::map<std::string, std::string> data_digests(const Config& config);
 
 /// One option as `mneme options` prints it.
 struct OptionHelp {

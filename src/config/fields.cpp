@@ -12,7 +12,8 @@ namespace {
 
 template <class T>
 std::optional<T> number_from(const std::string& text) {
-  const char* begin = text.data() + (text.size() > 1 && text[0] == '+');
+  const bool plus = text.size() > 1 && text[0] == '+' && text[1] != '-';
+  const char* begin = text.data() + plus;
   T value{};
   const auto [end, error] = std::from_chars(begin, text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
@@ -48,7 +49,7 @@ std::string take_real(const std::string& text, RealRange range, double& value) {
   const auto number = number_from<double>(text);
   if (!number || !std::isfinite(*number)) return "'" + text + "' is not a number; allowed: " + text_of(range);
   if (*number < range.min || *number > range.max) return text + " is out of range; allowed: " + text_of(range);
-  value = *number;
+  value = *number + 0.0;  // -0 is 0
   return "";
 }
 
@@ -62,8 +63,8 @@ std::string take_bool(const std::string& text, bool& value) {
 
 // Every part through `take(part)`, which answers "" or what is wrong with it.
 template <class Take>
-std::string take_list(const std::string& text, Take take) {
-  for (const std::string& part : split(text, ',')) {
+std::string take_list(const std::vector<std::string>& parts, Take take) {
+  for (const std::string& part : parts) {
     if (part.empty()) return "an element between the commas is empty";
     if (const std::string wrong = take(part); !wrong.empty()) return wrong;
   }
@@ -94,25 +95,27 @@ class Collector : public OptionVisitor {
   void option(const char* name, int64_t& value, IntRange range, const char* help, Hashed hashed) override {
     Field& field = add(name, "integer", text_of(range), help, hashed);
     field.text = [&value] { return std::to_string(value); };
-    field.parse = [&value, range](const std::string& text) { return take_integer(text, range, value); };
+    field.parse = [&value, range](const std::string& text) { return take_integer(unquoted(text), range, value); };
   }
 
   void option(const char* name, double& value, RealRange range, const char* help, Hashed hashed) override {
     Field& field = add(name, "number", text_of(range), help, hashed);
     field.text = [&value] { return format_number(value); };
-    field.parse = [&value, range](const std::string& text) { return take_real(text, range, value); };
+    field.parse = [&value, range](const std::string& text) { return take_real(unquoted(text), range, value); };
   }
 
   void option(const char* name, bool& value, const char* help, Hashed hashed) override {
     Field& field = add(name, "truth value", "true | false", help, hashed);
     field.text = [&value] { return value ? "true" : "false"; };
-    field.parse = [&value](const std::string& text) { return take_bool(text, value); };
+    field.parse = [&value](const std::string& text) { return take_bool(unquoted(text), value); };
   }
 
   void option(const char* name, std::string& value, Choices choices, const char* help, Hashed hashed) override {
     Field& field = add(name, choices.empty() ? "text" : "choice", join(choices, " | "), help, hashed);
     field.text = [&value] { return value; };
-    field.parse = [&value, choices](const std::string& text) -> std::string {
+    field.parse = [&value, choices](const std::string& written) -> std::string {
+      const std::string text = unquoted(written);
+      if (text == trim(written) && text.starts_with('"')) return "is several parts in quotes; one is needed";
       bool known = choices.empty();
       for (const std::string& choice : choices) known = known || choice == text;
       if (!known) return "unknown choice; allowed: " + join(choices, " | ") + did_you_mean(text, choices);
@@ -127,7 +130,7 @@ class Collector : public OptionVisitor {
     field.parse = [&value, range](const std::string& text) {
       std::vector<int64_t> list;
       std::string wrong =
-          take_list(text, [&](const std::string& part) { return take_integer(part, range, list.emplace_back()); });
+          take_list(split(unquoted(text), ','), [&](const std::string& part) { return take_integer(part, range, list.emplace_back()); });
       if (wrong.empty()) value = std::move(list);
       return wrong;
     };
@@ -146,7 +149,7 @@ class Collector : public OptionVisitor {
     field.parse = [&value, arity, range](const std::string& text) {
       std::vector<Setting> list;
       std::string wrong = take_list(
-          text, [&](const std::string& part) { return take_setting(part, arity, range, list.emplace_back()); });
+          split(unquoted(text), ','), [&](const std::string& part) { return take_setting(part, arity, range, list.emplace_back()); });
       if (wrong.empty()) value = std::move(list);
       return wrong;
     };
@@ -155,11 +158,15 @@ class Collector : public OptionVisitor {
   void files(const char* name, std::vector<std::string>& value, const char* help) override {
     Field& field = add(name, "list of files", "files or folders", help, Hashed::yes);
     field.files = &value;
-    field.text = [&value] { return join(value, ", "); };
+    field.text = [&value] {
+      std::vector<std::string> elements;
+      for (const std::string& path : value) elements.push_back(quoted_element(path));
+      return join(elements, ", ");
+    };
     field.parse = [&value](const std::string& text) {
       std::vector<std::string> list;
-      std::string wrong = take_list(text, [&](const std::string& part) {
-        list.push_back(part);
+      std::string wrong = take_list(split_values(text, ','), [&](const std::string& part) {
+        list.push_back(unquoted(part));
         return std::string();
       });
       if (wrong.empty()) value = std::move(list);

@@ -84,7 +84,7 @@ FormerDefaults former_defaults(const std::string& block, const std::string& task
 void fill_in_former_defaults(Settings& stored, const std::string& origin) {
   auto kind = [&](const char* key) {
     const SettingValue* value = stored.find(key);
-    return value ? value->text : std::string();
+    return value ? unquoted(value->text) : std::string();
   };
   for (const auto& [key, text] : former_defaults(kind("model.kind"), kind("task.kind")))
     if (!stored.find(key)) stored.set(key, text, origin);

@@ -26,6 +26,7 @@ std::string near_file(const std::string& path) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder.empty() ? "." : folder, ignored))
     names.push_back(entry.path().filename().string());
+  if (path.starts_with("~")) return "; only a shell makes a folder of ~, and not after '=': write the whole path, or $HOME";
   std::sort(names.begin(), names.end());
   const std::string name = nearest(fs::path(path).filename().string(), names);
   return name.empty() ? "" : "; did you mean '" + (folder / name).string() + "'?";
@@ -72,7 +73,7 @@ class Resolver {
   void load_plugins() {
     const SettingValue* named = settings_.find("run.plugins");
     if (!named) return;
-    for (const std::string& why : load_plugin_files(named->text)) problem("run.plugins", why);
+    for (const std::string& why : load_plugin_files(unquoted(named->text))) problem("run.plugins", why);
   }
 
   bool good(const std::string& section) const { return bad_sections_.count(section) == 0; }
@@ -190,6 +191,10 @@ class Resolver {
     if (good("train") && good("memory") && config.train.penalty_full > 0 && !settings_.stored &&
         ((block && !block->has_memory) || config.memory.write_penalty == 0))
       problem("train.penalty_full", "delays memory.write_penalty, and there is none; leave it out, and train.penalty_from");
+    if (const std::string& folder = config.run.folder; good("run") && !settings_.stored) {
+      if (folder.empty()) problem("run.folder", "is empty, as from a variable that is not set; name a folder, or . for this one");
+      if (folder == "~" || folder.starts_with("~/")) problem("run.folder", "only a shell makes a folder of ~, and not after '='; write the whole path, or $HOME");
+    }
     if (good("train") && good("eval") && config.train.stop_accuracy > 0 && config.eval.every == 0)
       problem("train.stop_accuracy", "needs validations on the way; set eval.every to a number of steps");
   }

@@ -34,8 +34,10 @@ void Settings::override_with(const std::string& assignment, const std::string& o
   if (key.find('.') == std::string::npos)
     throw UsageError("'" + assignment + "': the key '" + key +
                      "' has no section; write section.key=value, e.g. train.steps=100");
+  if (not_utf8(assignment) != std::string::npos)
+    throw UsageError(origin + ": " + key + ": its value is not in UTF-8, and results could not hold it; write it in UTF-8, or give the file another name");
   try {
-    set(key, unquoted_value(assignment.substr(equals + 1)), origin);
+    set(key, checked_value(assignment.substr(equals + 1)), origin);
   } catch (const ConfigError& error) {
     throw UsageError(origin + ": " + key + ": " + error.what());
   }
@@ -75,18 +77,6 @@ Settings Settings::section(const std::string& prefix) const {
 void Settings::add_section(const std::string& name) {
   if (std::find(section_names_.begin(), section_names_.end(), name) == section_names_.end())
     section_names_.push_back(name);
-}
-
-std::string quoted_value(const std::string& text) {
-  const bool plain =
-      trim(text) == text && (text.empty() || text.front() != '"') && text.find_first_of("#;\n") == std::string::npos;
-  if (plain) return text;
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\' || c == '\n') quoted += '\\';
-    quoted += c == '\n' ? 'n' : c;
-  }
-  return quoted + "\"";
 }
 
 Settings read_settings(const std::string& path, const std::vector<std::string>& overrides) {

@@ -2,8 +2,9 @@
 //
 // Sources, later ones win: files named by `extends = a.ini, b.ini` (relative to the file; in order; a file that several
 // of them extend counts once, where it comes first; a cycle is an error), the file itself, `key=value` overrides.
-// INI: section = struct; `#` or `;` at the start of a line or after white space begins a comment. A value in double
-// quotes is taken as it stands, with \", \\ and \n for quote, backslash, newline.
+// INI: section = struct; `#` at the start of a line or after white space begins a comment, `;` at the start of a line or after a value in quotes:
+// elsewhere it belongs to the value. What stands in double quotes is taken as it is (base/text.h), a whole value or a part of a list: commas
+// and `|` in it part nothing. Lines end in LF, CR LF or CR; text is UTF-8.
 #pragma once
 
 #include <string>
@@ -13,7 +14,7 @@
 namespace mneme {
 
 struct SettingValue {
-  std::string text;
+  std::string text;    // as it was written, with its quotes: `unquoted` says what it means
   std::string origin;  // "configs/base.ini:12" or "command line"
 };
 
@@ -49,8 +50,5 @@ class Settings {
 
 /// Of a config file or a run folder (then its config.ini, as its seal says it was written), with `section.key=value` over it.
 Settings read_settings(const std::string& path, const std::vector<std::string>& overrides);
-
-/// As it must stand in a file to be read back: in double quotes where white space, quotes or comment signs ask for it.
-std::string quoted_value(const std::string& text);
 
 }  // namespace mneme

@@ -18,18 +18,23 @@ namespace fs = std::filesystem;
 
 constexpr size_t kLongestChain = 64, kMostFiles = 1000, kLargestConfig = size_t{4} << 20, kMostKeys = 5000;
 
-// Cuts at the first '#' or ';' that begins the line or follows white space; not inside a value in double quotes.
+bool is_blank(char c) { return c == ' ' || c == '\t'; }
+
+// Cuts at the first '#' or ';' that begins the line, at '#' after white space, at ';' after it where a value in quotes or a section ends; not
+// inside quotes.
 std::string without_comment(const std::string& line) {
-  size_t i = 0;
-  const size_t value = line.find_first_not_of(" \t", line.find('=') + 1);
-  if (line.find('=') != std::string::npos && value != std::string::npos && line[value] == '"') {
-    const size_t before = line.find_first_of("#;");
-    if (before > value)  // the comment does not already begin in front of the value
-      for (i = value + 1; i < line.size() && line[i] != '"'; ++i) i += line[i] == '\\';
+  const size_t first = line.find_first_not_of(" \t"), equals = line.find('=');
+  if (first == std::string::npos || line[first] == '#' || line[first] == ';') return "";
+  bool start = false, closed = line[first] == '[';
+  for (size_t i = first; i < line.size(); ++i) {
+    const char c = line[i];
+    if (i > 0 && is_blank(line[i - 1]) && (c == '#' || (c == ';' && closed))) return line.substr(0, i);
+    if (is_blank(c)) continue;
+    const size_t end = start && c == '"' ? end_of_quotes(line, i) : std::string::npos;
+    if (end != std::string::npos) i = end;
+    start = end == std::string::npos && (i == equals || (i > equals && (c == ',' || c == '|')));
+    closed = end != std::string::npos || line[first] == '[';
   }
-  for (; i < line.size(); ++i)
-    if ((line[i] == '#' || line[i] == ';') && (i == 0 || line[i - 1] == ' ' || line[i - 1] == '\t'))
-      return line.substr(0, i);
   return line;
 }
 
@@ -118,8 +123,15 @@ Settings SettingsReader::file(const fs::path& path, const std::string& asked_by)
     problem(asked_by, std::string(error.what()) + ": a config is an INI file, as configs/ has them");
     return {};
   }
-  if (!is_text(content)) {
-    problem(asked_by, "cannot read config " + path.string() + ": it is not a text file; name an INI file, as configs/ has them");
+  if (const std::string encoding = foreign_encoding(content); !encoding.empty() || !is_text(content)) {
+    problem(asked_by, "cannot read config " + path.string() + ": it is " +
+                          (encoding.empty() ? "not a text file; name an INI file, as configs/ has them" : "text in " + encoding + "; save it in UTF-8"));
+    return {};
+  }
+  if (const size_t place = not_utf8(content); place != std::string::npos) {
+    const std::string before = with_plain_lines(content.substr(0, place));
+    problem(asked_by, path.string() + ":" + std::to_string(1 + std::count(before.begin(), before.end(), '\n')) +
+                          ": is not in UTF-8 (Latin-1?), and results could not hold it; save the file in UTF-8 (iconv -f LATIN1 -t UTF-8)");
     return {};
   }
   open_.push_back(identity);
@@ -130,11 +142,10 @@ Settings SettingsReader::file(const fs::path& path, const std::string& asked_by)
 
 Settings SettingsReader::text(const std::string& text, const std::string& origin, const fs::path& folder) {
   Settings own, inherited;
-  std::istringstream lines(text);
+  std::istringstream lines(with_plain_lines(text));
   std::string line;
   Line at{"", "", folder};
   for (int number = 1; std::getline(lines, line); ++number) {
-    if (number == 1 && line.compare(0, 3, "\xEF\xBB\xBF") == 0) line.erase(0, 3);
     at.origin = origin + ":" + std::to_string(number);
     if (own.all().size() > kMostKeys) {
       problem(at.origin, fmt::format("more than {} keys in one file; no config has so many", kMostKeys));
@@ -181,7 +192,8 @@ void SettingsReader::extend(const std::string& names, const Line& at, Settings& 
   SettingsReader fresh;  // an axis value is put together on its own, whatever the sweep itself extends
   fresh.open_ = open_;
   SettingsReader& reader = axis_value ? fresh : *this;
-  for (const std::string& name : split(names, ',')) {
+  for (const std::string& part : split_values(names, ',')) {
+    const std::string name = unquoted(part);
     if (name.empty()) {
       problem(at.origin, "extends has an empty name between its commas");
       continue;
@@ -196,27 +208,18 @@ void SettingsReader::extend(const std::string& names, const Line& at, Settings& 
 
 std::string SettingsReader::value_of(const std::string& raw, const std::string& origin) {
   try {
-    return unquoted_value(raw);
+    return checked_value(raw);
   } catch (const ConfigError& error) {
     problem(origin, error.what());
     return "";
   }
 }
 
-std::string unquoted_value(const std::string& raw) {
+std::string checked_value(const std::string& raw) {
   const std::string text = trim(raw);
   if (text.empty() || text.front() != '"') return text;
-  std::string value;
-  for (size_t i = 1; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 1 < text.size())
-      value += text[++i] == 'n' ? '\n' : text[i];
-    else if (text[i] == '"' && i + 1 == text.size())
-      return value;
-    else if (text[i] == '"')
-      break;
-    else
-      value += text[i];
-  }
+  const size_t end = end_of_quotes(text, 0), next = end == std::string::npos ? end : text.find_first_not_of(" \t", end + 1);
+  if (end != std::string::npos && (next == std::string::npos || text[next] == ',' || text[next] == '|')) return text;
   throw ConfigError("'" + text + "' begins with a quote that the end of the value does not close");
 }
 

@@ -35,7 +35,7 @@ class SettingsReader {
   std::vector<std::string> problems_;
 };
 
-/// The text of a value as given, with quotes taken off; throws ConfigError without origin when a quote is not closed.
-std::string unquoted_value(const std::string& raw);
+/// The text of a value as given, without white space around it; throws ConfigError without origin when its first quote is not closed.
+std::string checked_value(const std::string& raw);
 
 }  // namespace mneme

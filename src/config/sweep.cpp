@@ -25,15 +25,15 @@ std::string label_text(const Labels& labels) {
 // Without its config, as problems of all runs are told together.
 SweepRun make_trial(const Sweep& sweep, size_t i, size_t candidate, double rate, int64_t extension) {
   SweepRun run{sweep.combination_settings[i], {}, "", sweep.combinations[i], true, i, candidate, extension};
-  const std::string name = run.settings.find("run.name")->text;
+  const std::string name = unquoted(run.settings.find("run.name")->text);
   run.settings.merge(sweep.candidates[i][candidate].settings);
   run.settings.merge(sweep.trial_settings);
   run.settings.set("run.seed", std::to_string(sweep.lr_seed), kOrigin);
   if (rate > 0) run.settings.set("train.lr", format_number(rate), kOrigin);
-  run.settings.set("run.name", name + "-tuning", kOrigin);
+  run.settings.set("run.name", quoted_value(name + "-tuning"), kOrigin);
   Labels labels = run.labels;
   labels.push_back({"tuning", "lr"});
-  run.settings.set("run.labels", label_text(labels), kOrigin);
+  run.settings.set("run.labels", quoted_value(label_text(labels)), kOrigin);
   return run;
 }
 
@@ -45,7 +45,7 @@ std::vector<SweepRun> seed_runs(const Sweep& sweep, size_t i, const Tuned& tuned
   Labels labels = run.labels;
   if (tuned.trials > 0) labels.push_back({"trials", std::to_string(tuned.trials)});
   if (tuned.at_edge) labels.push_back({"lr_edge", "true"});
-  run.settings.set("run.labels", label_text(labels), kOrigin);
+  run.settings.set("run.labels", quoted_value(label_text(labels)), kOrigin);
   if (sweep.seeds.empty()) return {run};
   std::vector<SweepRun> runs;
   for (const int64_t seed : sweep.seeds) {
@@ -166,12 +166,12 @@ class Expander {
     for (const SweepCase& each : file_.cases)
       if (has_all(labels, each.when)) settings.merge(each.settings);
     settings.merge(file_.overrides);
-    if (const SettingValue* name = settings.find("run.name"); name == nullptr || name->text.empty()) {
+    if (const SettingValue* name = settings.find("run.name"); name == nullptr || unquoted(name->text).empty()) {
       std::string text = file_.name;
       for (const auto& [axis, value] : labels) text += "-" + value;
-      settings.set("run.name", text, kOrigin);
+      settings.set("run.name", quoted_value(text), kOrigin);
     }
-    settings.set("run.labels", label_text(labels), kOrigin);
+    settings.set("run.labels", quoted_value(label_text(labels)), kOrigin);
     sweep_.combinations.push_back(labels);
     sweep_.combination_settings.push_back(std::move(settings));
     sweep_.candidates.push_back(candidates_of(labels));

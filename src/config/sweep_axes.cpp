@@ -42,14 +42,23 @@ Axis named_axis(const Settings& sweep, const std::string& name) {
   return axis;
 }
 
+/// Different values that tables could not tell apart: "a, b" and "a:b" are both called a+b.
+void refuse_same_labels(const Axis& axis, const std::string& key, const std::string& text, const SettingValue& value, std::vector<std::string>& problems) {
+  for (size_t i = 0; i + 1 < axis.size(); ++i)
+    if (const std::string& other = axis[i].settings.find(key)->text; axis[i].labels == axis.back().labels && other != text)
+      problems.push_back(fmt::format("{}: {}: '{}' and '{}' are both called {} in tables; write one of them otherwise", value.origin, key, other, text,
+                                     axis[i].labels.front().second));
+}
+
 Axis grid_axis(const std::string& key, const SettingValue& value, const std::string& section, std::vector<std::string>& problems) {
   Axis axis;
   if (value.text.empty())
     problems.push_back(fmt::format("{}: {}.{} has no values; write them as a | b | c", value.origin, section, key));
-  for (const std::string& text : split(value.text, '|')) {
+  for (const std::string& text : split_values(value.text, '|')) {
     AxisValue& step = axis.emplace_back();
-    step.labels = {{key, label_text(text)}};
+    step.labels = {{key, label_text(unquoted(text))}};
     step.settings.set(key, text, value.origin);
+    refuse_same_labels(axis, key, text, value, problems);
   }
   return axis;
 }
@@ -59,7 +68,7 @@ Axis zip_axis(const Settings& zip, const std::string& section, std::vector<std::
   Axis axis;
   std::string first;
   for (const auto& [key, value] : zip.all()) {
-    const std::vector<std::string> texts = split(value.text, '|');
+    const std::vector<std::string> texts = split_values(value.text, '|');
     if (texts.empty()) {
       problems.push_back(fmt::format("{}: {}.{} has no values; write them as a | b | c", value.origin, section, key));
       continue;
@@ -75,7 +84,7 @@ Axis zip_axis(const Settings& zip, const std::string& section, std::vector<std::
       continue;
     }
     for (size_t i = 0; i < texts.size(); ++i) {
-      axis[i].labels.push_back({key, label_text(texts[i])});
+      axis[i].labels.push_back({key, label_text(unquoted(texts[i]))});
       axis[i].settings.set(key, texts[i], value.origin);
     }
   }
@@ -195,7 +204,7 @@ std::vector<Axis> read_axes(const Settings& sweep, const std::vector<std::string
 std::vector<Labels> read_exclude(const SettingValue& rules, const std::vector<Axis>& axes,
                                  std::vector<std::string>& problems) {
   std::vector<Labels> result;
-  for (const std::string& rule : split(rules.text, ';')) {
+  for (const std::string& rule : split(unquoted(rules.text), ';')) {
     Labels labels;
     for (const std::string& pair : split(rule, ' ')) {
       if (pair.empty()) continue;

@@ -45,6 +45,8 @@ class SweepFileReader {
     for (const auto& [key, value] : settings_.all())
       if (!of_sweep(key)) file_.base.set(key, value.text, value.origin);
     file_.name = std::filesystem::path(path).stem().string();
+    if (not_utf8(file_.name) != std::string::npos)
+      problems_.push_back("the sweep is called after its file, whose name is not in UTF-8, and results could not hold it; rename the file");
   }
 
   SweepFile read() {

@@ -1,5 +1,6 @@
 #include "eval/checkpoint.h"
 
+#include <ATen/ops/isfinite.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -53,6 +54,17 @@ TensorFile read_checked(const std::string& folder, const char* name, const Json&
         folder + "/" + name + " is not the file that was saved (its SHA-256 differs from trainer.json); " +
         "take an earlier checkpoint, or start from these weights by --init-from with the file itself");
   return file;
+}
+
+/// Weights that are not finite answer nothing, and would not be noticed before an answer is asked for.
+void assign_weights(SequenceModel& model, const TensorFile& weights, const std::string& source) {
+  for (const auto& [name, tensor] : weights.tensors) {
+    const at::Tensor bad = at::isfinite(tensor).logical_not().flatten().nonzero();
+    if (bad.size(0) > 0)
+      throw CheckpointError(fmt::format("{}: {} of the {} numbers of {} are not finite, the first at place {}: a model of these weights answers "
+                                        "nothing; take others", source, bad.size(0), tensor.numel(), name, bad[0].item<int64_t>()));
+  }
+  assign_tensors(named_tensors(model), weights.tensors, source);
 }
 
 /// The bytes of config.ini. Checkpoints of versions before its digest was stored are taken as they are.
@@ -156,7 +168,7 @@ TrainerState CheckpointFolder::load(const Config& config, SequenceModel& model,
       read_config(folder, json);
       const TensorFile weights = read_checked(folder, kModelFile, json),
                        moments = read_checked(folder, kOptimizerFile, json);
-      assign_tensors(named_tensors(model), weights.tensors, folder + "/" + kModelFile);
+      assign_weights(model, weights, folder + "/" + kModelFile);
       optimizer(moments, folder + "/" + kOptimizerFile);
       return state;
     });
@@ -220,13 +232,23 @@ LoadedModel load_model(const std::string& path, const Config& config) {
     loaded.step = json.at("step").get<int64_t>();
     const TensorFile weights = read_checked(loaded.folder, kModelFile, json);
     loaded.model = make_model(on_this_machine(loaded.config), saved_shape(loaded.folder, json, weights));
-    assign_tensors(named_tensors(*loaded.model), weights.tensors, loaded.folder + "/" + kModelFile);
+    assign_weights(*loaded.model, weights, loaded.folder + "/" + kModelFile);
   });
   return loaded;
 }
 
 LoadedModel load_model(const std::string& path, const std::vector<std::string>& overrides) {
   return load_model(path, checkpoint_config(path, overrides));
+}
+
+std::vector<std::string> changed_data(const std::string& path, const Config& config) {
+  const std::string folder = find_checkpoint(path);
+  const Json json = read_trainer_json(folder);
+  const auto before = reading(folder, [&] { return json.value("data", std::map<std::string, std::string>()); });
+  std::vector<std::string> changed;
+  for (const auto& [file, digest] : data_digests(config))
+    if (const auto known = before.find(file); known != before.end() && known->second != digest) changed.push_back(file);
+  return changed;
 }
 
 void init_from(SequenceModel& model, const std::string& path, const std::string& sha256) {
@@ -243,7 +265,7 @@ void init_from(SequenceModel& model, const std::string& path, const std::string&
     throw CheckpointError(fmt::format("the weights at {} have changed (SHA-256 {}…, but train.init_sha256 = {}…): give those this run was "
                                       "to start from, or start another run by --init-from {}",
                                       path, weights.sha256.substr(0, 12), sha256.substr(0, 12), path));
-  assign_tensors(named_tensors(model), weights.tensors, file);
+  assign_weights(model, weights, file);
 }
 
 }  // namespace mneme

@@ -29,6 +29,7 @@ struct TrainerState {
   int64_t loss_steps = 0;
   std::map<std::string, std::vector<uint8_t>> generators;  // state by stream name
   std::string config_hash, code_version;
+  std::map<std::string, std::string> data;  // SHA-256 of the files of data that were trained on, by path
 };
 
 class CheckpointFolder {
@@ -69,6 +70,10 @@ LoadedModel load_model(const std::string& path, const std::vector<std::string>& 
 /// In two steps, for programs that set up the runtime by the checkpoint's own config before the first tensor is made.
 Config checkpoint_config(const std::string& path, const std::vector<std::string>& overrides);
 LoadedModel load_model(const std::string& path, const Config& config);
+
+/// Files of data that `config` names and that are not what the checkpoint at `path` was trained with any more, by path. Those of other names,
+/// and of checkpoints of versions before digests were stored, are not known.
+std::vector<std::string> changed_data(const std::string& path, const Config& config);
 
 /// Weights from `path`, as above or a .safetensors file, into a model of the same shape (train.init_from). CheckpointError where
 /// their digest is not `sha256`, if that is given.

@@ -3,6 +3,8 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <map>
@@ -12,6 +14,7 @@
 #include "eval/batch.h"
 #include "eval/loss.h"
 #include "eval/make.h"
+#include "eval/measure.h"
 #include "eval/objective.h"
 
 namespace mneme {
@@ -142,10 +145,20 @@ void take_over(EvalSetting& into, const BatchSums& sums, const Batch& batch) {
     }
   }
   into.positions.resize(sums.bins().size());
+  const auto scored = std::count_if(sums.rows().begin(), sums.rows().end(), [](const EvalSums& row) { return row.scored > 0; });
   for (size_t bin = 0; bin < sums.bins().size(); ++bin) {
     into.positions[bin] += sums.bins()[bin];
-    into.positions[bin].rows += batch.rows();
+    into.positions[bin].rows += scored;
   }
+}
+
+/// Says once of a setting what is not finite, and where it begins, in the first row of which an answer is not.
+void look_inside(EvalSetting& into, SequenceModel& model, const BatchSums& sums, const Batch& batch, int64_t first) {
+  const auto bad = std::find_if(sums.rows().begin(), sums.rows().end(), [](const EvalSums& row) { return row.not_finite > 0; });
+  if (bad == sums.rows().end() || !into.where_not_finite.empty()) return;
+  const int64_t row = bad - sums.rows().begin();
+  const std::string where = where_not_finite(model, batch.inputs.narrow(0, row, 1).to(model.parameters().front().device()));
+  into.where_not_finite = fmt::format("row {}{}{}", first + row, where.empty() ? "" : ": ", where);
 }
 
 EvalSetting evaluate_setting(SequenceModel& model, const Task& task, const Config& config,
@@ -167,6 +180,7 @@ EvalSetting evaluate_setting(SequenceModel& model, const Task& task, const Confi
     result.state_bytes = read_batch(model, batch, segment, eval.reset, sums);
     result.seconds += std::chrono::duration<double>(Clock::now() - begin).count();
     take_over(result, sums, batch);
+    look_inside(result, model, sums, batch, first);
     add_references(result, references, batch, task.objective(), [&](int64_t row) {
       return task.sample(request.split, rows_seed(config), static_cast<uint64_t>(first + row), setting);
     });
@@ -207,6 +221,8 @@ Evaluation evaluate(SequenceModel& model, const Task& task, const Config& config
   if (task.by_position()) result.position_edges = position_edges(longest);
   for (const Setting& setting : settings)
     result.settings.push_back(evaluate_setting(model, task, config, request, setting, result.position_edges));
+  if (request.split == Split::test && task.rows(Split::test) > 0)
+    result.chance = task.chance_of(rows_seed(config), static_cast<uint64_t>(eval_rows(task, config.eval, Split::test, settings.front())));
   return result;
 }
 

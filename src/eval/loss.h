@@ -31,7 +31,7 @@ at::Tensor cross_entropy_sum(const at::Tensor& logits, const at::Tensor& targets
 
 /// Per scored position, on the CPU.
 struct PositionScores {
-  at::Tensor loss;     ///< float64 [n], nats or squared errors
+  at::Tensor loss;     ///< float64 [n], nats or squared errors; not finite where a number that the model says there is not
   at::Tensor correct;  ///< bool [n]: the arg max is the target; of vectors never
 };
 

@@ -1,11 +1,13 @@
 #include "eval/objective.h"
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/logsumexp.h>
 #include <ATen/ops/zeros.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "mneme/errors.h"
 
@@ -27,8 +29,10 @@ class TokenTensors : public ObjectiveTensors {
   at::Tensor loss_sum(const at::Tensor& logits, const Scored& scored) const override { return cross_entropy_sum(logits, scored.targets); }
 
   PositionScores scores(const at::Tensor& logits, const Scored& scored) const override {
+    const at::Tensor finite = at::isfinite(logits).all(1);  // arg max of NaN is the NaN, and its place no answer
     const at::Tensor loss = at::logsumexp(logits, 1) - logits.gather(1, scored.targets.unsqueeze(1)).squeeze(1);
-    return {loss.to(at::kCPU, at::kDouble), logits.argmax(1).eq(scored.targets).cpu()};
+    return {loss.masked_fill(finite.logical_not(), std::numeric_limits<double>::quiet_NaN()).to(at::kCPU, at::kDouble),
+            logits.argmax(1).eq(scored.targets).logical_and_(finite).cpu()};
   }
 };
 

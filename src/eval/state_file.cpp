@@ -8,6 +8,7 @@
 
 #include "config/config.h"
 #include "mneme/errors.h"
+#include "eval/measure.h"
 #include "eval/safetensors.h"
 #include "io/seal.h"
 
@@ -150,6 +151,8 @@ void save_memories(const std::string& path, const State& state, const LoadedMode
   require_writes(loaded.config);
   const State memories = memories_of(state);
   if (memories.empty()) throw DataError("this model has no memory: model.kind = " + loaded.config.model.kind);
+  if (const std::string bad = not_finite_part(memories); !bad.empty())
+    throw DivergedError(fmt::format("{} is not written: the memories are not finite ({}), and what goes on from them would answer nothing", path, bad));
   save_state(path, memories, {{"config_hash", config_hash(loaded.config)}, {"step", std::to_string(loaded.step)}, {kSealKey, unfilled_seal()}});
 }
 
@@ -173,6 +176,8 @@ StoredMemories::StoredMemories(const std::string& path, const LoadedModel& loade
     tensors.emplace_back(name, is_position(name, tensor) || is_bookkeeping(name) ? tensor : tensor.to(device_, type));
   }
   state_ = State::unflatten(tensors);
+  if (const std::string bad = not_finite_part(state_); !bad.empty())
+    throw CheckpointError(fmt::format("{} holds memories that are not finite ({}): a model that goes on from them answers nothing", path, bad));
 }
 
 State StoredMemories::rows(int64_t first, int64_t count) const {

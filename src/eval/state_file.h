@@ -19,14 +19,15 @@ State load_state(const std::string& path);
 /// memories write.
 State memories_of(const State& state);
 
-/// The memories of a state, with the checkpoint that made them. DataError: the model has none, or never writes.
+/// The memories of a state, with the checkpoint that made them. DataError: the model has none, or never writes. DivergedError: they are not
+/// finite; nothing is written.
 void save_memories(const std::string& path, const State& state, const LoadedModel& loaded);
 
 /// Memories to start rows from; those of one row serve for all.
 class StoredMemories {
  public:
   /// For `rows` rows. CheckpointError: of another checkpoint, another number of rows, other names or shapes than this model's
-  /// memories have.
+  /// memories have, numbers that are not finite.
   StoredMemories(const std::string& path, const LoadedModel& loaded, int64_t rows);
   /// A state to start rows first … first + count − 1 from.
   State rows(int64_t first, int64_t count) const;

@@ -69,7 +69,7 @@ Json trainer_json(const TrainerState& state) {
           {"tokens", state.tokens},          {"wall_seconds", state.wall_seconds},
           {"loss_sum", state.loss_sum},      {"loss_steps", state.loss_steps},
           {"generators", generators},        {"config_hash", state.config_hash},
-          {"code_version", state.code_version}};
+          {"code_version", state.code_version}, {"data", state.data}};
 }
 
 TrainerState trainer_state(const Json& trainer, const std::string& folder) {
@@ -82,6 +82,7 @@ TrainerState trainer_state(const Json& trainer, const std::string& folder) {
     state.loss_sum = trainer.at("loss_sum").get<double>();
     state.loss_steps = trainer.at("loss_steps").get<int64_t>();
     state.code_version = trainer.at("code_version").get<std::string>();
+    state.data = trainer.value("data", std::map<std::string, std::string>());
     for (const auto& [stream, text] : trainer.at("generators").items())
       state.generators[stream] = from_hex(text.get<std::string>(), folder + "/trainer.json");
     return state;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "eval/measure.h"
 #include "eval/objective.h"
 #include "mneme/errors.h"
 
@@ -52,14 +53,24 @@ std::vector<int64_t> generate(SequenceModel& model, State& state, const std::vec
     const at::Tensor hidden = model.hidden(row_of(tokens, count, device), state, context);
     return model.logits(hidden.select(1, count - 1)).squeeze(0);
   };
+  const State start = state.clone();
+  std::vector<int64_t> written;
+  const auto require_finite = [&](const at::Tensor& logits) {
+    if (at::isfinite(logits).all().item<bool>()) return;
+    std::vector<int64_t> all = prompt;
+    all.insert(all.end(), written.begin(), written.end());
+    const std::string where = where_not_finite(model, row_of(all.data(), static_cast<int64_t>(all.size()), device), start);
+    throw DivergedError(fmt::format("there is no token after the first {} of the prompt and what was written: the logits are not finite{}{}", all.size(),
+                                    where.empty() ? "" : "; ", where));
+  };
   at::Tensor logits;
   const auto length = static_cast<int64_t>(prompt.size());
   for (int64_t first = 0; first < length; first += options.segment)
     logits = read(prompt.data() + first, std::min(options.segment, length - first));
   Random random(options.seed, "generate");
-  std::vector<int64_t> written;
+  if (options.tokens > 0) require_finite(logits);
   while (static_cast<int64_t>(written.size()) < options.tokens) {
-    if (!written.empty()) logits = read(&written.back(), 1);
+    if (!written.empty()) require_finite(logits = read(&written.back(), 1));
     written.push_back(draw_token(logits, options, random));
     if (options.written) options.written(written.back());
   }

@@ -23,7 +23,8 @@ struct GenerateOptions {
 int64_t draw_token(const at::Tensor& logits, const GenerateOptions& options, Random& random);
 
 /// Reads the prompt, then writes token by token. The state moves on by the prompt and what was written but its last token; a
-/// call that begins with that token continues. UsageError: an empty prompt; DataError: a token outside the vocabulary.
+/// call that begins with that token continues. UsageError: an empty prompt; DataError: a token outside the vocabulary. DivergedError: the
+/// logits are not finite, so that there is no next token; says from which token on, and where.
 std::vector<int64_t> generate(SequenceModel& model, State& state, const std::vector<int64_t>& prompt, const GenerateOptions& options);
 
 }  // namespace mneme

@@ -1,6 +1,7 @@
 #include "infer/predict.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/isfinite.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -17,6 +18,7 @@
 #include "mneme/errors.h"
 #include "eval/batch.h"
 #include "eval/checkpoint.h"
+#include "eval/measure.h"
 #include "eval/state_file.h"
 
 namespace mneme {
@@ -37,8 +39,8 @@ class RowFormat {
   virtual at::Tensor read(const h5::Dataset& rows, int64_t row, int64_t count, int64_t first, int64_t steps) const = 0;
   /// The datasets of the output.
   virtual void make(h5::File& file, int64_t rows, int64_t positions) = 0;
-  /// What the model says, [B,n,·], of rows from `row` on, positions from `position` on.
-  virtual void add(int64_t row, int64_t position, const at::Tensor& said) = 0;
+  /// What the model says, [B,n,·], of rows from `row` on, positions from `position` on. `finite`, [B,n]: whether it is an answer.
+  virtual void add(int64_t row, int64_t position, const at::Tensor& said, const at::Tensor& finite) = 0;
   virtual void close() = 0;
   const Objective& objective() const { return objective_; }
 
@@ -77,14 +79,14 @@ class TokenFormat : public RowFormat {
 
   void make(h5::File& file, int64_t rows, int64_t positions) override {
     argmax_ = file.make<int64_t>("argmax", {rows, positions});
-    argmax_->set("description", "most likely answer after reading the row up to and including this position");
+    argmax_->set("description", "most likely answer after reading the row up to and including this position; -1 where the logits are not finite");
     if (!with_logits_) return;
     logits_ = file.make<float>("logits", {rows, positions, objective_.vocab});
     logits_->set("description", "scores before the soft maximum, by token");
   }
 
-  void add(int64_t row, int64_t position, const at::Tensor& logits) override {
-    const at::Tensor best = logits.argmax(2).cpu().contiguous();
+  void add(int64_t row, int64_t position, const at::Tensor& logits, const at::Tensor& finite) override {
+    const at::Tensor best = logits.argmax(2).masked_fill(finite.logical_not(), -1).cpu().contiguous();
     argmax_->write_block({row, position}, {best.size(0), best.size(1)}, best.const_data_ptr<int64_t>());
     if (logits_) write_numbers(*logits_, row, position, logits);
   }
@@ -129,7 +131,7 @@ class VectorFormat : public RowFormat {
     outputs_->set("description", "answer after reading the row up to and including this position");
   }
 
-  void add(int64_t row, int64_t position, const at::Tensor& said) override { write_numbers(*outputs_, row, position, said); }
+  void add(int64_t row, int64_t position, const at::Tensor& said, const at::Tensor&) override { write_numbers(*outputs_, row, position, said); }
   void close() override { outputs_.reset(); }
 
  private:
@@ -156,11 +158,12 @@ class Output {
   Output(const Output&) = delete;
   Output& operator=(const Output&) = delete;
 
-  void describe(const LoadedModel& loaded, int64_t first_position) {
+  void describe(const LoadedModel& loaded, int64_t first_position, int64_t not_finite) {
     file_->set("checkpoint", std::filesystem::path(loaded.folder).filename().string());
     file_->set("config_ini", canonical_ini(loaded.config));
     file_->set("step", loaded.step);
     file_->set("first_position", first_position);
+    file_->set("not_finite", not_finite);
   }
 
   void finish() {
@@ -181,6 +184,12 @@ class Output {
   std::optional<h5::File> file_;
   RowFormat& format_;
   bool finished_ = false;
+};
+
+/// Answers that are none.
+struct NotFinite {
+  int64_t count = 0;
+  int64_t row = 0, position = 0;  ///< of the first that was met
 };
 
 class Predictor {
@@ -205,6 +214,8 @@ class Predictor {
     }
   }
 
+  const NotFinite& not_finite() const { return not_finite_; }
+
  private:
   /// What the model says at the positions of a segment that are asked for, in pieces.
   void answers(int64_t row, int64_t first, const at::Tensor& hidden) {
@@ -212,8 +223,17 @@ class Predictor {
     const int64_t piece = std::max<int64_t>(1, kLogitsAtOnce / (hidden.size(0) * format_.objective().width()));
     for (int64_t begin = std::max(first, skipped_); begin < end; begin += piece) {
       const int64_t count = std::min(piece, end - begin);
-      format_.add(row, begin - skipped_, model_.logits(hidden.narrow(1, begin - first, count)));
+      const at::Tensor said = model_.logits(hidden.narrow(1, begin - first, count)), finite = at::isfinite(said).all(2);
+      count_not_finite(finite, row, begin);
+      format_.add(row, begin - skipped_, said, finite);
     }
+  }
+
+  void count_not_finite(const at::Tensor& finite, int64_t row, int64_t position) {
+    const at::Tensor places = finite.logical_not().nonzero();
+    if (places.size(0) == 0) return;
+    if (not_finite_.count == 0) not_finite_ = {0, row + places[0][0].item<int64_t>(), position + places[0][1].item<int64_t>()};
+    not_finite_.count += places.size(0);
   }
 
   SequenceModel& model_;
@@ -222,6 +242,7 @@ class Predictor {
   RowFormat& format_;
   int64_t skipped_, length_;
   at::Device device_;
+  NotFinite not_finite_;
 };
 
 }  // namespace
@@ -235,7 +256,7 @@ PredictSummary predict(const PredictOptions& options) {
   loaded.model->eval();
   const std::unique_ptr<RowFormat> format = row_format(loaded.model->shape().objective(), options);
   const h5::Dataset rows = format->open(input, options.input);
-  PredictSummary summary{rows.shape()[0], rows.shape()[1], 0, loaded.step, 0};
+  PredictSummary summary{rows.shape()[0], rows.shape()[1], 0, loaded.step, 0, 0, ""};
   if (options.last > summary.length)
     throw UsageError(fmt::format("--last {}: rows of {} have {} tokens", options.last, options.input, summary.length));
   summary.positions = options.last > 0 ? options.last : summary.length;
@@ -258,9 +279,17 @@ PredictSummary predict(const PredictOptions& options) {
     }
     if (options.progress) options.progress(row + count, summary.rows);
   }
-  output.describe(loaded, summary.length - summary.positions);
+  const NotFinite bad = predictor.not_finite();
+  output.describe(loaded, summary.length - summary.positions, bad.count);
   output.finish();
-  if (!ends.empty()) save_memories(options.save_memory, State::join(ends, counts), loaded);
+  if (bad.count > 0) {
+    const at::Tensor read = format->read(rows, bad.row, 1, 0, bad.position + 1).to(loaded.model->parameters().front().device());
+    const std::string where = where_not_finite(*loaded.model, read, memories ? memories->rows(bad.row, 1) : State());
+    summary.not_finite = bad.count;
+    summary.where_not_finite = fmt::format("row {}, position {}{}{}", bad.row, bad.position, where.empty() ? "" : ": ", where);
+  } else if (!ends.empty()) {
+    save_memories(options.save_memory, State::join(ends, counts), loaded);
+  }
   summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return summary;
 }

@@ -21,6 +21,8 @@ struct PredictOptions {
 struct PredictSummary {
   int64_t rows = 0, length = 0, positions = 0, step = 0;
   double seconds = 0;
+  int64_t not_finite = 0;        ///< answers that are none: `argmax` is −1 there; no memories are written then
+  std::string where_not_finite;  ///< the first of them: row, position; layer, head and token at which it begins
 };
 
 /// Rows are read in calls of eval.segment tokens with carried state, eval.batch_tokens at once, and written as they come:

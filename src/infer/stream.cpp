@@ -13,6 +13,7 @@
 #include "mneme/errors.h"
 #include "base/signals.h"
 #include "eval/loss.h"
+#include "eval/measure.h"
 #include "eval/objective.h"
 
 namespace mneme {
@@ -71,10 +72,14 @@ class Reader {
     const Clock::time_point begin = Clock::now();
     const double processor = processor_seconds();
     take(steps);
+    const State before = state_.clone();
     ForwardContext context;
     const at::Tensor hidden = model_.hidden(tokens_.to(device_), state_, context);
     const Scored scored = scored_positions(targets_.to(device_));
+    const int64_t bad = bin.questions.not_finite;
     if (scored.count > 0) score(score_positions(model_, hidden, scored), scored.count, bin);
+    if (not_finite_.empty() && (bin.questions.not_finite > bad || !not_finite_part(state_).empty()))
+      not_finite_ = where_not_finite(model_, tokens_.to(device_), before, bin.end);
     state_ = state_.clone();  // out of the heap's holes: src/eval/evaluate.cpp, read_batch
     bin.end += steps;
     bin.state_bytes = state_.bytes_per_row();
@@ -82,6 +87,9 @@ class Reader {
     bin.seconds += std::chrono::duration<double>(Clock::now() - begin).count();
     bin.processor_seconds += processor_seconds() - processor;
   }
+
+  /// What was not finite first, and from which token of the stream on; "" = nothing.
+  const std::string& not_finite() const { return not_finite_; }
 
  private:
   /// tokens_, targets_: the stream's next, [1,steps].
@@ -124,6 +132,7 @@ class Reader {
   size_t used_ = 0;
   Questions questions_;
   at::Tensor tokens_, targets_;
+  std::string not_finite_;
 };
 
 }  // namespace
@@ -151,6 +160,8 @@ StreamRecord read_stream(const LoadedModel& loaded, TokenStream& stream, const S
     if (bin.end < end) record.status = "interrupted";
     if (bin.end > bin.first) record.bins.push_back(bin);
   }
+  if (const EvalSums all = whole_stream(record).questions; all.not_finite > 0 || !reader.not_finite().empty())
+    record.error = fmt::format("the answers to {} of {} questions are not finite; {}", all.not_finite, all.rows, reader.not_finite());
   record.finished_utc = utc_now();
   return record;
 }

@@ -13,6 +13,7 @@
 #include <tuple>
 #include <vector>
 
+#include "base/files.h"
 #include "mneme/errors.h"
 
 namespace mneme {
@@ -47,9 +48,7 @@ std::string file_digest(const fs::path& path) {
 
 std::string folder_digest(const fs::path& folder) {
   std::vector<std::pair<std::string, fs::path>> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder))
-    if (entry.is_regular_file())
-      files.push_back({entry.path().lexically_relative(folder).generic_string(), entry.path()});
+  for (const std::string& path : files_below(folder.string())) files.push_back({fs::path(path).lexically_relative(folder).generic_string(), path});
   std::sort(files.begin(), files.end());
   Sha256 digest;
   for (const auto& [name, path] : files) digest.add(name).add("\n").add(file_digest(path)).add("\n");

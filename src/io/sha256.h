@@ -23,7 +23,8 @@ class Sha256 {
 /// 64 hex digits of `bytes`.
 std::string sha256_hex(std::string_view bytes);
 
-/// SHA-256, hex, of a file's content, or of the sorted relative names and contents of all files below a folder. Kept in
+/// SHA-256, hex, of a file's content, or of the sorted relative names and contents of the files below a folder
+/// (files_below). Kept in
 /// this process as long as size and modification time stay. Throws DataError when something cannot be read.
 std::string path_digest(const std::string& path);
 

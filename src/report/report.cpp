@@ -99,11 +99,11 @@ class Page {
   std::string unfinished() const {
     std::string items;
     for (const RunRecord& run : runs_)
-      if (run.status != "done")
+      if (run.status != "done" || !run.error.empty())
         items += element("li", element("code", escaped(run.info.run_id)) + " " + element("b", escaped(run.status)) +
                                    (run.error.empty() ? "" : ": " + escaped(run.error)));
     for (const std::string& why : options_.left_out) items += element("li", element("b", "left out") + ": " + escaped(why));
-    return items.empty() ? "" : element("div", element("p", "Runs without a result:") + element("ul", items), "class=warning") + "\n";
+    return items.empty() ? "" : element("div", element("p", "Runs without a result, or without some:") + element("ul", items), "class=warning") + "\n";
   }
 
   std::string task_section(const std::string& task) {

@@ -32,7 +32,7 @@ class TableMaker {
     table_.machine = machine_text(selected_, table_.notes);
     for (const RunRecord* run : selected_) {
       table_.run_ids.push_back(run->info.run_id);
-      if (run->status != "done")
+      if (run->status != "done" || !run->error.empty())
         table_.notes.push_back(run->info.run_id + ": " + run->status + (run->error.empty() ? "" : ": " + run->error));
     }
     return std::move(table_);
@@ -165,10 +165,15 @@ class TableMaker {
         }
         values.push_back(column.metric->value(observation->sums));
       }
+      cell.own_rows = has_own_rows(*all.front()->run);
+      if (!std::isfinite(mean(values))) {
+        ++cell.absent["not finite"];
+        cell.sums.pop_back();
+        continue;
+      }
       cell.values.push_back(mean(values));
       cell.seeds.push_back(seed);
       cell.averaged |= values.size() > 1;
-      cell.own_rows = has_own_rows(*all.front()->run);
     }
     return cell;
   }
@@ -200,10 +205,11 @@ class TableMaker {
           if (values.empty() || observation.sums.rows < sums.rows) sums = observation.sums;
           values.push_back(column.metric->value(observation.sums));
         }
+      const bool finite = std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
       if (run->status != "done") {
         ++cell.absent[run->status];
-      } else if (values.empty()) {
-        ++cell.absent["missing"];
+      } else if (values.empty() || !finite) {
+        ++cell.absent[values.empty() ? "missing" : "not finite"];
       } else {
         cell.values.push_back(mean(values));
         cell.seeds.push_back(run->info.seed);

@@ -31,7 +31,7 @@ struct TableOptions {
   std::string title;
 };
 
-/// The runs of a cell that have no value, by reason: "failed", "diverged", "running", "missing", "damaged".
+/// The runs of a cell that have no value, by reason: "failed", "diverged", "running", "missing", "damaged", "not finite".
 using Absent = std::map<std::string, int64_t>;
 
 struct TableCell {
@@ -63,9 +63,9 @@ struct CellDifference {
   Difference seeds;
   std::optional<double> p_rows;      // Fisher's, of shares
   std::optional<double> p;           // the larger of the two; none where there are too few seeds for a claim, where the counts of a share
-                                     // are unknown, and where runs of either cell have failed or diverged
+                                     // are unknown, and where runs of either cell have failed, diverged or are not finite
   std::optional<double> p_holm;      // corrected for the comparisons of the table, at least seeds.least
-  Absent failed;                     // runs that failed or diverged, of both cells together
+  Absent failed;                     // runs that failed, diverged or are not finite there, of both cells together
   bool significant() const { return p_holm && *p_holm < 1 - kConfidence && seeds.n >= kSeedsToClaim; }
 };
 

@@ -20,10 +20,10 @@ int64_t correct(std::vector<CellDifference*> all) {
   return static_cast<int64_t>(all.size());
 }
 
-/// Runs that failed or diverged: what is left of a cell may be its lucky seeds.
+/// Runs that failed, diverged or are not finite: what is left of a cell may be its lucky seeds.
 Absent failures(const TableCell& cell) {
   Absent failed;
-  for (const char* reason : {"failed", "diverged"})
+  for (const char* reason : {"failed", "diverged", "not finite"})
     if (cell.absent.count(reason)) failed[reason] = cell.absent.at(reason);
   return failed;
 }

@@ -14,8 +14,8 @@ const std::vector<std::string> kMayDiffer{"runtime.threads",  "train.log_every",
                                           "train.init_from", "train.init_sha256"};
 
 bool one_of(const std::string& value, const std::string& alternatives) {
-  const std::vector<std::string> values = split(alternatives, '|');
-  return std::count(values.begin(), values.end(), value) > 0;
+  const std::vector<std::string> values = split_values(alternatives, '|');
+  return std::any_of(values.begin(), values.end(), [&](const std::string& each) { return each == value || unquoted(each) == unquoted(value); });
 }
 
 void check_names(const std::vector<RunRecord>& runs, const TableOptions& options) {

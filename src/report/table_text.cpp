@@ -132,7 +132,7 @@ std::string csv_line(std::vector<std::string> fields) {
   return join(fields, ",") + "\n";
 }
 
-const std::vector<std::string> kReasons{"failed", "diverged", "running", "missing", "damaged", "never"};
+const std::vector<std::string> kReasons{"failed", "diverged", "running", "missing", "damaged", "never", "not finite"};
 
 /// NaN: there is no such number.
 std::string number_field(double value) { return std::isfinite(value) ? format_number(value) : ""; }

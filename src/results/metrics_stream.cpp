@@ -32,6 +32,7 @@ std::vector<std::string> metrics_lines(const Evaluation& evaluation) {
     json["tokens_per_row"] = entry.length;
     json["rows"] = entry.sums.rows;
     json["scored"] = entry.sums.scored;
+    if (entry.sums.not_finite > 0) json["not_finite"] = entry.sums.not_finite;
     json["metric"] = evaluation.metric.name();
     for (const Metric& metric : evaluation.metric.family()) json[metric.name()] = metric.value(entry.sums);
     json["seconds"] = entry.seconds;

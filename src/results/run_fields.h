@@ -73,12 +73,14 @@ struct CountField {
   const char* name;
   int64_t EvalSums::* member;
   const char* description;
+  bool later = false;  ///< files of earlier versions lack it: 0
 };
 constexpr CountField kCountFields[] = {
     {"rows", &EvalSums::rows, "sequences"},
     {"scored", &EvalSums::scored, "scored positions"},
     {"correct", &EvalSums::correct, "scored positions whose arg max is right"},
     {"exact", &EvalSums::exact, "sequences with all scored positions right"},
+    {"not_finite", &EvalSums::not_finite, "sequences (in by_position: positions) where what the model says is not finite", true},
 };
 
 /// The metric of that name. StoreError where this program has none.

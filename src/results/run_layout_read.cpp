@@ -53,6 +53,7 @@ void read_probes(const h5::Group& group, const std::string& prefix, std::vector<
 std::vector<EvalSums> read_sums(const h5::Group& group, const Metric& own) {
   std::vector<EvalSums> sums;
   for (const CountField& field : kCountFields) {
+    if (field.later && !group.has(field.name)) continue;
     const std::vector<int64_t> values = group.dataset(field.name).read<int64_t>();
     sums.resize(values.size());
     for (size_t i = 0; i < values.size(); ++i) sums[i].*field.member = values[i];

@@ -1,5 +1,7 @@
 #include "results/run_record.h"
 
+#include <cmath>
+
 #include "base/text.h"
 #include "results/run_fields.h"
 
@@ -11,7 +13,24 @@ double Evaluation::mean(const Metric& of) const {
   return sum / static_cast<double>(settings.size());
 }
 
-std::string Evaluation::text() const { return std::string(metric.name()) + " " + metric.text(value()); }
+std::string Evaluation::text() const {
+  EvalSums all;
+  for (const EvalSetting& entry : settings) all += entry.sums;
+  const bool counted = std::isfinite(value());
+  return std::string(metric.name()) + " " + (counted ? metric.text(value()) : metric.text(all));
+}
+
+std::string Evaluation::not_finite() const {
+  std::vector<std::string> parts;
+  for (const EvalSetting& entry : settings) {
+    if (entry.sums.not_finite == 0 && std::isfinite(entry.sums.loss)) continue;
+    std::vector<std::string> more;
+    if (entry.sums.not_finite > 0) more.push_back(std::to_string(entry.sums.not_finite) + " of " + std::to_string(entry.sums.rows) + " rows");
+    if (!entry.where_not_finite.empty()) more.push_back(entry.where_not_finite);
+    parts.push_back(setting_text(entry.setting) + (more.empty() ? "" : " (" + join(more, "; ") + ")"));
+  }
+  return parts.empty() ? "" : "on the " + split + " split, answers are not finite at " + join(parts, ", ");
+}
 
 Metric RunRecord::training_metric() const { return metric_named(info.training_loss, info.run_id); }
 

@@ -32,6 +32,7 @@ struct EvalSetting {
   double tokens_per_s = 0;
   double rss_mib = 0;                                // resident memory after this setting
   double state_bytes = 0;                            // per sequence, after the row's last token
+  std::string where_not_finite;                      // where sums hold what is not: row, layer, head, token; not stored
 };
 
 struct Evaluation {
@@ -49,6 +50,8 @@ struct Evaluation {
   double mean(const Metric& of) const;
   double value() const { return mean(metric); }
   std::string text() const;
+  /// "on the test split, answers are not finite at 256x8 (2 of 4 rows; …), …": which settings have no value for it; "" where all are finite.
+  std::string not_finite() const;
 };
 
 struct RunCost {
@@ -81,7 +84,7 @@ struct ProbeSeries {
 struct RunRecord {
   RunInfo info;
   std::string status;                     // running, done, failed, diverged
-  std::string error;                      // why it failed
+  std::string error;                      // why it failed, or which results of a run that is done are not finite
   std::string created_utc, finished_utc;  // finished_utc is empty while it runs
   std::vector<TrainRow> train;
   std::vector<Evaluation> evaluations;

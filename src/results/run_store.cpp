@@ -44,6 +44,8 @@ void merge(std::vector<Evaluation>& evaluations, const Evaluation& added) {
 
 }  // namespace
 
+std::string run_config(const std::string& canonical) { return sealed(canonical + "\n# " + unfilled_seal() + "\n"); }
+
 struct RunStore::Impl {
   Impl(std::string folder_name, RunInfo info) : folder(std::move(folder_name)) {
     make_folders(folder);
@@ -56,7 +58,7 @@ struct RunStore::Impl {
     remove_unfinished(folder, "", /*held=*/true);
     make_folders(folder + "/checkpoint");
     remove_unfinished(folder + "/checkpoint", "", /*held=*/true);
-    atomic_write(folder + "/config.ini", sealed(run.info.config_ini + "\n# " + unfilled_seal() + "\n"));
+    atomic_write(folder + "/config.ini", run_config(run.info.config_ini));
   }
 
   void read_previous() {
@@ -108,6 +110,7 @@ void RunStore::require_folder() const { impl_->require_folder(); }
 std::string RunStore::checkpoint_folder() const { return impl_->folder + "/checkpoint"; }
 std::string RunStore::previous_status() const { return impl_->previous ? impl_->previous->status : ""; }
 std::string RunStore::previous_code_version() const { return impl_->previous ? impl_->previous->info.code_version : ""; }
+std::string RunStore::previous_error() const { return impl_->previous ? impl_->previous->error : ""; }
 const RunCost& RunStore::cost() const { return impl_->run.cost; }
 const std::vector<TrainRow>& RunStore::train_rows() const { return impl_->run.train; }
 const std::vector<Evaluation>& RunStore::evaluations() const { return impl_->run.evaluations; }

@@ -15,6 +15,9 @@
 
 namespace mneme {
 
+/// config.ini of a run folder: the canonical text, sealed (io/seal.h).
+std::string run_config(const std::string& canonical);
+
 class RunStore {
  public:
   /// Opens or makes `folder` and takes its lock. Throws StoreError (in use; not writable; holds a run of another config hash).
@@ -29,6 +32,7 @@ class RunStore {
   /// Status in an existing run.h5 ("running", "done", "failed", "diverged"), or "" where there is none.
   std::string previous_status() const;
   std::string previous_code_version() const;
+  std::string previous_error() const;
 
   /// Takes over what run.h5 holds up to and including `step`; later records are cut (resume), but of a run that ended nothing.
   void resume_at(int64_t step);

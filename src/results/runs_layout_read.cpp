@@ -21,6 +21,9 @@ class StoredTable {
 
   size_t rows() const { return rows_; }
   const std::string& where() const { return where_; }
+  bool has(const std::string& name) const {
+    return std::any_of(columns_.begin(), columns_.end(), [&](const h5::Column& column) { return column.name == name; });
+  }
   int64_t integer(const std::string& name, size_t row) const { return values_of<int64_t>(columns_, name, where_)[row]; }
   double real(const std::string& name, size_t row) const { return values_of<double>(columns_, name, where_)[row]; }
   template <class T>
@@ -106,7 +109,8 @@ void read_probes(const h5::Group& file, std::vector<RunRecord>& runs) {
 
 EvalSums read_sums(const StoredTable& table, size_t row, const Metric& own) {
   EvalSums sums;
-  for (const CountField& field : kCountFields) table.get(field.name, row, sums.*field.member);
+  for (const CountField& field : kCountFields)
+    if (!field.later || table.has(field.name)) table.get(field.name, row, sums.*field.member);
   sums.set_mean_loss(table.real(own.training_loss().name(), row));
   for (const Metric& metric : own.family()) require_agreement(sums, metric, table.real(metric.name(), row), table.where());
   return sums;

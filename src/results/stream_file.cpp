@@ -1,5 +1,6 @@
 #include "results/stream_file.h"
 
+#include <algorithm>
 #include <type_traits>
 
 #include "mneme/errors.h"
@@ -84,8 +85,11 @@ using Columns = std::vector<h5::Column>;
 /// The inverse of add_sums.
 std::vector<EvalSums> read_sums(const Columns& columns, const std::string& where) {
   std::vector<EvalSums> sums;
-  for (const CountField& field : kCountFields)
-    fill(sums, field.member, columns, field.member == &EvalSums::rows ? "questions" : field.name, where);
+  for (const CountField& field : kCountFields) {
+    const std::string name = field.member == &EvalSums::rows ? "questions" : field.name;
+    if (field.later && std::none_of(columns.begin(), columns.end(), [&](const h5::Column& column) { return column.name == name; })) continue;
+    fill(sums, field.member, columns, name.c_str(), where);
+  }
   const std::vector<double>& loss = values_of<double>(columns, Metric::loss.name(), where);
   for (size_t i = 0; i < sums.size(); ++i) sums[i].set_mean_loss(loss[i]);
   return sums;

@@ -28,7 +28,8 @@ struct StreamBin {
 
 struct StreamRecord {
   RunInfo info;                           ///< of the checkpoint's config
-  std::string status, error;              ///< "done", or "interrupted" where it was stopped before its end
+  std::string status;                     ///< "done", or "interrupted" where it was stopped before its end
+  std::string error;                      ///< which answers are not finite, and from which token on; "" = all are
   std::string created_utc, finished_utc;
   std::string checkpoint;                 ///< name of the step folder
   int64_t step = 0;                       ///< optimizer steps of the checkpoint

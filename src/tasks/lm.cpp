@@ -75,6 +75,7 @@ class LanguageModel : public LengthTask {
   bool by_position() const override { return true; }
   std::string position_axis() const override { return "last_seen"; }
   std::vector<std::string> row_names(const std::string&, Split) const override { return kLastSeen; }
+  std::vector<std::string> notes() const override { return text_.notes(); }
   std::string token_text(int64_t token) const override { return byte_text(token); }
 
  protected:

@@ -143,6 +143,7 @@ class Needle : public LengthTask, public StreamingTask {
     return axis == "text" && several_texts_ ? text_->names(split) : std::vector<std::string>{};
   }
   std::string token_text(int64_t token) const override { return byte_text(token); }
+  std::vector<std::string> notes() const override { return text_ ? text_->notes() : std::vector<std::string>{}; }
 
   std::unique_ptr<TokenStream> stream(const StreamOptions& options) const override {
     return std::make_unique<NeedleStream>(sentence_, stream_options(options, text_ ? text_->part(Split::test) : kNoise));

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "base/provenance.h"
+#include "base/text.h"
 #include "mneme/errors.h"
 #include "eval/checkpoint.h"
 #include "eval/evaluate.h"
@@ -26,6 +27,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr int64_t kSkippedAtMost = 100;  // steps without a target from the start, before training gives up
 constexpr const char* kResume = "the same command goes on from here";
 
 /// What makes a step `times` smaller. Parts of a step are the same step.
@@ -44,6 +46,24 @@ std::string smaller_evaluation(const EvalOptions& eval, int64_t times) {
                      eval.batch_tokens);
 }
 
+/// Those of the last step: validation, test.
+std::vector<Evaluation> last_evaluations(const RunStore& store) {
+  std::vector<Evaluation> result;
+  int64_t last = 0;
+  for (const Evaluation& evaluation : store.evaluations()) last = std::max(last, evaluation.step);
+  for (Split split : {Split::validation, Split::test})
+    for (const Evaluation& evaluation : store.evaluations())
+      if (evaluation.step == last && evaluation.split == to_string(split)) result.push_back(evaluation);
+  return result;
+}
+
+std::string not_finite_text(const std::vector<Evaluation>& evaluations) {
+  std::vector<std::string> parts;
+  for (const Evaluation& evaluation : evaluations)
+    if (std::string text = evaluation.not_finite(); !text.empty()) parts.push_back(std::move(text));
+  return join(parts, "; ");
+}
+
 /// The loop over steps of one run and what it keeps up to date: log rows, evaluations, checkpoints.
 class Trainer {
  public:
@@ -60,6 +80,7 @@ class Trainer {
   void evaluate_split(Split split);
   void note_best(const Evaluation& evaluation);
   void finish();
+  void note_skipped();
 
   bool due(int64_t every) const { return every > 0 && state_.step > 0 && state_.step % every == 0; }
   bool finished() const;
@@ -76,6 +97,7 @@ class Trainer {
   TrainerState state_;
   double row_seconds_ = 0;  // since the last log row
   int64_t row_tokens_ = 0;
+  int64_t skipped_ = 0;  // steps of this launch without a target
   std::string note_;  // last validation, for the status line
 };
 
@@ -109,7 +131,12 @@ void Trainer::run() {
 void Trainer::start() {
   state_.config_hash = config_hash(config_);
   state_.code_version = code_version();
+  for (const std::string& note : task_->notes()) {
+    log_.info("note: " + note);
+    store_.note("note: " + note);
+  }
   if (checkpoints_.empty()) {
+    state_.data = data_digests(config_);
     if (const TrainOptions& train = config_.train; !train.init_from.empty()) init_from(*model_, train.init_from, train.init_sha256);
     store_.note(fmt::format("training begins: {} parameters", model_->parameter_count()));
     if (const std::string unread = unread_lengths(config_, *task_); !unread.empty()) log_.info("note: " + unread);
@@ -136,8 +163,12 @@ void Trainer::train_step() {
   ++state_.step;
   state_.tokens += result.tokens;
   state_.wall_seconds += seconds;
-  state_.loss_sum += result.loss;
-  ++state_.loss_steps;
+  if (result.skipped) {
+    note_skipped();
+  } else {
+    state_.loss_sum += result.loss;
+    ++state_.loss_steps;
+  }
   row_seconds_ += seconds;
   row_tokens_ += result.tokens;
   log_.progress(
@@ -151,6 +182,13 @@ StepResult Trainer::step_of_rows() {
   } catch (...) {
     rethrow_out_of_memory([&](int64_t times) { return smaller_step(config_.train, times); });
   }
+}
+
+void Trainer::note_skipped() {
+  ++skipped_;
+  store_.note(fmt::format("step {} is skipped: no row of its batch has a target", state_.step));
+  if (skipped_ == state_.step && skipped_ == std::min<int64_t>(kSkippedAtMost, config_.train.steps))
+    throw DataError(fmt::format("the first {} training steps have not one target among them: every target is -1 (not scored)", skipped_));
 }
 
 void Trainer::log_row(const StepResult& result) {
@@ -200,8 +238,9 @@ void Trainer::evaluate_split(Split split) try {
 }
 
 void Trainer::note_best(const Evaluation& evaluation) {
+  if (!std::isfinite(evaluation.value())) return;
   for (const Evaluation& earlier : store_.evaluations())
-    if (earlier.split == evaluation.split && earlier.step < evaluation.step && !evaluation.metric.better(evaluation.value(), earlier.value())) return;
+    if (std::isfinite(earlier.value()) && earlier.split == evaluation.split && earlier.step < evaluation.step && !evaluation.metric.better(evaluation.value(), earlier.value())) return;
   checkpoints_.mark_best(state_.step);
 }
 
@@ -222,8 +261,10 @@ void Trainer::finish() {
   for (Split split : {Split::validation, Split::test})
     if (!evaluation_at(split, state_.step)) evaluate_split(split);
   store_.set_cost(run_cost(*model_, store_, state_));
-  store_.write("done");
-  store_.note("done");
+  const std::string not_finite = not_finite_text(last_evaluations(store_));
+  store_.write("done", not_finite);
+  store_.note(not_finite.empty() ? "done" : "done, but " + not_finite);
+  if (skipped_ > 0) log_.info(fmt::format("note: {} of the steps of this launch had no target and were skipped (log.txt names them)", skipped_));
 }
 
 /// Records how a run ended that did not reach its end; the failure itself travels on. A full disk, which may be that very
@@ -239,12 +280,8 @@ void record(RunStore& store, const char* status, const std::string& error) {
 }
 
 TrainerResult result_of(const RunStore& store, bool already_done) {
-  TrainerResult result{store.folder(), already_done, {}, store.cost()};
-  int64_t last = 0;
-  for (const Evaluation& evaluation : store.evaluations()) last = std::max(last, evaluation.step);
-  for (Split split : {Split::validation, Split::test})
-    for (const Evaluation& evaluation : store.evaluations())
-      if (evaluation.step == last && evaluation.split == to_string(split)) result.evaluations.push_back(evaluation);
+  TrainerResult result{store.folder(), already_done, last_evaluations(store), "", store.cost()};
+  result.not_finite = already_done && !store.previous_error().empty() ? store.previous_error() : not_finite_text(result.evaluations);
   return result;
 }
 

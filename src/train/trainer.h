@@ -18,6 +18,7 @@ struct TrainerResult {
   std::string folder;                   ///< the run folder
   bool already_done = false;            ///< it was finished before by this code version; nothing was computed
   std::vector<Evaluation> evaluations;  ///< of the last step: validation, test
+  std::string not_finite;               ///< which of them have no value for answers that are not finite; "" = all have one
   RunCost cost;
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "mneme/errors.h"
@@ -51,9 +52,15 @@ StepResult TrainingStep::run(int64_t step) {
   StepResult result;
   result.tokens = batch.rows() * batch.length();
   result.lr = learning_rate(config_.train, step);
+  const int64_t scored = batch.targets.ge(0).sum().item<int64_t>();
+  if (scored == 0) {
+    result.skipped = true;
+    result.loss = std::numeric_limits<double>::quiet_NaN();
+    return result;
+  }
   try {
     optimizer_.zero_grad();
-    result.loss = accumulate_gradients(batch, penalty_share(config_.train, step));
+    result.loss = accumulate_gradients(batch, scored, penalty_share(config_.train, step));
     if (!std::isfinite(result.loss)) throw DivergedError("the loss is not finite");
     result.grad_norm = optimizer_.step(result.lr);
   } catch (const DivergedError& error) {
@@ -67,9 +74,7 @@ StepResult TrainingStep::run(int64_t step) {
   return result;
 }
 
-double TrainingStep::accumulate_gradients(const Batch& batch, double penalty) {
-  const int64_t scored = batch.targets.ge(0).sum().item<int64_t>();
-  if (scored == 0) throw DataError("a training step without a single scored position: every target is -1");
+double TrainingStep::accumulate_gradients(const Batch& batch, int64_t scored, double penalty) {
   const Batch rows = batch.to(device_);
   const int64_t parts = std::min(config_.train.accumulate, batch.rows());
   double loss = 0;

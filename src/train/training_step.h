@@ -17,6 +17,7 @@ struct StepResult {
   double loss = 0;       // mean over the scored positions of the step, Metric::training_loss; without penalties
   double grad_norm = 0;  // before clipping
   double lr = 0;
+  bool skipped = false;  // no row has a target: nothing was learned, and there is no loss
 };
 
 /// The learning rate of a step, a function of the config alone, so that no checkpoint holds it: linear warm-up over train.warmup steps, then a
@@ -38,7 +39,7 @@ class TrainingStep {
   std::optional<at::Generator>& dropout() { return dropout_; }
 
  private:
-  double accumulate_gradients(const Batch& batch, double penalty);
+  double accumulate_gradients(const Batch& batch, int64_t scored, double penalty);
   double micro_batch(const Batch& rows, int64_t scored, int64_t all_tokens, double penalty);
 
   const Config& config_;

@@ -164,6 +164,24 @@ class Operators(unittest.TestCase):
         out = subprocess.run([sys.executable, ROOT / "ops/example.py", LIBRARY, "150"], capture_output=True, text=True, check=True).stdout
         self.assertGreater(float(out.split()[-1]), 0.8, out)
 
+    def test_shapes_are_compared_axis_by_axis(self):
+        """As many numbers in another order are another tensor."""
+        rows, gate, start = (torch.randn(B, H, T, D) for _ in range(3)), torch.rand(B, H, T) * 0.1, torch.randn(H, D, D)
+        q, k, v = rows
+        linear = lambda **x: torch.ops.mneme.linear_memory(*({"q": q, "k": k, "v": v, "theta": gate, "alpha": gate, "eta": gate, "W": start} | x).values())
+        mlp = lambda **x: (lambda y: torch.ops.mneme.mlp_memory(y["q"], y["k"], y["v"], [y["theta"]] * 2, [y["alpha"]] * 2, [y["eta"]] * 2, [y["W"]] * 2))(
+            {"q": q, "k": k, "v": v, "theta": gate, "alpha": gate, "eta": gate, "W": start} | x)
+        for op in (linear, mlp):
+            op()
+            wrong = [{name: gate.transpose(1, 2)} for name in ("theta", "alpha", "eta")] + [{name: gate.permute(2, 1, 0)} for name in ("theta", "alpha", "eta")]
+            wrong += [{"theta": gate.reshape(B, T, H)}, {"theta": gate.reshape(-1)}, {"theta": gate.unsqueeze(-1)}]
+            wrong += [{"W": torch.randn(H, B, D, D)}, {"W": torch.randn(B * H, D, D)}, {"W": torch.randn(D, D)}]
+            wrong += [{name: q.transpose(1, 2)} for name in ("q", "k", "v")]
+            for arguments in wrong:
+                with self.subTest(op=op is mlp, **{name: list(x.shape) for name, x in arguments.items()}):
+                    with self.assertRaisesRegex(RuntimeError, "mneme: .* has sizes"):
+                        op(**arguments)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -27,10 +27,49 @@ std::ifstream open(const std::string& path) {
   return stream;
 }
 
+std::string bytes_at(std::ifstream& stream, std::streamoff place, size_t count) {
+  std::string bytes(count, '\0');
+  stream.clear();
+  stream.seekg(place);
+  stream.read(bytes.data(), static_cast<std::streamsize>(count));
+  bytes.resize(static_cast<size_t>(stream.gcount()));
+  return bytes;
+}
+
+/// HDF5 begins at the start of a file or, after a user block, at byte 512, 1024, 2048, …
 bool is_hdf5(const std::string& path) {
-  std::string start(kHdf5Signature.size(), '\0');
-  open(path).read(start.data(), static_cast<std::streamsize>(start.size()));
-  return start == kHdf5Signature;
+  std::ifstream stream = open(path);
+  if (bytes_at(stream, 0, kHdf5Signature.size()) == kHdf5Signature) return true;
+  for (std::streamoff place = 512;; place *= 2) {
+    const std::string bytes = bytes_at(stream, place, kHdf5Signature.size());
+    if (bytes == kHdf5Signature) return true;
+    if (bytes.size() < kHdf5Signature.size()) return false;
+  }
+}
+
+/// What a file is that holds no rows as they are read here, and what to do about it; "" = nothing that is known.
+std::string other_kind(const std::string& path) {
+  std::ifstream stream = open(path);
+  const std::string start = bytes_at(stream, 0, 64), tar = bytes_at(stream, 257, 5);
+  constexpr const char* kToHdf5 = "write them with h5py: file['tokens'] and file['targets'], int64 of shape [rows, length]";
+  const auto begins = [&](std::string_view with) { return std::string_view(start).starts_with(with); };
+  if (begins("\x93NUMPY")) return fmt::format("a NumPy array (.npy); {}", kToHdf5);
+  if (begins("\x1f\x8b")) return "packed by gzip; unpack it (gunzip)";
+  if (begins("BZh")) return "packed by bzip2; unpack it (bunzip2)";
+  if (begins("\xfd" "7zXZ")) return "packed by xz; unpack it (unxz)";
+  if (begins("\x28\xb5\x2f\xfd")) return "packed by zstd; unpack it (unzstd)";
+  if (begins("PK\x03\x04")) return fmt::format("a ZIP archive, as .npz and files of torch.save are; {}", kToHdf5);
+  if (begins("PAR1")) return fmt::format("a Parquet file; {}", kToHdf5);
+  if (begins("ARROW1")) return fmt::format("an Arrow file; {}", kToHdf5);
+  if (begins("SQLite format 3")) return fmt::format("an SQLite database; {}", kToHdf5);
+  if (begins("\x80\x02") || begins("\x80\x03") || begins("\x80\x04") || begins("\x80\x05")) return fmt::format("a Python pickle; {}", kToHdf5);
+  if (tar == "ustar") return "a tar archive; unpack it and name a file of it";
+  if (begins("\xff\xfe") || begins("\xfe\xff")) return "text in UTF-16; write it in UTF-8";
+  const size_t first = start.find_first_not_of(" \t\r\n", begins("\xef\xbb\xbf") ? 3 : 0);
+  if (first != std::string::npos && start[first] == '[')
+    return "a JSON array; JSON lines are needed, one object a line without brackets or commas around them (jq -c '.[]')";
+  if (start.find('\0') != std::string::npos) return "neither HDF5 nor text";
+  return "";
 }
 
 std::vector<int64_t> read_matrix(const h5::Dataset& data) {
@@ -40,6 +79,16 @@ std::vector<int64_t> read_matrix(const h5::Dataset& data) {
     throw DataError(fmt::format("{} has shape [{}]; two dimensions [rows, length] are needed", data.where(),
                                 fmt::join(data.shape(), ", ")));
   return data.read<int64_t>();
+}
+
+/// What a writer that has no sign made of −1: a class that is there for no other reason.
+void refuse_unsigned_marks(const h5::Dataset& targets, const std::vector<int64_t>& values) {
+  if (!targets.type_name().starts_with("uint")) return;
+  const int64_t bits = std::stoll(targets.type_name().substr(4));
+  const int64_t last = bits >= 63 ? std::numeric_limits<int64_t>::max() : (int64_t{1} << bits) - 1;
+  if (const auto found = std::find(values.begin(), values.end(), last); found != values.end())
+    throw DataError(fmt::format("{} has elements of type {}, which has no -1 (not scored), and element {} is {}, what -1 becomes there; write targets as "
+                                "int64", targets.where(), targets.type_name(), found - values.begin(), bits >= 63 ? "2^64 - 1" : std::to_string(last)));
 }
 
 RowFile read_hdf5(const std::string& path) {
@@ -53,6 +102,7 @@ RowFile read_hdf5(const std::string& path) {
   if (tokens.shape() != targets.shape())
     throw DataError(fmt::format("{}: tokens has shape [{}] but targets [{}]; they must be equal", path,
                                 fmt::join(tokens.shape(), ", "), fmt::join(targets.shape(), ", ")));
+  refuse_unsigned_marks(targets, rows.targets);
   rows.rows = tokens.shape()[0];
   rows.length = tokens.shape()[1];
   return rows;
@@ -61,6 +111,9 @@ RowFile read_hdf5(const std::string& path) {
 // Appends the numbers of `name` in one JSON object; returns how many.
 int64_t append_numbers(const nlohmann::json& object, const char* name, std::vector<int64_t>& to) {
   const auto list = object.find(name);
+  if (object.contains("input_ids") && (list == object.end() || !list->is_array()))
+    throw DataError(fmt::format("no list '{}', but 'input_ids', as rows for Hugging Face have: call them tokens, and labels targets; targets[t] is what "
+                                "follows tokens[t], so labels move one place to the front, and -100 becomes -1", name));
   if (list == object.end() || !list->is_array())
     throw DataError(fmt::format("no list '{}'; a line is {{\"tokens\": [1, 2, 3], \"targets\": [-1, -1, 4]}}", name));
   for (size_t i = 0; i < list->size(); ++i) {
@@ -76,6 +129,8 @@ int64_t append_numbers(const nlohmann::json& object, const char* name, std::vect
 void append_row(const std::string& line, RowFile& rows) {
   constexpr size_t kDeepest = 16;
   const nlohmann::json object = json_depth(line) > kDeepest ? nlohmann::json() : nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!object.is_object() && line.find_first_not_of(" \t") == line.find('{'))
+    throw DataError("the line is not one whole JSON object; write every row on one line: {\"tokens\": [1, 2, 3], \"targets\": [-1, -1, 4]}");
   if (!object.is_object())
     throw DataError("not a JSON object; a line is {\"tokens\": [1, 2, 3], \"targets\": [-1, -1, 4]}");
   const int64_t tokens = append_numbers(object, "tokens", rows.tokens);
@@ -92,10 +147,12 @@ void append_row(const std::string& line, RowFile& rows) {
 }
 
 RowFile read_json_lines(const std::string& path) {
+  if (const std::string other = other_kind(path); !other.empty()) throw DataError(fmt::format("{}: it is {}", path, other));
   std::ifstream stream = open(path);
   RowFile rows;
   std::string line;
   for (int64_t number = 1; std::getline(stream, line); ++number) {
+    if (number == 1 && line.starts_with("\xef\xbb\xbf")) line.erase(0, 3);
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     try {
       append_row(line, rows);
@@ -112,8 +169,9 @@ void require_range(const std::vector<int64_t>& values, const char* name, int64_t
     if (values[i] < first || values[i] > last)
       throw DataError(fmt::format("{}: {}[row {}, column {}] = {}; {}", path, name, static_cast<int64_t>(i) / length,
                                   static_cast<int64_t>(i) % length, values[i],
-                                  values[i] < first ? fmt::format("at least {} is needed", first)
-                                                    : fmt::format("at most vocab-1 = {} is allowed", last)));
+                                  values[i] == -100 && first == -1 ? "PyTorch's mark of what is not scored; here it is -1"
+                                  : values[i] < first              ? fmt::format("at least {} is needed", first)
+                                                                   : fmt::format("at most vocab-1 = {} is allowed", last)));
 }
 
 // Runs `check`, adding the key to what it throws.

@@ -16,7 +16,8 @@ struct RowFile {
 };
 
 /// Reads all of it into memory. Throws DataError naming `key`, file and place: missing or damaged file, wrong shape or
-/// type, a number out of range (row, column, value), nothing scored, no rows.
+/// type, a number out of range (row, column, value), nothing scored, no rows; a file of another kind (NumPy, gzip, a JSON array), which the
+/// message names.
 RowFile read_row_file(const std::string& key, const std::string& path);
 
 /// Throws DataError where a token or target is not below `vocab`.

@@ -1,8 +1,10 @@
 #include "tasks/support/text_source.h"
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <map>
+#include <unordered_map>
 
 #include <fmt/format.h>
 
@@ -26,17 +28,77 @@ bool is_marker(std::string_view line, std::string_view word) {
   return line.starts_with(word);
 }
 
-std::vector<fs::path> files_of(const fs::path& path) {
+/// "D.TXT" → ".txt"
+std::string ending_of(const std::string& file) {
+  std::string ending = fs::path(file).extension().string();
+  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
+  return ending;
+}
+
+/// A file itself; of a folder its texts: those called .txt, or all where none is. `left_out`: the others.
+std::vector<std::string> files_of(const std::string& path, std::vector<std::string>* left_out = nullptr) {
   if (!fs::is_directory(path)) return {path};
-  std::vector<fs::path> texts, all;
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(path)) {
-    if (!entry.is_regular_file()) continue;
-    all.push_back(entry.path());
-    if (entry.path().extension() == ".txt") texts.push_back(entry.path());
+  std::vector<std::string> texts, others;
+  for (std::string& file : files_below(path)) (ending_of(file) == ".txt" ? texts : others).push_back(std::move(file));
+  if (texts.empty()) return others;
+  if (left_out) *left_out = others;
+  return texts;
+}
+
+/// "a, b, c and 4 more"
+std::string some_of(const std::vector<std::string>& names) {
+  constexpr size_t kNamed = 3;
+  const std::string first = join({names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), kNamed))}, ", ");
+  return names.size() > kNamed ? fmt::format("{} and {} more", first, names.size() - kNamed) : first;
+}
+
+/// Files of folders that are not read, a line for each folder.
+std::vector<std::string> left_out_notes(const std::string& key, const std::vector<std::string>& paths) {
+  std::vector<std::string> notes;
+  for (const std::string& path : paths) {
+    std::vector<std::string> others;
+    files_of(path, &others);
+    if (others.empty()) continue;
+    notes.push_back(fmt::format("{} = {}: {} files are not called .txt and are not read: {} (name a file itself to read it)", key, path, others.size(),
+                                some_of(others)));
   }
-  std::vector<fs::path>& chosen = texts.empty() ? all : texts;
-  std::sort(chosen.begin(), chosen.end());
-  return chosen;
+  return notes;
+}
+
+constexpr size_t kBlock = 256;  // bytes of a passage that is no chance
+
+/// How many passages of kBlock bytes `text` has, and how many of them stand in `training` too: by rolling hashes, then byte by byte.
+std::pair<size_t, size_t> repeated_blocks(std::string_view text, std::string_view training) {
+  constexpr uint64_t kBase = 0x9E3779B97F4A7C15;
+  const auto byte = [](char c) { return static_cast<uint64_t>(static_cast<unsigned char>(c)) + 1; };
+  const size_t blocks = text.size() / kBlock;
+  if (blocks == 0 || training.size() < kBlock) return {blocks, 0};
+  std::unordered_multimap<uint64_t, size_t> places;
+  std::vector<bool> seen(size_t{1} << 20);  // by the upper bits of hashes: nearly all places of the training text stop here
+  for (size_t block = 0; block < blocks; ++block) {
+    uint64_t hash = 0;
+    for (const char c : text.substr(block * kBlock, kBlock)) hash = hash * kBase + byte(c);
+    places.emplace(hash, block * kBlock);
+    seen[hash >> 44] = true;
+  }
+  uint64_t leaving = 1, hash = 0;  // kBase^kBlock
+  for (size_t i = 0; i < kBlock; ++i) leaving *= kBase;
+  for (size_t end = 0; end < training.size(); ++end) {
+    hash = hash * kBase + byte(training[end]);
+    if (end >= kBlock) hash -= leaving * byte(training[end - kBlock]);
+    if (end + 1 < kBlock || !seen[hash >> 44]) continue;
+    const auto [first, last] = places.equal_range(hash);
+    for (auto place = first; place != last;)
+      if (text.substr(place->second, kBlock) == training.substr(end + 1 - kBlock, kBlock)) place = places.erase(place);
+      else ++place;
+  }
+  return {blocks, blocks - places.size()};
+}
+
+std::string repeated_note(const std::string& what, std::string_view text, std::string_view training) {
+  const auto [blocks, repeated] = repeated_blocks(text, training);
+  if (repeated == 0) return "";
+  return fmt::format("{}: {} of {} passages of {} bytes stand in the training text too: what is tested there was trained on", what, repeated, blocks, kBlock);
 }
 
 /// Each file once in both lists, by whatever path: what is read twice is in training and in the tests.
@@ -44,12 +106,12 @@ void refuse_overlaps(const std::string& prefix, const TextOptions& options) {
   std::map<fs::path, std::string> named;  // where the file was named before
   const auto look = [&](const std::string& key, const std::vector<std::string>& paths) {
     for (const std::string& path : paths)
-      for (const fs::path& file : files_of(path)) {
+      for (const std::string& file : files_of(path)) {
         const std::string here = fmt::format("{}{} = {}", prefix, key, path);
         const auto [before, first] = named.try_emplace(fs::weakly_canonical(file), here);
         if (!first)
           throw DataError(fmt::format("{}: {} is there already by {}, and a text that is read twice leaks from training into tests; name each "
-                                      "file once", here, file.string(), before->second));
+                                      "file once", here, file, before->second));
       }
   };
   look("train_text", options.train_text);
@@ -58,8 +120,9 @@ void refuse_overlaps(const std::string& prefix, const TextOptions& options) {
 
 }  // namespace
 
-std::string clean_text(std::string_view raw) {
-  if (raw.starts_with("\xef\xbb\xbf")) raw.remove_prefix(3);
+std::string clean_text(std::string_view bytes) {
+  const std::string plain = with_plain_lines(bytes);
+  std::string_view raw = plain;
   std::string text;
   text.reserve(raw.size());
   size_t book = 0;  // where the book being read starts in `text`; markers cut back to it
@@ -75,26 +138,33 @@ std::string clean_text(std::string_view raw) {
       book = text.size();
       inside = copying = false;
     } else if (copying) {
-      std::copy_if(line.begin(), line.end(), std::back_inserter(text), [](char c) { return c != '\r'; });
+      text += line;
     }
   }
   return text;
+}
+
+std::string read_text(const std::string& path) {
+  const std::string bytes = read_file(path);
+  if (const std::string encoding = foreign_encoding(bytes); !encoding.empty())
+    throw DataError(fmt::format("{} is text in {}; write it in UTF-8 (iconv -f UTF-16 -t UTF-8)", path, encoding));
+  return clean_text(bytes);
 }
 
 std::string load_text(const std::string& key, const std::vector<std::string>& paths) {
   std::string text;
   try {
     for (const std::string& path : paths)
-      for (const fs::path& file : files_of(path)) {
+      for (const std::string& file : files_of(path)) {
         if (!text.empty() && text.back() != '\n') text += '\n';
-        text += clean_text(read_file(file.string()));
+        text += read_text(file);
       }
   } catch (const fs::filesystem_error& error) {
     throw DataError(fmt::format("{} = {}: cannot be read: {}", key, error.path1().string(), error.code().message()));
   } catch (const DataError& error) {
     throw DataError(fmt::format("{}: {}", key, error.what()));
   }
-  if (text.empty())
+  if (text.find_first_not_of('\n') == std::string::npos)
     throw DataError(fmt::format("{} = {}: no text in it; give a file that is not empty", key, join(paths, ", ")));
   return text;
 }
@@ -150,6 +220,18 @@ TextSplits::TextSplits(const std::string& prefix, const TextOptions& options)
   });
   if (own_test_)
     each(prefix + "test_text", options.test_text, [&](const std::string& name, const std::string& text) { test.add(name, text); });
+  look_over(options);
+}
+
+void TextSplits::look_over(const TextOptions& options) {
+  notes_ = left_out_notes(prefix_ + "train_text", options.train_text);
+  for (std::string& note : left_out_notes(prefix_ + "test_text", options.test_text)) notes_.push_back(std::move(note));
+  const auto look = [&](const std::string& what, std::string_view text) {
+    if (std::string note = repeated_note(what, text, part(Split::train)); !note.empty()) notes_.push_back(std::move(note));
+  };
+  if (!own_test_) return look(prefix_ + "train_text, its end, which is held out for tests", part(Split::test));
+  for (const std::string& path : options.test_text)
+    for (const std::string& file : files_of(path)) look(fmt::format("{}test_text: {}", prefix_, file), read_text(file));
 }
 
 void TextSplits::Part::add(const std::string& name, std::string_view more) {

@@ -10,13 +10,16 @@
 
 namespace mneme {
 
-/// Without UTF-8 byte order mark and carriage returns, and without what Project Gutenberg puts before its `*** START
+/// The one cleaning of texts: training texts, test texts, streams and prompts. Without UTF-8 byte order mark, all line ends as LF, and without what Project Gutenberg puts before its `*** START
 /// OF` and after its `*** END OF` lines. Everything else stays as it is: any bytes are a text.
-std::string clean_text(std::string_view raw);
+std::string clean_text(std::string_view bytes);
 
-/// Files in the order given; of a folder, its `.txt` files (all files where there are none), with subfolders, sorted by
-/// path. Each file is cleaned; files are joined by a newline. Throws DataError naming `key`: missing, unreadable,
-/// empty.
+/// A file, cleaned. DataError: missing, unreadable, UTF-16.
+std::string read_text(const std::string& path);
+
+/// Files in the order given; of a folder, its `.txt` files (all files where there are none), with subfolders and what links lead to, without
+/// what is hidden, sorted by path. Each file is cleaned; files are joined by a newline. Throws DataError naming `key`: missing, unreadable,
+/// empty, UTF-16.
 std::string load_text(const std::string& key, const std::vector<std::string>& paths);
 
 /// Options of a task on text, described and checked with the task's own.
@@ -45,6 +48,8 @@ class TextSplits {
   std::vector<std::string> names(Split split) const;
   /// Throws DataError where `split` has fewer than `bytes`, which a row of `length` tokens needs.
   void require(Split split, int64_t bytes, int64_t length) const;
+  /// Files of folders that are not read, and test texts of which passages stand in the training text too.
+  const std::vector<std::string>& notes() const { return notes_; }
 
  private:
   struct Source {
@@ -56,11 +61,13 @@ class TextSplits {
     std::vector<Source> sources;
     void add(const std::string& name, std::string_view more);
   };
+  void look_over(const TextOptions& options);
   const Part& of(Split split) const { return parts_[static_cast<size_t>(split)]; }
 
   std::string prefix_;
   bool own_test_;
   Part parts_[3];  // by split
+  std::vector<std::string> notes_;
 };
 
 /// `bytes` consecutive bytes at a random place of `text`, moved to the start of a word where one is near.

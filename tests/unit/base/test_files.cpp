@@ -7,10 +7,12 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
 #include "base/files.h"
+#include "io/sha256.h"
 #include "mneme/errors.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/test.h"
@@ -164,4 +166,41 @@ TEST_CASE("what dead processes left is removed, and nothing else", "[files]") {
   make();
   remove_unfinished(folder.path(), "", /*held=*/true);
   CHECK((none_there(ours) && none_there(of_others) && there(kept)));
+}
+
+TEST_CASE("all three line ends are one, and a byte order mark is none of the text", "[core][files]") {
+  CHECK(with_plain_lines("\xef\xbb\xbf" "a\r\nb\rc\nd\r") == "a\nb\nc\nd\n");
+  CHECK(with_plain_lines("a\r\r\nb") == "a\n\nb");
+  CHECK(foreign_encoding("plain text") == "");
+  CHECK(foreign_encoding(std::string("\xff\xfe" "a\0b\0", 6)) == "UTF-16");
+  CHECK_THAT(foreign_encoding(std::string("\0a\0b\0c\0d", 8)), Catch::Contains("UTF-16"));
+  CHECK(foreign_encoding(std::string(100, '\0')) == "");  // any bytes are a text, but none is UTF-16 of nothing
+}
+
+TEST_CASE("files below a folder: what links lead to, nothing hidden, no circle, no link to nothing", "[core][files]") {
+  namespace fs = std::filesystem;
+  test::TemporaryFolder folder;
+  const auto write = [&](const std::string& name) {
+    fs::create_directories(fs::path(folder / name).parent_path());
+    std::ofstream(folder / name) << "x";
+  };
+  for (const char* name : {"a/b.txt", "a/.hidden.txt", "a/.git/c.txt", "a/sub/d.txt", "elsewhere/e.txt", "f.txt"}) write(name);
+  fs::create_directory_symlink(folder / "elsewhere", folder / "a/linked");
+  fs::create_symlink(folder / "f.txt", folder / "a/g.txt");
+  fs::create_directory_symlink(folder / "a", folder / "a/sub/circle");
+  std::vector<std::string> names;
+  for (const std::string& file : files_below(folder / "a")) names.push_back(file.substr(folder.path().size() + 1));
+  CHECK(names == std::vector<std::string>{"a/b.txt", "a/g.txt", "a/linked/e.txt", "a/sub/d.txt"});
+  const std::string before = path_digest(folder / "a");
+  write("a/.git/more.txt");
+  CHECK(path_digest(folder / "a") == before);  // what is not read does not count
+  write("elsewhere/more.txt");
+  CHECK(path_digest(folder / "a") != before);
+  fs::create_symlink("nowhere", folder / "a/broken.txt");
+  CHECK_THROWS_WITH(files_below(folder / "a"), Catch::Contains("broken.txt is a link to nothing"));
+}
+
+TEST_CASE("nobody means a folder that is called ~", "[core][files]") {
+  for (const char* path : {"~", "~/runs"}) CHECK_THROWS_WITH(make_folders(path), Catch::Contains("only a shell"));
+  CHECK_THROWS_WITH(atomic_write("~/x", "x"), Catch::Contains("$HOME"));
 }

@@ -131,3 +131,31 @@ TEST_CASE("the counts of a share are those that its value is made of", "[metric]
   }
   CHECK(Metric::exact_match.share(sums).trials == 20);
 }
+
+TEST_CASE("what is not finite is no answer: no metric of it has a value, and how many rows it is in is said", "[metric]") {
+  for (const double bad : {std::nan(""), std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()}) {
+    EvalSums good, row;
+    good.add_position(1, true);
+    row.add_position(0.5, true);
+    row.add_position(bad, true);  // the arg max of NaN is the NaN's place, right or not
+    CHECK(row.correct == 1);
+    EvalSums sums = good.as_row();
+    sums += row.as_row();
+    CHECK((sums.rows == 2 && sums.exact == 1 && sums.not_finite == 1));
+    for (const Metric& metric : Metric::all()) {
+      CHECK(std::isnan(metric.value(sums)));
+      CHECK(metric.text(sums) == "not finite, 1 of 2 rows");
+    }
+    EvalSums stored = sums;  // as files hold it: by the mean; those of before had no count
+    stored.set_mean_loss(Metric::loss.value(sums));
+    CHECK(std::isnan(Metric::accuracy.value(stored)));
+    stored.not_finite = 0;
+    CHECK(std::isnan(Metric::accuracy.value(stored)));
+    CHECK(Metric::accuracy.text(stored) == "not finite");
+  }
+}
+
+TEST_CASE("a row without a scored position is no row, and none of those that are right", "[metric]") {
+  CHECK(EvalSums().as_row() == EvalSums());
+  CHECK(Metric::exact_match.text(EvalSums().as_row()) == "-");
+}

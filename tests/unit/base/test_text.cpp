@@ -42,3 +42,27 @@ TEST_CASE("SHA-256 agrees with the standard's examples", "[core][sha256]") {
   for (int i = 0; i < 1000; ++i) pieces.add(std::string(1000, 'a'));
   CHECK(pieces.hex() == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
+
+TEST_CASE("what stands in quotes is not cut, and says what stands in them", "[core][text]") {
+  using Parts = std::vector<std::string>;
+  CHECK(split_values("\"a, b.txt\", c ,\"d\"", ',') == Parts{"\"a, b.txt\"", "c", "\"d\""});
+  CHECK(split_values("key=\"a, b\",other", ',') == Parts{"key=\"a, b\"", "other"});
+  CHECK(split_values("a \"b, c\"", ',') == Parts{"a \"b", "c\""});  // a quote inside a part is a letter
+  CHECK(split_values("\"a, b", ',') == Parts{"\"a", "b"});            // and one that nothing closes
+  CHECK(split_values("a,,b", ',') == split("a,,b", ','));
+  CHECK(unquoted(" \"a, \\\"b\\\" \\\\ \\n\" ") == "a, \"b\" \\ \n");
+  for (const std::string text : {"plain", "a, b", " edge ", "\"", "a|b", "# no comment", "lone\rreturn", "back\\", "\"a\", \"b\""}) {
+    CHECK(unquoted(quoted_value(text)) == text);
+    CHECK(unquoted(quoted_element(text)) == text);
+    for (const char separator : {',', '|'}) CHECK(split_values(quoted_element(text) + separator + quoted_element("x"), separator).size() == 2);
+  }
+}
+
+TEST_CASE("bytes that are no UTF-8 are found", "[core][text]") {
+  CHECK(not_utf8("plain, ü, €, 😀") == std::string::npos);
+  CHECK(not_utf8("caf\xe9") == 3);       // Latin-1
+  CHECK(not_utf8("\xc3") == 0);          // cut off
+  CHECK(not_utf8("\xc0\xaf") == 0);      // longer than needed
+  CHECK(not_utf8("\xed\xa0\x80") == 0);  // a surrogate
+  CHECK(not_utf8("a\xf5\x80\x80\x80") == 1);
+}

@@ -15,6 +15,8 @@ std::string problem(const std::string& ini, const std::vector<std::string>& over
   return problems.size() == 1 ? problems[0] : std::to_string(problems.size()) + " problems: " + join(problems, " / ");
 }
 
+const std::string kSample = "[task]\nkind = sample\n";
+
 }  // namespace
 
 TEST_CASE("resolve: values of every type", "[config][resolve]") {
@@ -138,4 +140,17 @@ TEST_CASE("option help covers every section, with type, default, range and a lin
   CHECK(memory[0].default_value == "0.5");
   CHECK(memory[0].type == "number");
   CHECK(option_help("task.other.").size() == 1);
+}
+
+TEST_CASE("numbers have one sign, and 0 has none", "[config]") {
+  CHECK(flat_values(config_from(kSample, {"train.weight_decay=-0.0"})) == flat_values(config_from(kSample, {"train.weight_decay=0"})));
+  CHECK(config_from(kSample, {"train.steps=+400"}).train.steps == 400);
+  for (const char* text : {"+-4", "++4", "-+4", "--4", "+"}) CHECK_THAT(config_problems(kSample, {std::string("train.steps=") + text}).at(0), Contains("is not an integer"));
+  CHECK_THAT(config_problems(kSample, {"train.lr=+-1e-3"}).at(0), Contains("is not a number"));
+}
+
+TEST_CASE("run.folder is a folder: not nothing, and not ~", "[config]") {
+  CHECK_THAT(config_problems(kSample, {"run.folder="}).at(0), Contains("run.folder = : is empty"));
+  CHECK_THAT(config_problems(kSample, {"run.folder=\"\""}).at(0), Contains("is empty"));
+  for (const char* folder : {"~", "~/runs"}) CHECK_THAT(config_problems(kSample, {std::string("run.folder=") + folder}).at(0), Contains("only a shell"));
 }

@@ -11,7 +11,7 @@ namespace {
 
 std::string value(const Settings& settings, const std::string& key) {
   const SettingValue* found = settings.find(key);
-  return found == nullptr ? "(none)" : found->text;
+  return found == nullptr ? "(none)" : unquoted(found->text);
 }
 
 std::vector<std::string> text_problems(const std::string& text) {
@@ -112,4 +112,39 @@ TEST_CASE("overrides without key, section or '=' are usage errors", "[config][se
   CHECK_THROWS_WITH(settings.override_with("steps=5"), Contains("'steps' has no section"));
   settings.override_with("task.needle.sentence=a=b # c");
   CHECK(value(settings, "task.needle.sentence") == "a=b # c");
+}
+
+TEST_CASE("INI: lines end in LF, CR LF or CR", "[config][settings]") {
+  const Settings settings = Settings::from_text("# one\r[train]\rsteps = 7\r\n# two\rwarmup = 1\n", "x.ini");
+  CHECK(value(settings, "train.steps") == "7");
+  CHECK(value(settings, "train.warmup") == "1");
+  CHECK(settings.find("train.warmup")->origin == "x.ini:5");
+}
+
+TEST_CASE("INI: what follows ' ;' belongs to a value, but after quotes and sections it is a comment", "[config][settings]") {
+  const Settings settings = Settings::from_text("; one\n  ; two\n[a] ; three\nb = x ; y\nc = \"x ; y # z\" ; four\nd = x # y ; z\n", "x.ini");
+  CHECK(value(settings, "a.b") == "x ; y");
+  CHECK(value(settings, "a.c") == "x ; y # z");
+  CHECK(value(settings, "a.d") == "x");
+}
+
+TEST_CASE("INI: parts of lists in quotes stand as they are; extends too", "[config][settings]") {
+  TemporaryFolder folder;
+  folder.write("a, b.ini", "[model]\nwidth = 2\n");
+  folder.write("c.ini", "[model]\nheads = 3\n");
+  const Settings settings = Settings::from_file(folder.write("run.ini", "extends = \"a, b.ini\", c.ini\n[a]\nb = \"x, y\", z # comment\n"));
+  CHECK(value(settings, "model.width") == "2");
+  CHECK(value(settings, "model.heads") == "3");
+  CHECK(settings.find("a.b")->text == "\"x, y\", z");
+}
+
+TEST_CASE("a config that is not in UTF-8 is refused, with its line", "[config][settings]") {
+  TemporaryFolder folder;
+  const auto problems = problems_of([&] { Settings::from_file(folder.write("x.ini", "[run]\r\rname = caf\xe9\n")); });
+  REQUIRE(problems.size() == 1);
+  CHECK_THAT(problems[0], Contains("x.ini:3: is not in UTF-8"));
+  const std::string wide("\xff\xfe[\0r\0", 6);
+  CHECK_THAT(problems_of([&] { Settings::from_file(folder.write("w.ini", wide)); }).at(0), Contains("text in UTF-16"));
+  Settings settings;
+  CHECK_THROWS_WITH(settings.override_with("run.name=caf\xe9"), Contains("run.name: its value is not in UTF-8"));
 }

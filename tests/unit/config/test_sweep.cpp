@@ -215,3 +215,20 @@ TEST_CASE_METHOD(SweepFixture, "sweep: without axes it is one run", "[config][sw
   REQUIRE(runs.size() == 1);
   CHECK(runs[0].config.run.seed == 7);
 }
+
+TEST_CASE_METHOD(SweepFixture, "sweep: rules of exclude are parted by ';', with white space before it or not", "[config][sweep]") {
+  for (const char* between : {"; ", " ; ", ";"})
+    CHECK(read(kHead + "[sweep]\nexclude = model.width:8 train.lr:1e-3" + between + "model.width:16 train.lr:1e-2\n[grid]\nmodel.width = 8 | 16\n"
+               "model.heads = 1\ntrain.lr = 1e-3 | 1e-2\n").runs().size() == 2);
+}
+
+TEST_CASE_METHOD(SweepFixture, "sweep: values in quotes are not cut at '|', and labels that are the same are refused", "[config][sweep]") {
+  const Sweep sweep = read(kHead + "[grid]\ntask.sample.note = \"a | b\" | c\n");
+  REQUIRE(sweep.combinations.size() == 2);
+  CHECK(sweep.combinations[0][0].second == "a|b");
+  CHECK_THAT(problems(kHead + "[grid]\ntask.sample.note = \"a, b\" | a:b\n").at(0), Contains("are both called a+b in tables"));
+}
+
+TEST_CASE_METHOD(SweepFixture, "sweep: 0 and -0 are one experiment", "[config][sweep]") {
+  CHECK_THAT(problems(kHead + "[grid]\ntrain.weight_decay = 0 | -0\n").at(0), Contains("the same experiment"));
+}

@@ -294,3 +294,20 @@ TEST_CASE("weights of a plain safetensors file start a model", "[train]") {
   init_from(*other.model, path);
   CHECK(first_parameter(*other.model).equal(first_parameter(*one.model)));
 }
+
+TEST_CASE("weights that are not finite are refused, with the tensor and the place", "[train][checkpoint]") {
+  TemporaryFolder folder;
+  const World world(tiny_config(arm("mag")));
+  const std::string file = folder / "w.safetensors";
+  write_safetensors(file, named_tensors(*world.model));
+  init_from(*world.model, file);
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    NamedTensors tensors;
+    for (const auto& [name, tensor] : named_tensors(*world.model)) tensors.emplace_back(name, tensor.detach().clone());
+    tensors[0].second.flatten()[5] = bad;
+    write_safetensors(file, tensors);
+    CHECK_THAT(message_of<CheckpointError>([&] { init_from(*world.model, file); }),
+               Contains(file + ": 1 of the ") && Contains(tensors[0].first + " are not finite, the first at place 5"));
+    for (const auto& [name, tensor] : named_tensors(*world.model)) CHECK(at::isfinite(tensor).all().item<bool>());
+  }
+}

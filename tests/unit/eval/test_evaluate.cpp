@@ -3,13 +3,16 @@
 #include <c10/core/Allocator.h>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 
 #include "tests/support/train_fixture.h"
 #include "eval/batch.h"
+#include "eval/checkpoint.h"
 #include "eval/evaluate.h"
 #include "eval/loss.h"
 #include "eval/make.h"
+#include "eval/measure.h"
 
 using namespace mneme;
 using namespace mneme::test;
@@ -184,4 +187,38 @@ TEST_CASE("loss by position: the bins hold every scored token once", "[train]") 
   CHECK(setting.positions[0].scored == 5 * 256);
   CHECK(setting.positions[0].scored + setting.positions[1].scored == setting.sums.scored);
   CHECK(setting.positions[0].loss + setting.positions[1].loss == Approx(setting.sums.loss));
+}
+
+TEST_CASE("what is not finite is counted, has no value, and is named by row, layer, head and token", "[train]") {
+  const std::string name = GENERATE("mag", "mag_mlp");
+  const World world(tiny_config(arm(name) + std::vector<std::string>{"memory.heads=2", "memory.theta_bias=3"}));
+  const EvalRequest request{Split::test, 7, {}};
+  const Evaluation good = evaluate(*world.model, *world.task, world.config, request);
+  CHECK((good.not_finite() == "" && std::isfinite(good.value())));
+  at::NoGradGuard no_grad;
+  for (const auto& [parameter, tensor] : named_tensors(*world.model))
+    if (parameter == "layers_0.block.memory.memory.weights_0") tensor.select(0, 1).fill_(std::nan(""));
+  const Evaluation bad = evaluate(*world.model, *world.task, world.config, request);
+  for (const EvalSetting& entry : bad.settings) {
+    CHECK((entry.sums.not_finite == 16 && entry.sums.correct == 0 && entry.sums.exact == 0));
+    CHECK(std::isnan(Metric::accuracy.value(entry.sums)));
+  }
+  CHECK_THAT(bad.text(), Catch::Contains("not finite, 32 of 32 rows"));
+  CHECK_THAT(bad.not_finite(), Catch::Contains("on the test split, answers are not finite at 32x4 (16 of 16 rows; row 0: ") &&
+                                   Catch::Contains("layer 0, head 1: fast weights 0 are not finite from token 0 on") && Catch::Contains("64x8"));
+}
+
+TEST_CASE("a memory that overflows on the way is named with the token at which it does", "[train]") {
+  const World world(tiny_config(arm("mag_mlp") + std::vector<std::string>{"memory.heads=2"}));
+  at::NoGradGuard no_grad;
+  const at::Tensor tokens = at::zeros({1, 60}, at::kLong);
+  CHECK(where_not_finite(*world.model, tokens) == "");
+  State state;
+  ForwardContext context;
+  world.model->hidden(tokens.narrow(1, 0, 20), state, context);
+  State broken = state.clone();
+  std::vector<std::pair<std::string, at::Tensor>> all = broken.flatten();
+  for (auto& [path, tensor] : all)
+    if (path.find("layers_1") != std::string::npos && path.ends_with("weights_1")) tensor.select(1, 1).fill_(1e38);
+  CHECK_THAT(where_not_finite(*world.model, tokens.narrow(1, 20, 40), State::unflatten(all), 20), Catch::Contains("not finite from token 2") && Catch::Contains("layer 1, head 1: fast weights"));
 }

@@ -136,6 +136,6 @@ TEST_CASE("a divergence names layer, head and step, and the largest gates", "[tr
   for (const auto& [name, tensor] : named_tensors(*world.model))  // the second head's initial weights, [H,in,out]
     if (name == "layers_1.block.memory.memory.weights_1") tensor.detach().select(0, 1).fill_(std::numeric_limits<float>::infinity());
   CHECK_THAT(message_of<DivergedError>([&] { step.run(6); }),
-             Contains("diverged at step 7") && Contains("layer 1, head 1: fast weights 0 are not finite within tokens 0 to 31") &&
+             Contains("diverged at step 7") && Contains("layer 1, head 1: fast weights 0 are not finite from token 0 on") &&
                  Contains("largest gates: layer0: theta 0.") && Contains("layer1: theta") && Contains("memory.theta_max"));
 }

@@ -183,3 +183,27 @@ TEST_CASE("memories of several rows are for as many rows", "[train][state]") {
   for (size_t i = 0; i < part.size(); ++i)
     if (part[i].second.dim() > 0) CHECK(at::equal(part[i].second, all[i].second.narrow(0, 2, 2)));
 }
+
+TEST_CASE("after logits that are not finite there is no token; memories that are not are neither written nor read", "[train][generate]") {
+  TemporaryFolder folder;
+  const World world(tiny_config(arm("mag") + std::vector<std::string>{"memory.heads=2"}));
+  const LoadedModel loaded = loaded_of(world);
+  GenerateOptions request;
+  request.tokens = 3;
+  request.temperature = 0;
+  State state;
+  generate(*world.model, state, some_prompt(20), request);
+  save_memories(folder / "good", state, loaded);
+  NamedTensors all = state.flatten();
+  for (auto& [path, tensor] : all)
+    if (path.find("layers_1") != std::string::npos && path.ends_with("memory/weights_0")) tensor.select(1, 1).fill_(std::numeric_limits<float>::infinity());
+  State bad = State::unflatten(all);
+  CHECK_THAT(message_of<DivergedError>([&] { save_memories(folder / "bad", bad, loaded); }),
+             Contains("bad is not written") && Contains("layer 1, head 1: fast weights 0"));
+  CHECK_FALSE(std::filesystem::exists(folder / "bad"));
+  save_state(folder / "bad", memories_of(bad), {{"config_hash", config_hash(world.config)}, {"step", "7"}});
+  CHECK_THAT(message_of<CheckpointError>([&] { StoredMemories(folder / "bad", loaded, 1); }), Contains("layer 1, head 1: fast weights 0"));
+  StoredMemories(folder / "good", loaded, 1);
+  CHECK_THAT(message_of<DivergedError>([&] { generate(*world.model, bad, some_prompt(5), request); }),
+             Contains("no token after the first 5") && Contains("layer 1, head 1: fast weights 0 are not finite from token 0 on"));
+}

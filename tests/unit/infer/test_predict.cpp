@@ -167,3 +167,31 @@ TEST_CASE("a memory read from a file writes a waiting group as if it had gone on
   const at::Tensor expected = world.model->forward(tokens.narrow(1, 6, 8), cut, context);
   CHECK((world.model->forward(tokens.narrow(1, 6, 8), stored, context) - expected).abs().max().item<double>() < 2e-6);
 }
+
+TEST_CASE("what is not finite is no token: argmax is -1 there, it is counted, and no memories are written", "[train]") {
+  Answers answers;
+  {
+    at::NoGradGuard no_grad;
+    for (const auto& [name, tensor] : named_tensors(*answers.model))
+      if (name == "head") tensor.select(0, 9).fill_(3e38);  // finite weights whose products overflow, at most positions
+    AdamW adam(named_tensors(*answers.model), [](const std::string&) { return true; }, answers.config.train);
+    TrainerState state;
+    state.step = 1;
+    state.config_hash = config_hash(answers.config);
+    CheckpointFolder(answers.folder.path() + "/checkpoint", 1).save(answers.config, *answers.model, adam.state(), state);
+  }
+  answers.options.save_memory = answers.folder.path() + "/memories";
+  const PredictSummary summary = predict(answers.options);
+  const h5::File file = h5::File::open(answers.options.output);
+  const std::vector<int64_t> best = file.dataset("argmax").read<int64_t>();
+  const at::Tensor finite = at::isfinite(at::tensor(file.dataset("logits").read<float>()).view({250, 64})).all(1);
+  int64_t bad = 0;
+  for (int64_t i = 0; i < 250; ++i) {
+    const bool answer = finite[i].item<bool>();
+    CHECK((best[static_cast<size_t>(i)] == -1) == !answer);
+    bad += !answer;
+  }
+  CHECK((bad > 100 && summary.not_finite == bad && file.integer("not_finite") == bad));
+  CHECK_THAT(summary.where_not_finite, Contains("row 0, position ") && Contains("what the model says is not finite from token "));
+  CHECK_FALSE(std::filesystem::exists(answers.options.save_memory));
+}

@@ -78,3 +78,17 @@ TEST_CASE("full attention is read as far as it can be kept, and a foreign vocabu
                read_stream({streaming.config, streaming.model, 0, ""}, *make_stream(*larger.task, {2, {}, 0}), {500, 100, {}});
              }), Contains("0 to 63"));
 }
+
+TEST_CASE("a stream says from which token on its answers are not finite", "[train][stream]") {
+  Streaming streaming("mag");
+  at::NoGradGuard no_grad;
+  CHECK(streaming.read(500, 100).error == "");
+  for (const auto& [name, tensor] : named_tensors(*streaming.model))
+    if (name == "embedding") tensor.select(0, 40).fill_(std::nan(""));
+  const StreamRecord record = streaming.read(3000, 100);
+  const EvalSums all = whole_stream(record).questions;
+  CHECK((all.not_finite > 0 && all.not_finite <= all.rows));
+  CHECK(std::isnan(record.metric.value(all)));
+  CHECK_THAT(record.error, Contains(" questions are not finite; ") && Contains("layer 0, head 0: fast weights 0 are not finite from token "));
+  CHECK(streaming.read(3000, 37).error == record.error);
+}

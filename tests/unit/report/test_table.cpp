@@ -378,3 +378,22 @@ TEST_CASE("LaTeX is escaped", "[table]") {
   const std::string text = table_text(make_table(runs, by_length()), "tex");
   CHECK_THAT(text, Contains("mag\\_linear & 5 & 99.0 $\\pm$ 0.9 [94.6, 99.8] & \\textbf{88.0 $\\pm$ 6.3 [80.2, 93.0]} \\\\"));
 }
+
+TEST_CASE("a value that is not finite is none: counted in its cell, not in means, and no row is better for it", "[table]") {
+  std::vector<RunRecord> runs = ten_runs();
+  EvalSums& sums = runs[2].evaluations[0].settings[1].sums;
+  sums.loss = std::nan("");
+  sums.not_finite = 3;
+  runs[2].error = "on the test split, answers are not finite at 1024 (3 of 100 rows)";
+  TableOptions options = by_length();
+  options.against = "rope";
+  const Table table = make_table(runs, options);
+  const TableCell& cell = table.rows[0].cells[1];
+  CHECK(cell.values.size() == 4);
+  CHECK(cell.absent.at("not finite") == 1);
+  CHECK(table.rows[0].cells[0].values.size() == 5);  // the other column has all
+  CHECK_FALSE(table.differences[0].cells[1].p);
+  const std::string text = table_text(table, "md");
+  CHECK_THAT(text, Contains("not finite 1 of 5") && Contains(runs[2].info.run_id + ": done: on the test split, answers are not finite") && !Contains("nan"));
+  CHECK_THAT(table_text(table, "csv"), Contains(",never,not finite\n"));
+}

@@ -305,3 +305,23 @@ assert many["config"]["model.width"] == ["64", "64"] and many["config"]["run.see
                               python + "' '" + (folder / "check.py") + "' '" + folder.path() + "'";
   CHECK(std::system(command.c_str()) == 0);
 }
+
+TEST_CASE("how many rows are not finite survives run.h5, and a file of many runs", "[results]") {
+  test::TemporaryFolder folder;
+  RunRecord run = test::sample_run("mag", 1, {100, 90});
+  EvalSums& sums = run.evaluations[0].settings[1].sums;
+  sums.not_finite = 7;
+  sums.loss = std::nan("");
+  run.error = "on the test split, answers are not finite";
+  atomic_write(folder / "run.h5", run_file_bytes(run));
+  write_runs(folder / "runs.h5", {run}, [](h5::Group&) {});
+  for (const std::string& path : {folder / "run.h5", folder / "runs.h5"}) {
+    const std::vector<RunRecord> back = read_runs({path});
+    REQUIRE(back.size() == 1);
+    const EvalSums& read = back[0].evaluations[0].settings[1].sums;
+    CHECK(read.not_finite == 7);
+    CHECK(std::isnan(back[0].evaluations[0].value()));
+    CHECK(back[0].evaluations[0].settings[0].sums.not_finite == 0);
+    CHECK((back[0].status == "done" && back[0].error == run.error));
+  }
+}

@@ -1,6 +1,7 @@
 // A user's own rows: both formats, the order of training, every refusal.
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <set>
 
 #include "io/hdf5.h"
@@ -42,9 +43,12 @@ TEST_CASE("file: the same rows from HDF5 and from JSON lines", "[tasks][file]") 
     CHECK(made->vocab() == 10);
     CHECK(made->rows(Split::test) == 3);
     CHECK(made->test_settings() == std::vector<Setting>{{2}});
-    const Sample row = made->sample(Split::test, 1, 1, {2});
-    CHECK(row.tokens == Numbers{3, 4});
-    CHECK(row.targets == Numbers{-1, 9});
+    std::set<std::pair<Numbers, Numbers>> rows;
+    for (uint64_t index = 0; index < 3; ++index) {
+      const Sample row = made->sample(Split::test, 1, index, {2});
+      rows.insert({row.tokens, row.targets});
+    }
+    CHECK(rows == std::set<std::pair<Numbers, Numbers>>{{{1, 2}, {-1, 2}}, {{3, 4}, {-1, 9}}, {{5, 6}, {7, -1}}});
   }
 }
 
@@ -64,10 +68,14 @@ TEST_CASE("file: training meets every row once an epoch, in another order each; 
   for (Numbers& epoch : epochs) {
     CHECK(!std::is_sorted(epoch.begin(), epoch.end()));
     std::sort(epoch.begin(), epoch.end());
-    for (int64_t i = 0; i < 95; ++i) CHECK(epoch[static_cast<size_t>(i)] == i);
   }
-  for (uint64_t index = 0; index < 5; ++index)
-    CHECK(made->sample(Split::validation, 1, index, {1}).tokens[0] == static_cast<int64_t>(95 + index));
+  CHECK(epochs[0] == epochs[1]);
+  Numbers all = epochs[0], held;
+  for (uint64_t index = 0; index < 5; ++index) held.push_back(made->sample(Split::validation, 1, index, {1}).tokens[0]);
+  CHECK(*std::min_element(held.begin(), held.end()) < 80);  // a sorted file's end is unlike its rest
+  all.insert(all.end(), held.begin(), held.end());
+  std::sort(all.begin(), all.end());
+  for (int64_t i = 0; i < 100; ++i) CHECK(all[static_cast<size_t>(i)] == i);
 }
 
 TEST_CASE("file: the order of rows is a bijection for every count", "[tasks][file]") {
@@ -157,4 +165,67 @@ TEST_CASE("file: what cannot be used says where and why", "[tasks][file][errors]
                                                 Contains("'" + folder.path() + "' is no file; name an HDF5 or JSON lines file"));
   CHECK_THAT(error_of(both(folder / "x.jsonl") + "; task.file.test = " + folder / "x.jsonl" + ", " + folder / "x.h5"),
              Contains("2 files given; one is needed"));
+}
+
+TEST_CASE("file: rows without a target are no rows, and how many are left out is said", "[tasks][file]") {
+  TemporaryFolder folder;
+  std::string lines;
+  for (int i = 0; i < 60; ++i) lines += "{\"tokens\": [" + std::to_string(i) + "], \"targets\": [" + std::to_string(i % 3 == 0 ? i : -1) + "]}\n";
+  write_file(folder / "rows.jsonl", lines);
+  const MadeTask made = make_task(both(folder / "rows.jsonl"));
+  CHECK((made->rows(Split::train) == 19 && made->rows(Split::validation) == 1 && made->rows(Split::test) == 20));
+  REQUIRE(made->notes().size() == 2);
+  CHECK_THAT(made->notes()[0], Contains("task.file.train: 40 of the 60 rows") && Contains("left out"));
+  for (uint64_t index = 0; index < 20; ++index) CHECK(made->sample(Split::test, 1, index, {1}).targets[0] >= 0);
+  const MadeTask all = make_task(both(folder / "rows.jsonl") + "; task.loss = all");  // every next token is learned from, whatever the targets
+  CHECK((all->rows(Split::train) == 57 && all->rows(Split::test) == 20));
+}
+
+TEST_CASE("file: the first rows of a test are a sample of the file, and chance is that of the rows asked", "[tasks][file]") {
+  TemporaryFolder folder;
+  std::string lines;
+  for (int i = 0; i < 1000; ++i) lines += "{\"tokens\": [" + std::to_string(i) + "], \"targets\": [" + std::to_string(i < 100 ? 1 : 2) + "]}\n";
+  write_file(folder / "sorted.jsonl", lines);
+  const MadeTask made = make_task(both(folder / "sorted.jsonl"));
+  const auto ones = [&](Split split, uint64_t seed, uint64_t count) {
+    double sum = 0;
+    for (uint64_t index = 0; index < count; ++index) sum += made->sample(split, seed, index, {1}).targets[0] == 1;
+    return sum / static_cast<double>(count);
+  };
+  CHECK(ones(Split::test, 3, 200) == Approx(0.1).margin(0.07));        // the head of the file has nothing but ones
+  CHECK(ones(Split::validation, 3, 50) == Approx(0.1).margin(0.1));
+  CHECK(ones(Split::validation, 3, 50) > 0);                             // and its end none
+  CHECK(made->chance() == Approx(0.9));
+  CHECK(made->chance_of(3, 200) == Approx(1 - ones(Split::test, 3, 200)));
+  CHECK(made->sample(Split::test, 3, 0, {1}).tokens == made->sample(Split::test, 3, 0, {1}).tokens);
+}
+
+TEST_CASE("file: HDF5 may begin after a user block", "[tasks][file]") {
+  TemporaryFolder folder;
+  write_hdf5(folder / "rows.h5", {2, 2}, {1, 2, 3, 4}, {-1, 2, -1, 1});
+  for (const size_t block : {512u, 2048u}) {
+    std::ifstream plain(folder / "rows.h5", std::ios::binary);
+    const std::string bytes((std::istreambuf_iterator<char>(plain)), {});
+    write_file(folder / "block.h5", std::string(block, 'u') + bytes);
+    CHECK(error_of(both(folder / "block.h5")) == "");
+  }
+}
+
+TEST_CASE("file: what is of another kind is called by its name", "[tasks][file][errors]") {
+  TemporaryFolder folder;
+  const auto said = [&](const std::string& bytes) {
+    write_file(folder / "x", bytes);
+    return error_of(both(folder / "x"));
+  };
+  const std::string good = "{\"tokens\": [1, 2], \"targets\": [-1, 2]}\n";
+  CHECK_THAT(said("\x93NUMPY\x01 {'descr': '<i8'}"), Contains("a NumPy array (.npy)") && Contains("h5py"));
+  CHECK_THAT(said("\x1f\x8b\x08..."), Contains("packed by gzip"));
+  CHECK_THAT(said("PK\x03\x04..."), Contains("ZIP") && Contains(".npz"));
+  CHECK_THAT(said("PAR1..."), Contains("Parquet"));
+  CHECK_THAT(said("[\n" + good + "]"), Contains("a JSON array") && Contains("one object a line"));
+  CHECK_THAT(said("{\n  \"tokens\": [1],\n  \"targets\": [1]\n}\n"), Contains("x:1: the line is not one whole JSON object"));
+  CHECK_THAT(said(std::string("\xff\xfe{\0", 4)), Contains("UTF-16"));
+  CHECK_THAT(said("{\"input_ids\": [1], \"labels\": [1]}\n"), Contains("input_ids") && Contains("call them tokens, and labels targets"));
+  CHECK_THAT(said("{\"tokens\": [1, 2], \"targets\": [-100, 2]}\n"), Contains("targets[row 0, column 0] = -100; PyTorch's mark") && Contains("here it is -1"));
+  CHECK(said("\xef\xbb\xbf" + good + good) == "");
 }

@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "mneme/errors.h"
 #include "tasks/support/text_source.h"
 #include "tests/support/test.h"
@@ -177,4 +178,51 @@ TEST_CASE("text: a file that is named twice is refused, by whatever path", "[tas
   CHECK_THAT(wrong({one, one}, {other}), Contains("there already"));
   CHECK(wrong({books}, {other}) == "");
   CHECK(wrong({one}, {folder / "books/two.txt"}) == "");
+}
+
+TEST_CASE("text: lone carriage returns end lines; UTF-16 is named, not read", "[tasks][text]") {
+  TemporaryFolder folder;
+  CHECK(clean_text("one\rtwo\r\nthree\n") == "one\ntwo\nthree\n");
+  write_file(folder / "wide.txt", std::string("\xff\xfet\0e\0x\0t\0", 10));
+  CHECK_THROWS_WITH(load_text("key", {folder / "wide.txt"}), Contains("key: ") && Contains("wide.txt is text in UTF-16") && Contains("iconv"));
+  write_file(folder / "w.txt", "\xef\xbb\xbfthe man\r\n");
+  CHECK(read_text(folder / "w.txt") == "the man\n");
+}
+
+TEST_CASE("text: of a folder, what links lead to and odd endings are read, what is hidden is not, and the rest is named", "[tasks][text]") {
+  TemporaryFolder folder;
+  for (const char* name : {"books/.git", "elsewhere"}) std::filesystem::create_directories(folder / name);
+  write_file(folder / "books/a.txt", "a");
+  write_file(folder / "books/B.TXT", "b");
+  write_file(folder / "books/notes.md", "no book");
+  write_file(folder / "books/.draft.txt", "hidden");
+  write_file(folder / "books/.git/c.txt", "hidden");
+  write_file(folder / "elsewhere/d.txt", "d");
+  std::filesystem::create_directory_symlink(folder / "elsewhere", folder / "books/more");
+  CHECK(load_text("key", {folder / "books"}) == "b\na\nd");
+  TextOptions options;
+  options.train_text = {folder / "books"};
+  const TextSplits splits("task.lm.", options);
+  REQUIRE(splits.notes().size() == 1);
+  CHECK_THAT(splits.notes()[0], Contains("task.lm.train_text = " + folder / "books") && Contains("1 files are not called .txt") && Contains("notes.md"));
+  std::filesystem::create_symlink("nowhere", folder / "books/e.txt");
+  CHECK_THROWS_WITH(load_text("key", {folder / "books"}), Contains("e.txt is a link to nothing"));
+}
+
+TEST_CASE("text: test text that stands in the training text is named, with its share", "[tasks][text][leak]") {
+  TemporaryFolder folder;
+  const std::string trained = prose(3000, 1), other = prose(1000, 2);
+  write_file(folder / "train.txt", trained);
+  write_file(folder / "copy.txt", "a heading of some length\n" + trained.substr(2000, 3000));
+  write_file(folder / "other.txt", other);
+  write_file(folder / "half.txt", other.substr(0, 2560) + trained.substr(1000, 2560));
+  const auto notes = [&](const std::string& test) {
+    TextOptions options;
+    options.train_text = {folder / "train.txt"};
+    options.test_text = {folder / test};
+    return join(TextSplits("task.lm.", options).notes(), "; ");
+  };
+  CHECK(notes("other.txt") == "");
+  CHECK_THAT(notes("copy.txt"), Contains("task.lm.test_text: " + folder / "copy.txt") && Contains("10 of 11 passages of 256 bytes"));
+  CHECK_THAT(notes("half.txt"), Contains("10 of 20 passages"));
 }

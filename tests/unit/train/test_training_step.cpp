@@ -80,3 +80,31 @@ TEST_CASE("dropout draws from its own stream, the same for the same seed", "[tra
   b.run(3);
   CHECK(largest_difference(*a.model, *b.model) == 0);
 }
+
+TEST_CASE("a batch without a target is skipped: nothing moves", "[train]") {
+  TemporaryFolder folder;
+  std::string lines;
+  for (int i = 0; i < 40; ++i) lines += "{\"tokens\": [1, 2, 3, 4], \"targets\": [-1, 2, -1, " + std::string(i ? "3" : "-1") + "]}\n";
+  overwrite(folder / "rows.jsonl", lines);
+  const World world(tiny_config(arm("full") + std::vector<std::string>{"task.kind=file", "task.file.train=" + folder / "rows.jsonl",
+                                                                        "task.file.test=" + folder / "rows.jsonl"}));
+  struct Unscored : Task {  // as a plug-in's task may be
+    explicit Unscored(const Task& of) : task(of) {}
+    int64_t vocab() const override { return task.vocab(); }
+    double chance() const override { return 0; }
+    std::vector<Setting> train_settings() const override { return task.train_settings(); }
+    std::vector<Setting> test_settings() const override { return task.test_settings(); }
+    Sample sample(Split split, uint64_t seed, uint64_t index, const Setting& setting) const override {
+      Sample row = task.sample(split, seed, index, setting);
+      row.targets.assign(row.targets.size(), -1);
+      return row;
+    }
+    const Task& task;
+  } const task(*world.task);
+  AdamW adam(named_tensors(*world.model), [](const std::string&) { return true; }, world.config.train);
+  TrainingStep step(world.config, task, *world.model, adam);
+  const at::Tensor before = named_tensors(*world.model)[0].second.detach().clone();
+  const StepResult result = step.run(0);
+  CHECK((result.skipped && std::isnan(result.loss) && adam.steps() == 0));
+  CHECK(at::equal(named_tensors(*world.model)[0].second.detach(), before));
+}

@@ -244,7 +244,7 @@ LoadedModel load_model(const std::string& path, const std::vector<std::string>& 
 std::vector<std::string> changed_data(const std::string& path, const Config& config) {
   const std::string folder = find_checkpoint(path);
   const Json json = read_trainer_json(folder);
-  const auto before = reading(folder, [&] { return json.value("data", std::map<std::string, std::string>()); });
+  const auto before = reading_trainer(folder, [&] { return json.value("data", std::map<std::string, std::string>()); });
   std::vector<std::string> changed;
   for (const auto& [file, digest] : data_digests(config))
     if (const auto known = before.find(file); known != before.end() && known->second != digest) changed.push_back(file);

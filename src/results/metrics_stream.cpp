@@ -2,6 +2,8 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
 
 namespace mneme {
 
@@ -49,15 +51,24 @@ std::string probe_line(const std::string& name, int64_t step, double value, cons
 }
 
 std::string metrics_text(const RunRecord& run) {
-  std::multimap<int64_t, std::string> by_step;  // equal steps keep this order: train, eval, probe
-  for (const TrainRow& row : run.train) by_step.emplace(row.step, metrics_line(row));
-  for (const Evaluation& evaluation : run.evaluations)
-    for (std::string& line : metrics_lines(evaluation)) by_step.emplace(evaluation.step, std::move(line));
-  for (const ProbeSeries& probe : run.probes)
+  // The order in which they came: of a step its row, each evaluation and then what was measured beside it.
+  enum Kind { row_of_step, validation, beside_validation, test, beside_test };
+  std::multimap<std::pair<int64_t, Kind>, std::string> lines;
+  std::set<std::string> row_axes;
+  for (const TrainRow& row : run.train) lines.emplace(std::pair(row.step, row_of_step), metrics_line(row));
+  for (const Evaluation& evaluation : run.evaluations) {
+    row_axes.insert(evaluation.row_axes.begin(), evaluation.row_axes.end());
+    for (std::string& line : metrics_lines(evaluation))
+      lines.emplace(std::pair(evaluation.step, evaluation.split == "validation" ? validation : test), std::move(line));
+  }
+  for (const ProbeSeries& probe : run.probes) {
+    const bool of_named_rows = row_axes.count(probe.name.substr(0, probe.name.find('/'))) > 0;  // "text/licences/…"
     for (size_t i = 0; i < probe.steps.size(); ++i)
-      by_step.emplace(probe.steps[i], probe_line(probe.name, probe.steps[i], probe.values[i], probe.unit));
+      lines.emplace(std::pair(probe.steps[i], of_named_rows ? beside_test : beside_validation),
+                    probe_line(probe.name, probe.steps[i], probe.values[i], probe.unit));
+  }
   std::string text;
-  for (const auto& [step, line] : by_step) text += line + "\n";
+  for (const auto& [place, line] : lines) text += line + "\n";
   return text;
 }
 

@@ -97,21 +97,22 @@ class Damage(ProgramTest):
         config.write_text(re.sub(r"(?m)^steps = 10$", "steps = 15", whole))
         self.assertIn("config.ini: is not as it was written", self.mneme("run", self.run_path, expect=USAGE).err)
         config.write_text(re.sub(r"(?m)^(steps = 1)0$|^# .*", lambda found: "steps = 15" if found[1] else "", whole))  # of before there were seals
-        self.assertIn("is now that of another run", self.mneme("run", self.run_path, expect=FAILED).err)
+        self.assertIn("holds another run than its config.ini describes now", self.mneme("run", self.run_path, expect=USAGE).err)
         config.write_text(whole)
         moved = self.folder / "moved" / self.run_path.name
         moved.parent.mkdir()
         shutil.copytree(self.run_path, moved)
-        result = self.mneme("run", moved, expect=FAILED)
+        result = self.mneme("run", moved, expect=USAGE)
         self.assertIn("run.folder=", result.err)
         self.assertIn("already done", self.mneme("run", moved, f"run.folder={moved.parent}").err)
         renamed = self.run_path.parent / "renamed"
         shutil.copytree(self.run_path, renamed)
-        self.assertIn("renamed", self.mneme("run", renamed, expect=FAILED).err)
+        self.assertIn("renamed", self.mneme("run", renamed, expect=USAGE).err)
         self.assertEqual(sorted(path.name for path in self.run_path.parent.iterdir()), sorted([self.run_path.name, "renamed"]))
 
     def test_lock_and_latest_lead_nowhere_else(self):
         other = self.write("precious", "keep me\n")
+        (self.run_path / "run.h5").unlink()  # a run that ended is read without its lock
         for name in ("lock", "checkpoint/latest"):
             place = self.run_path / name
             text = place.read_text()
@@ -151,7 +152,7 @@ class Limits(ProgramTest):
             file.write_bytes(struct.pack("<Q", size) + b"[" * size)
             self.refused("run", CONFIG, "--init-from", file, why=f"{name}.safetensors is damaged", expect=FAILED)
         self.write("deep.jsonl", "[" * 1_000_000)
-        self.refused("run", CONFIG, "task.kind=file", "task.file.train=deep.jsonl", "task.file.test=deep.jsonl", why="not a JSON object", expect=FAILED)
+        self.refused("run", CONFIG, "task.kind=file", "task.file.train=deep.jsonl", "task.file.test=deep.jsonl", why="deep.jsonl: it is a JSON array", expect=FAILED)
 
 
 if __name__ == "__main__":

@@ -160,6 +160,8 @@ class RunFolders(ProgramTest):
         self.assertNotIn("changed", self.mneme("eval", self.run).err)
         config = self.run / "config.ini"
         config.write_text(config.read_text().replace("\nlr = ", "\nlr = 1", 1))
+        self.assertRegex(self.refused(self.run), r"config.ini: is not as it was written")
+        config.write_text("".join(line for line in config.read_text().splitlines(True) if not line.startswith("#")))  # of before there were seals
         self.assertRegex(self.refused(self.run), r"the config or the data it reads have changed")
 
     def test_another_run_may_be_made_of_its_config(self):

@@ -70,7 +70,7 @@ TEST_CASE("rows are written and read a few at a time", "[hdf5]") {
 TEST_CASE("messages name file, dataset and what is wrong", "[hdf5]") {
   test::TemporaryFolder folder;
   std::ofstream(folder / "text.h5") << "not HDF5";
-  CHECK_THROWS_WITH(h5::File::open(folder / "text.h5"), Contains("text.h5") && Contains("not HDF5 or damaged"));
+  CHECK_THROWS_WITH(h5::File::open(folder / "text.h5"), Contains("text.h5") && Contains("not HDF5, or damaged"));
   CHECK_THROWS_AS(h5::File::open(folder / "missing.h5"), DataError);
   CHECK_THROWS_AS(h5::File::create(folder / "no/x.h5"), StoreError);
   h5::File file = h5::File::in_memory("mine.h5");

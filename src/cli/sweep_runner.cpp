@@ -257,7 +257,8 @@ class SweepRunner {
       settle(i, Kind::interrupted, last_message(slot));  // somebody stopped this run alone
       return keep(i, fmt::format("interrupted after {}: {}", took, outcomes_[i].error));
     }
-    if (!by_signal && read_run_state(slot.folder).finished()) {  // by another launch, which was first
+    const RunState state = read_run_state(slot.folder);
+    if (!by_signal && state.finished() && state.error.empty()) {  // by another launch, which was first
       settle(i, Kind::done, "", true);
       varied_ = true;
       return keep(i, "done by another process");
@@ -271,7 +272,6 @@ class SweepRunner {
     settle(i, Kind::failed, error);
     keep(i, fmt::format("failed after {}: {}", took, error));
     // To diverge is a result, and SIGKILL comes from elsewhere: neither says anything about the next run.
-    const RunState state = read_run_state(slot.folder);
     if (by_signal ? kind == SignalKind::fault : state.status != "diverged" && !state.finished())
       note_failure(error, by_signal ? signal_name(ended.signal) : without_name(error, slot.id));
     else

@@ -96,18 +96,26 @@ std::string quoted_value(const std::string& text) {
 
 std::string quoted_element(const std::string& text) { return text.find_first_of(",|") == std::string::npos ? quoted_value(text) : in_quotes(text); }
 
+namespace {
+
+/// Bytes of the UTF-8 letter that begins the text; 0 = it begins with none.
+size_t letter_size(std::string_view text) {
+  const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+  const unsigned first = byte(0);
+  const auto within = [&](unsigned low, unsigned high) { return first >= low && first < high; };
+  const size_t size = first < 0x80 ? 1 : within(0xC2, 0xE0) ? 2 : within(0xE0, 0xF0) ? 3 : within(0xF0, 0xF5) ? 4 : 0;
+  for (size_t i = 1; i < size; ++i)
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  const bool overlong = (first == 0xE0 && byte(1) < 0xA0) || (first == 0xF0 && byte(1) < 0x90);
+  const bool surrogate = first == 0xED && byte(1) > 0x9F, beyond = first == 0xF4 && byte(1) > 0x8F;
+  return overlong || surrogate || beyond ? 0 : size;
+}
+
+}  // namespace
+
 size_t not_utf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const auto at = [&](size_t place) { return place < text.size() ? static_cast<unsigned char>(text[place]) : 0u; };
-    const unsigned lead = at(i);
-    const size_t more = lead < 0x80 ? 0 : lead >= 0xC2 && lead < 0xE0 ? 1 : lead >= 0xE0 && lead < 0xF0 ? 2 : lead >= 0xF0 && lead < 0xF5 ? 3 : 4;
-    if (more == 4) return i;
-    for (size_t k = 1; k <= more; ++k)
-      if ((at(i + k) & 0xC0) != 0x80) return i;
-    const bool overlong = (lead == 0xE0 && at(i + 1) < 0xA0) || (lead == 0xF0 && at(i + 1) < 0x90);
-    if (overlong || (lead == 0xED && at(i + 1) >= 0xA0) || (lead == 0xF4 && at(i + 1) >= 0x90)) return i;  // surrogates, beyond U+10FFFF
-    i += more + 1;
-  }
+  for (size_t i = 0, size = 0; i < text.size(); i += size)
+    if (size = letter_size(text.substr(i)); size == 0) return i;
   return std::string_view::npos;
 }
 
@@ -155,19 +163,6 @@ size_t json_depth(std::string_view text) {
 }
 
 namespace {
-
-/// Bytes of the UTF-8 letter that begins the text; 0 = it begins with none.
-size_t letter_size(std::string_view text) {
-  const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-  const unsigned first = byte(0);
-  const auto within = [&](unsigned low, unsigned high) { return first >= low && first < high; };
-  const size_t size = first < 0x80 ? 1 : within(0xC2, 0xE0) ? 2 : within(0xE0, 0xF0) ? 3 : within(0xF0, 0xF5) ? 4 : 0;
-  for (size_t i = 1; i < size; ++i)
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  const bool overlong = (first == 0xE0 && byte(1) < 0xA0) || (first == 0xF0 && byte(1) < 0x90);
-  const bool surrogate = first == 0xED && byte(1) > 0x9F, beyond = first == 0xF4 && byte(1) > 0x8F;
-  return overlong || surrogate || beyond ? 0 : size;
-}
 
 /// C0 but for line ends and tabs, DEL, and C1 (U+0080 to U+009F).
 bool controls(std::string_view letter) {

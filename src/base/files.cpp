@@ -86,6 +86,17 @@ void sync_folder(const std::string& path) {
   if (folder.number() >= 0) ::fsync(folder.number());
 }
 
+/// False also of a process that was killed and that nobody has asked about yet: it writes no more.
+bool is_alive(pid_t process) {
+  if (::kill(process, 0) != 0) return errno != ESRCH;
+  const OpenFile file(::open(("/proc/" + std::to_string(process) + "/stat").c_str(), O_RDONLY | O_CLOEXEC));
+  char text[512];
+  const ssize_t count = file.number() < 0 ? 0 : ::read(file.number(), text, sizeof text);
+  const std::string_view stat(text, static_cast<size_t>(std::max<ssize_t>(0, count)));
+  const size_t name_end = stat.rfind(')');  // "PID (NAME) STATE …"
+  return name_end == std::string_view::npos || name_end + 2 >= stat.size() || stat[name_end + 2] != 'Z';
+}
+
 /// What temporary_name adds.
 std::string unfinished_by(const std::string& host, const std::string& process) { return "." + host + "-" + process + ".tmp"; }
 
@@ -97,7 +108,7 @@ bool is_left_over(const std::string& name, bool any_host) {
   const std::string process = name.substr(last + 1, end - last - 1);
   if (name[last] == '-' && !name.ends_with(unfinished_by(host_name(), process))) return any_host;
   const auto id = static_cast<pid_t>(std::stoll(process));
-  return id == ::getpid() || (::kill(id, 0) != 0 && errno == ESRCH);  // in a container, a later process has the number again
+  return id == ::getpid() || !is_alive(id);  // in a container, a later process has the number again
 }
 
 }  // namespace

@@ -121,11 +121,15 @@ class UnderSlurm(ReliabilityTest):
             job = self.submit()
             time.sleep(random.uniform(0.5, 8))
             self.slurm.ask("scancel", "--full", "--signal=KILL", job)
-            self.wait_for(lambda: all(state not in ("RUNNING", "PENDING", "COMPLETING") for name, (state, _) in self.slurm.jobs().items()
-                                      if name.startswith(job)), "the end of the jobs", PATIENCE)
+            self.wait_for_end_of(job)
         job = self.submit()
         self.wait_for(lambda: self.by_name_if_there() == whole, "the sweep's end", PATIENCE)
+        self.wait_for_end_of(job)  # what it stores last may still be on its way
         self.assert_nothing_left()
+
+    def wait_for_end_of(self, job):
+        self.wait_for(lambda: all(state not in ("RUNNING", "PENDING", "COMPLETING") for name, (state, _) in self.slurm.jobs().items()
+                                  if name.startswith(job)), "the end of the jobs", PATIENCE)
 
     def by_name_if_there(self):
         try:

@@ -42,11 +42,14 @@ std::string named_run(const std::string& name) {
 }
 
 /// A run folder's config describes the run in it, unless the folder was moved, or the config or the data it reads have changed: then it is
-/// another run, and to train that one would not be what was asked for. `config`: with what the command line changes, as it may for a run anew.
-void refuse_other_run(const std::string& folder, const Config& config, const Config& stored) {
+/// another run, and to train that one would not be what was asked for. `config`: with what the command line changes, as it may for a run anew;
+/// without that it is read again, from `name`, only where it is another run's.
+void refuse_other_run(const std::string& name, const std::string& folder, const Config& config) {
   const auto whole = [](const std::string& path) { return fs::weakly_canonical(fs::absolute(path)); };
   const fs::path place = whole(folder);
-  if (whole(run_folder(config)) == place || whole(run_folder(stored)) == place) return;
+  if (whole(run_folder(config)) == place) return;
+  const Config stored = read_config(name, {});
+  if (whole(run_folder(stored)) == place) return;
   const std::string now = run_id(stored), hash = read_run_state(folder).config_hash;
   if (place.filename() == now)
     throw ConfigError(fmt::format("{} was moved: its config.ini says run.folder = {}; give run.folder={} to go on with it where it is", folder,
@@ -58,9 +61,10 @@ void refuse_other_run(const std::string& folder, const Config& config, const Con
     changed = changed_data(folder, stored);
   } catch (const Error&) {  // it has no checkpoint
   }
-  throw ConfigError(fmt::format("{} holds another run than its config.ini describes now ({}): {} changed since; put back what it was to go on with it, or name a "
-                                "copy of the config elsewhere to train anew", folder, now,
-                                changed.empty() ? "the config or the data it reads have" : join(changed, ", ") + (changed.size() > 1 ? " have" : " has")));
+  const std::string what = changed.empty() ? "the config or the data it reads have" : join(changed, ", ") + (changed.size() > 1 ? " have" : " has");
+  throw ConfigError(fmt::format("{} holds another run than its config.ini describes now ({}): {} changed since; put back what it was to go on with "
+                                "it, or name a copy of the config elsewhere to train anew",
+                                folder, now, what));
 }
 
 int run(const CommandLine& line) {
@@ -70,9 +74,9 @@ int run(const CommandLine& line) {
     overrides.push_back("train.init_from=" + quoted_value(line.text("init-from")));
     overrides.push_back("train.init_sha256=");
   }
-  const Config config = read_config(line.only_name("CONFIG"), overrides);
-  if (const std::string folder = named_run(line.only_name("CONFIG")); !folder.empty())
-    refuse_other_run(folder, config, read_config(line.only_name("CONFIG"), {}));
+  const std::string name = line.only_name("CONFIG");
+  const Config config = read_config(name, overrides);
+  if (const std::string folder = named_run(name); !folder.empty()) refuse_other_run(name, folder, config);
   throw_if_interrupted("nothing was begun; give the command again");
   Log log(line.has("quiet"));
   const TrainerResult result = train(config, {line.typed()}, log);

@@ -82,22 +82,17 @@ static int makes(const char* path, int flags) {
   struct stat status;
   return (flags & O_CREAT) && stat(path, &status) != 0;
 }
-int open(const char* path, int flags, ...) {
-  va_list rest;
-  va_start(rest, flags);
-  const mode_t mode = va_arg(rest, mode_t);
-  va_end(rest);
-  REAL(open, );
-  return makes(path, flags) && disk_is_full() ? -1 : real(path, flags, mode);
-}
-int open64(const char* path, int flags, ...) {
-  va_list rest;
-  va_start(rest, flags);
-  const mode_t mode = va_arg(rest, mode_t);
-  va_end(rest);
-  REAL(open64, );
-  return makes(path, flags) && disk_is_full() ? -1 : real(path, flags, mode);
-}
+#define OPEN(name)                                                            \
+  int name(const char* path, int flags, ...) {                                \
+    va_list rest;                                                             \
+    va_start(rest, flags);                                                    \
+    const mode_t mode = va_arg(rest, mode_t);                                 \
+    va_end(rest);                                                             \
+    REAL(name, );                                                             \
+    return makes(path, flags) && disk_is_full() ? -1 : real(path, flags, mode); \
+  }
+OPEN(open)
+OPEN(open64)
 
 int flock(int file, int operation) {
   REAL(flock, );

@@ -81,9 +81,10 @@ void Settings::add_section(const std::string& name) {
 
 Settings read_settings(const std::string& path, const std::vector<std::string>& overrides) {
   namespace fs = std::filesystem;
-  const bool stored = fs::is_directory(path);
+  std::error_code none;
+  const bool stored = fs::is_directory(path, none);
   const std::string file = stored ? (fs::path(path) / "config.ini").string() : path;
-  if (stored && fs::exists(file)) try {
+  if (stored && fs::exists(file, none)) try {
       require_unbroken(file, read_file(file));
     } catch (const DataError& error) {
       throw ConfigError(std::string(error.what()) + "; put it back. A changed copy of it elsewhere is a config of your own");

@@ -91,7 +91,12 @@ void SettingsReader::throw_problems() const {
 }
 
 Settings SettingsReader::file(const fs::path& path, const std::string& asked_by) {
-  const fs::path identity = fs::weakly_canonical(path);
+  std::error_code code;
+  const fs::path identity = fs::weakly_canonical(path, code);
+  if (code) {
+    problem(asked_by, "cannot read config " + path.string() + ": " + code.message() + "; name an INI file, as configs/ has them");
+    return {};
+  }
   if (std::find(open_.begin(), open_.end(), identity) != open_.end()) {
     std::string chain;
     for (auto it = std::find(open_.begin(), open_.end(), identity); it != open_.end(); ++it)
@@ -100,8 +105,7 @@ Settings SettingsReader::file(const fs::path& path, const std::string& asked_by)
     return {};
   }
   if (!done_.insert(identity).second) return {};
-  std::error_code ignored;
-  if (fs::is_directory(path, ignored)) {
+  if (fs::is_directory(path, code)) {
     problem(asked_by, "cannot read config " + path.string() + ": it is a folder" + file_in(path));
     return {};
   }
@@ -110,7 +114,7 @@ Settings SettingsReader::file(const fs::path& path, const std::string& asked_by)
     problem(asked_by, "extends goes on for more than " + most + "; put what these files say into fewer");
     return {};
   }
-  if (!fs::exists(path, ignored)) {
+  if (!fs::exists(path, code)) {
     problem(asked_by, "cannot read config " + path.string() + ": " + std::strerror(ENOENT) +
                           did_you_mean(path.filename().string(), names_in(path.parent_path())) +
                           "; name an INI file, as configs/ has them");

@@ -68,7 +68,7 @@ class ProgramTest(unittest.TestCase):
             if condition():
                 return
             time.sleep(0.02)
-        self.fail(f"waited {seconds} s for {what}")
+        self.fail(f"waited {seconds} s for {what() if callable(what) else what}")
 
     def stop(self, process, number=signal.SIGKILL):
         process.send_signal(number)

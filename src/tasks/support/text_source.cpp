@@ -37,7 +37,8 @@ std::string ending_of(const std::string& file) {
 
 /// A file itself; of a folder its texts: those called .txt, or all where none is. `left_out`: the others.
 std::vector<std::string> files_of(const std::string& path, std::vector<std::string>* left_out = nullptr) {
-  if (!fs::is_directory(path)) return {path};
+  std::error_code none;
+  if (!fs::is_directory(path, none)) return {path};
   std::vector<std::string> texts, others;
   for (std::string& file : files_below(path)) (ending_of(file) == ".txt" ? texts : others).push_back(std::move(file));
   if (texts.empty()) return others;
@@ -104,11 +105,12 @@ std::string repeated_note(const std::string& what, std::string_view text, std::s
 /// Each file once in both lists, by whatever path: what is read twice is in training and in the tests.
 void refuse_overlaps(const std::string& prefix, const TextOptions& options) {
   std::map<fs::path, std::string> named;  // where the file was named before
+  std::error_code none;                   // what cannot be read is said by who reads it
   const auto look = [&](const std::string& key, const std::vector<std::string>& paths) {
     for (const std::string& path : paths)
       for (const std::string& file : files_of(path)) {
         const std::string here = fmt::format("{}{} = {}", prefix, key, path);
-        const auto [before, first] = named.try_emplace(fs::weakly_canonical(file), here);
+        const auto [before, first] = named.try_emplace(fs::exists(file, none) ? fs::canonical(file, none) : fs::path(file), here);
         if (!first)
           throw DataError(fmt::format("{}: {} is there already by {}, and a text that is read twice leaks from training into tests; name each "
                                       "file once", here, file, before->second));
@@ -184,11 +186,11 @@ void TextOptions::check(const std::string& prefix, Problems& problems) const {
                  "no text given; name a file or folder, e.g. data/books/austen "
                  "(made by scripts/get-books.sh)");
   const auto exist = [&](const char* key, const std::vector<std::string>& paths) {
-    std::error_code ignored;
+    std::error_code error;
     for (const std::string& path : paths)
-      if (!fs::exists(path, ignored))
+      if (!fs::exists(path, error))
         problems.add(prefix + key,
-                     fmt::format("'{}' does not exist{}", path,
+                     fmt::format("'{}' {}{}", path, error ? "cannot be read: " + error.message() : "does not exist",
                                  path.starts_with("data/books")   ? "; make it by scripts/get-books.sh"
                                  : path.starts_with("data/kinds") ? "; make it by scripts/get-books.sh --kinds"
                                                                   : ""));

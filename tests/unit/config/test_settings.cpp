@@ -86,6 +86,13 @@ TEST_CASE("extends: cycles, missing files and wrong places are errors that name 
   CHECK_THAT(problems[1], Contains("No such file") && !Contains("did you mean"));
   CHECK_THAT(problems[2], Contains("run.ini:3") && Contains("before the first section"));
 
+  std::filesystem::create_symlink("circle.ini", folder.path("circle.ini"));
+  folder.write("names.ini", "extends = " + std::string(300, 'n') + ".ini, circle.ini\n");
+  problems = problems_of([&] { Settings::from_file(folder.path("names.ini")); });
+  REQUIRE(problems.size() == 2);
+  CHECK_THAT(problems[0], Contains("names.ini:1: cannot read config") && Contains("File name too long"));
+  CHECK_THAT(problems[1], Contains("names.ini:1: cannot read config") && Contains("levels of symbolic links"));
+
   problems = problems_of([&] { Settings::from_file(folder.path()); });
   REQUIRE(problems.size() == 1);
   CHECK_THAT(problems[0], Contains("it is a folder; name a file in it, e.g. " + folder.path("a.ini")) && !Contains("did you mean"));

@@ -56,6 +56,7 @@ TEST_CASE("text: what cannot be used says which key and file, and what to do", "
   CHECK_THAT(error_of("task.kind = needle; task.needle.train_text = data/books/nowhere.txt"),
              Contains("task.needle.train_text") && Contains("does not exist; make it by scripts/get-books.sh"));
   CHECK_THAT(error_of("task.kind = lm; task.lm.train_text = data/kinds/nowhere.txt"), Contains("scripts/get-books.sh --kinds"));
+  CHECK_THAT(error_of(lm + std::string(300, 'n')), Contains("task.lm.train_text") && Contains("cannot be read: File name too long"));
   CHECK_THAT(error_of(lm + folder / "short.txt"),
              Contains("task.lm.train_text: the train text has") && Contains("rows of 64 tokens need 65"));
   std::filesystem::create_directories(folder / "no_files");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "base/text.h"
@@ -46,9 +47,23 @@ class TableMaker {
     };
     for (const Keys* keys : {&table_.options.rows, &table_.options.columns}) std::for_each(keys->begin(), keys->end(), note);
     for (const auto& [key, value] : table_.options.where) note(key);
+    std::map<std::string, std::set<Keys>> there;  // of each condition's key
     for (const RunRecord* run : selected_)
-      for (Observation& observation : observations(*run, table_.options.split, row_axes))
+      for (Observation& observation : observations(*run, table_.options.split, row_axes)) {
+        for (const auto& [key, value] : table_.options.where) there[key].insert({key_of(observation, key)});
         if (matches(observation, table_.options.where)) observations_.push_back(std::move(observation));
+      }
+    if (!observations_.empty() || there.empty()) return;
+    Keys conditions, all;
+    for (const auto& [key, value] : table_.options.where) {
+      conditions.push_back(key + "=" + value);
+      std::vector<Keys> values(there[key].begin(), there[key].end());
+      sort_keys(values);
+      Keys words;
+      for (const Keys& one : values) words.push_back(one[0]);
+      all.push_back(key + " is " + join(words, ", "));
+    }
+    throw UsageError("nothing that was measured is left by --where " + join(conditions, ", ") + ": " + join(all, "; "));
   }
 
   static Keys keys_of(const Observation& observation, const Keys& names) {

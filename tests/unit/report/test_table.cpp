@@ -328,6 +328,8 @@ TEST_CASE("wrong names are answered with the nearest right one", "[table]") {
   options = by_length();
   options.where = {{"arm", "none"}};
   CHECK_THROWS_WITH(make_table(six_runs(), options), Contains("none of the 6 runs") && Contains("arm=none"));
+  options.where = {{"length", "3"}};
+  CHECK_THROWS_WITH(make_table(six_runs(), options), Contains("nothing that was measured is left by --where length=3: length is "));
   CHECK_THROWS_AS(table_text(make_table(six_runs(), by_length()), "xml"), UsageError);
 }
 

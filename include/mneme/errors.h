@@ -52,7 +52,7 @@ class DivergedError : public Error {
   using Error::Error;
 };
 
-/// SIGINT or SIGTERM was honoured; the work can be resumed by the same command.
+/// A request to stop (SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 or SIGXCPU) was honoured; the work can be resumed by the same command.
 class Interrupted : public Error {
  public:
   using Error::Error;

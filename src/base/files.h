@@ -1,4 +1,4 @@
-// Files that are either the old one or the new one, never half of each.
+// Files that are either the old one or the new one, never half of each; how texts are read, and which files a folder holds.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,7 @@
 #include "base/checkpoint_path.h"
 
+#include <algorithm>
+#include <cctype>
 #include <filesystem>
 
 #include "base/files.h"
@@ -19,17 +21,23 @@ std::string pointed_to(const std::string& folder, const char* pointer) {
   const std::string name = trim(read_file(file, kLongest));
   if (name.empty())
     throw CheckpointError(file + " is empty, so it is damaged: write the name of a step folder beside it there, or delete it (without `latest`, training begins anew)");
-  if (name.find('/') != std::string::npos || name == "." || name == "..")
-    throw CheckpointError(file + " is damaged: '" + name + "' is no name of a step folder beside it; write one there (step-100)");
+  const bool plain = std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_'; });
+  if (!plain)
+    throw CheckpointError(file + " is damaged: it holds no name of a step folder beside it; write one there (step-100)");
   return name;
+}
+
+std::string latest_checkpoint(const std::string& folder) {
+  const std::string name = pointed_to(folder, "latest"), checkpoint = folder + "/" + name;
+  std::error_code none;
+  if (name.empty() || fs::is_directory(checkpoint, none)) return name.empty() ? "" : checkpoint;
+  throw CheckpointError(folder + "/latest names '" + name + "', and there is no such folder beside it: put that back, or write the name of one there");
 }
 
 std::string find_checkpoint(const std::string& path) {
   if (fs::exists(path + "/trainer.json")) return path;
-  for (const std::string& folder : {path + "/checkpoint", path}) {
-    const std::string name = pointed_to(folder, "latest");
-    if (!name.empty()) return folder + "/" + name;
-  }
+  for (const std::string& folder : {path + "/checkpoint", path})
+    if (const std::string checkpoint = latest_checkpoint(folder); !checkpoint.empty()) return checkpoint;
   throw CheckpointError("there is no checkpoint at " + path +
                         ": give a run folder, its checkpoint folder or a step folder in it (it holds trainer.json)");
 }

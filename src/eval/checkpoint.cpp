@@ -155,8 +155,10 @@ void CheckpointFolder::remove_old() const {
 
 TrainerState CheckpointFolder::load(const Config& config, SequenceModel& model,
                                     const std::function<void(const TensorFile&, const std::string&)>& optimizer) const {
-  const std::string name = pointed_to(folder_, "latest"), folder = folder_ + "/" + name;
+  std::string name;
   try {
+    name = pointed_to(folder_, "latest");
+    const std::string folder = latest_checkpoint(folder_);
     const Json json = read_trainer_json(folder);
     return reading_trainer(folder, [&] {
       TrainerState state = trainer_state(json, folder);

@@ -122,8 +122,12 @@ class Damage(ProgramTest):
                 self.assertIn(name, self.mneme("run" if name == "lock" else "eval", self.run_path, expect=FAILED, timeout=20).err)
             place.unlink()
             place.write_text(text)
-        (self.run_path / "checkpoint/latest").write_text("../../../etc\n")
-        self.assertIn("latest", self.mneme("eval", self.run_path, expect=FAILED).err)
+        for name in ("../../../etc\n", "\0\0\0", "step-\n"):
+            (self.run_path / "checkpoint/latest").write_text(name)
+            for command in ("eval", "run"):
+                error = self.mneme(command, self.run_path, expect=FAILED).err
+                self.assertIn("checkpoint/latest", error)
+        self.assertIn("echo step-10 >", error)
         self.assertEqual(other.read_text(), "keep me\n")
 
 

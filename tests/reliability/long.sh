@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # The long form of the tests of reliability, hours on 2 cores: 300 kills of a run, 100 each of a sweep, a table, a report and a stream, 10,000
-# damaged files,
-# a full disk at every write of a run, preemption and kills under a Slurm of its own where slurmctld is installed.
+# damaged files, a full disk at every write of a run, preemption and kills under a Slurm of its own where slurmctld is installed.
 #
 #   tests/reliability/long.sh [arguments of python3 -m unittest, e.g. -k kills]
 #

@@ -106,8 +106,10 @@ std::vector<int64_t> CommandLine::integers(const std::string& name, int64_t min,
 std::vector<std::string> CommandLine::list(const std::string& name) const {
   std::vector<std::string> result;
   if (!has(name)) return result;
-  for (const std::string& value : values_[name].as<std::vector<std::string>>())
+  for (const std::string& value : values_[name].as<std::vector<std::string>>()) {
+    if (trim(value).empty()) throw UsageError(fmt::format("--{} is empty; give it a value, or leave it out", name));
     for (std::string& part : split_values(value, ',')) result.push_back(std::move(part));
+  }
   return result;
 }
 

@@ -42,7 +42,7 @@ int report(const CommandLine& line) {
   options.left_out = named.damaged;
   std::vector<OutputFile> files{{{"--output", output}, report_html(runs, options)}};
   if (line.has("figures"))
-    for (OutputFile& figure : figures(line.text("figures"), runs, options.rows)) files.push_back(std::move(figure));
+    for (OutputFile& figure : figures(line.file("figures"), runs, options.rows)) files.push_back(std::move(figure));
   std::vector<NamedPath> places;
   for (const OutputFile& file : files) places.push_back(file.place);
   check_outputs(places, named_files(line));

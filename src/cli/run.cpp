@@ -71,7 +71,7 @@ int run(const CommandLine& line) {
   const InterruptGuard guard;  // from here on a signal is exit 75
   std::vector<std::string> overrides = line.overrides();
   if (line.has("init-from")) {  // the digest is that of these weights, whatever a stored config says
-    overrides.push_back("train.init_from=" + quoted_value(line.text("init-from")));
+    overrides.push_back("train.init_from=" + quoted_value(line.file("init-from")));
     overrides.push_back("train.init_sha256=");
   }
   const std::string name = line.only_name("CONFIG");

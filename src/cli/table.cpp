@@ -5,12 +5,14 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "base/files.h"
 #include "base/outputs.h"
 #include "base/text.h"
 #include "cli/program.h"
 #include "cli/run_source.h"
+#include "config/fields.h"
 #include "mneme/errors.h"
 
 namespace mneme {
@@ -31,11 +33,8 @@ std::vector<std::pair<std::string, std::string>> conditions(const std::vector<st
 }
 
 double positive(const CommandLine& line, const std::string& name) {
-  try {
-    const double value = std::stod(line.text_or(name, "0"));
-    if (value >= 0) return value;
-  } catch (const std::logic_error&) {
-  }
+  const std::optional<double> value = read_number(line.text_or(name, "0"));
+  if (value && *value >= 0) return *value;
   throw UsageError(fmt::format("--{} = {}: not a number ≥ 0", name, line.text(name)));
 }
 
@@ -46,6 +45,8 @@ TableOptions table_options(const CommandLine& line) {
   if (line.has("metric")) options.metrics = line.list("metric");
   options.where = conditions(line.list("where"));
   options.split = line.text_or("split", options.split);
+  if (options.split != "test" && options.split != "validation")
+    throw UsageError(fmt::format("--split {}: what was measured is of test or of validation", options.split));
   options.costs = !line.has("no-costs");
   options.probes = line.list("probe");
   options.target = positive(line, "target");

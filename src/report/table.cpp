@@ -1,5 +1,7 @@
 #include "report/table.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -107,6 +109,7 @@ class TableMaker {
   void make_rows() {
     std::vector<Keys> keys;
     std::set<Keys> seen;
+    std::vector<std::string> without;  // run ids
     std::vector<std::pair<Keys, const RunRecord*>> members;  // every run in every row it belongs to
     const auto add = [&](const Keys& key, const RunRecord* run) {
       if (std::count(key.begin(), key.end(), "")) return;
@@ -116,7 +119,14 @@ class TableMaker {
     for (const RunRecord* run : selected_) {
       Keys key;
       for (const std::string& name : table_.options.rows) key.push_back(run_key(*run, name));
+      const bool of_runs = std::none_of(table_.options.rows.begin(), table_.options.rows.end(), [&](const std::string& name) { return is_axis(runs_, name); });
+      if (of_runs && std::count(key.begin(), key.end(), "")) without.push_back(run->info.run_id);
       add(key, run);  // also a run that has no evaluation
+    }
+    if (!without.empty()) {
+      const std::string what = fmt::format("{} of {} runs have no {}", without.size(), selected_.size(), join(table_.options.rows, " or no "));
+      if (keys.empty()) throw UsageError(what + ": name other --rows");
+      table_.notes.push_back(fmt::format("{} and are left out: {}", what, join(without, ", ")));
     }
     for (const Observation& observation : observations_)
       if (observation.reference.empty()) add(keys_of(observation, table_.options.rows), observation.run);

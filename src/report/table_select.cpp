@@ -52,15 +52,6 @@ void check_versions(const std::vector<const RunRecord*>& runs, const TableOption
   notes.push_back("runs of " + std::to_string(by_version.size()) + " code versions:" + text);
 }
 
-/// Whether the key belongs to settings and slices rather than to whole runs.
-bool is_axis(const std::vector<RunRecord>& runs, const std::string& key) {
-  if (key == "setting" || key == "split" || key == "tokens_per_row" || is_row_axis(runs, key)) return true;
-  return std::any_of(runs.begin(), runs.end(), [&](const RunRecord& run) {
-    return std::any_of(run.evaluations.begin(), run.evaluations.end(),
-                       [&](const Evaluation& evaluation) { return std::count(evaluation.axes.begin(), evaluation.axes.end(), key) > 0; });
-  });
-}
-
 }  // namespace
 
 std::string machine_text(const std::vector<const RunRecord*>& runs, std::vector<std::string>& notes) {
@@ -81,6 +72,14 @@ std::string machine_text(const std::vector<const RunRecord*>& runs, std::vector<
   if (engines.size() > 1)
     notes.push_back("runs of several instruction sets are pooled: " + listed(engines, ", ") + "; the instruction set alone can move a cell by points");
   return listed(machines, "; ");
+}
+
+bool is_axis(const std::vector<RunRecord>& runs, const std::string& key) {
+  if (key == "setting" || key == "split" || key == "tokens_per_row" || is_row_axis(runs, key)) return true;
+  return std::any_of(runs.begin(), runs.end(), [&](const RunRecord& run) {
+    return std::any_of(run.evaluations.begin(), run.evaluations.end(),
+                       [&](const Evaluation& evaluation) { return std::count(evaluation.axes.begin(), evaluation.axes.end(), key) > 0; });
+  });
 }
 
 bool matches(const Observation& observation, const std::vector<std::pair<std::string, std::string>>& where) {

@@ -14,6 +14,9 @@ std::vector<const RunRecord*> select_runs(const std::vector<RunRecord>& runs, co
 /// Where the runs ran: "AMD EPYC, avx512, 1 thread"; of several, each with its number of runs. Notes runs of several instruction sets.
 std::string machine_text(const std::vector<const RunRecord*>& runs, std::vector<std::string>& notes);
 
+/// Whether the key belongs to settings and slices rather than to whole runs.
+bool is_axis(const std::vector<RunRecord>& runs, const std::string& key);
+
 /// Whether an observation has the values asked for.
 bool matches(const Observation& observation, const std::vector<std::pair<std::string, std::string>>& where);
 

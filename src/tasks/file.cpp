@@ -18,6 +18,8 @@
 namespace mneme {
 namespace {
 
+constexpr int64_t kMostTokens = 1 << 24;  // different ones: a model has a row of weights for each
+
 using Paths = std::vector<std::string>;  // one path; a list because `files` options are hashed by content
 
 struct FileOptions : Options {
@@ -29,7 +31,7 @@ struct FileOptions : Options {
     v.files("train", train, "rows to train on: one HDF5 or JSON lines file");
     v.files("validation", validation, "rows for choosing learning rates: one file; empty = 5 % of train");
     v.files("test", test, "rows of the tests: one file");
-    v.option("vocab", vocab, {0, 1 << 24}, "different tokens; 0 = largest token or target in the files + 1");
+    v.option("vocab", vocab, {0, kMostTokens}, "different tokens; 0 = largest token or target in the files + 1");
     v.option("metric", metric, Metric::names(), "what is reported, of the scored positions");
   }
 
@@ -121,7 +123,7 @@ class FileTask : public Task {
   Part read(const std::string& name, const Paths& paths, bool with_unscored) {
     const std::string key = "task.file." + name;
     auto file = std::make_shared<const RowFile>(read_row_file(key, paths.at(0)));
-    if (options_.vocab > 0) require_below(*file, options_.vocab, key, paths[0]);
+    require_below(*file, options_.vocab > 0 ? options_.vocab : kMostTokens, key, paths[0]);
     for (const auto* numbers : {&file->tokens, &file->targets}) highest_ = std::max(highest_, *std::max_element(numbers->begin(), numbers->end()));
     Part part{file, {}};
     for (int64_t row = 0; row < file->rows; ++row)

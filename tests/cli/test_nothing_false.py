@@ -113,6 +113,15 @@ class Rows(ProgramTest):
         self.assertIn("task.file.train: 120 of the 160 rows of rows.jsonl have no target", result.err)
         self.assertRegex(result.out, r"(?m)^ *3 +40 +", "40 rows are scored")
 
+    def test_a_stray_id_is_named_before_a_model_is_made_for_it(self):
+        rows = [{"tokens": [1, 2, 3], "targets": [-1, -1, 4]}] * 20 + [{"tokens": [1, 2, 2000000000], "targets": [-1, -1, 4]}]
+        self.write("rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        result = self.mneme("run", SMOKE / "mqar_transformer.ini", "task.kind=file", "task.file.train=rows.jsonl", "task.file.test=rows.jsonl", expect=FAILED)
+        self.assertRegex(result.err, "rows.jsonl.*2000000000")
+
+    def test_an_empty_name_is_no_name(self):
+        self.assertIn("--init-from is empty", self.mneme("run", SMOKE / "mqar_transformer.ini", "--init-from", "", expect=USAGE).err)
+
     def test_an_unsigned_mark_is_refused(self):
         h5py = h5py_or_skip()
         import numpy

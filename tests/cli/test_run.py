@@ -1,11 +1,9 @@
 """mneme run, eval and inspect on tiny configs: results, resuming after every kind of end, and what cannot be run."""
 import json
-import random
 import re
 import shutil
 import signal
 import subprocess
-import time
 import unittest
 
 from support import FAILED, PROGRAM, RESUMABLE, SMOKE, SOURCE, USAGE, ProgramTest, last_weights
@@ -168,17 +166,6 @@ class Resume(ProgramTest):
         self.wait_for(lambda: re.search("training begins|resumed", logs()[len(before):]), "the run to begin")
         self.wait_for(lambda: list(runs.glob("*/checkpoint/latest")), "the first checkpoint")
         return process
-
-    def test_kill_9_at_random_moments_resumes_bitwise(self):
-        reference = self.reference(MEMORY)
-        for _ in range(3):
-            process = self.started(MEMORY)
-            time.sleep(random.uniform(0, 0.3))
-            if process.poll() is None:
-                self.stop(process, signal.SIGKILL)
-            process.communicate()
-        self.mneme("run", MEMORY, *LONG)
-        self.assert_same_run(reference, self.run_folder())
 
     def test_ctrl_c_is_exit_75_and_resumes(self):
         reference = self.reference(CONFIG)

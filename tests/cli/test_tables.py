@@ -80,6 +80,13 @@ class Tables(ProgramTest):
         files = [f"task.file.{split}=rows.jsonl" for split in ("train", "test")]
         self.assertIn("eval.per_seed", self.mneme(*run, "task.kind=file", *files, expect=USAGE).err)
 
+    def test_wrong_options(self):
+        for arguments, why in ((["--target", "1e-3x"], "--target = 1e-3x: not a number"), (["--target", "0,9"], "not a number"), (["--target", "inf"], "not a number"),
+                               (["--split", "tset"], "--split tset: .* test or of validation"), (["--split", ""], "--split :"), (["--where", ""], "--where is empty"),
+                               (["--columns", ""], "--columns is empty"), (["--where", "length=9"], "nothing that was measured is left.*length is 256, ")):
+            with self.subTest(arguments):
+                self.assertRegex(self.table("long_needle", *arguments, expect=USAGE).err, why)
+
     def test_a_wrong_row_is_answered_with_the_nearest(self):
         for wrong in ("full_nop", "arm=full_nop"):
             self.assertIn("full_nope", self.table("long_needle", "--against", wrong, expect=USAGE).err)

@@ -198,6 +198,10 @@ TEST_CASE_METHOD(SweepFixture, "sweep: mistakes in the sweep itself", "[config][
   CHECK_THAT(problems(kHead + "[zip]\nmodel.width = 1 | 2\nmodel.heads = 1\n").at(0), Contains("equally many"));
   CHECK_THAT(problems(kHead + "[grid]\nmodel.width =\n").at(0), Contains("has no values"));
   CHECK_THAT(problems(kHead + "[sweep]\nseeds = 1, 1\n").at(0), Contains("twice"));
+  for (const char* name : {"a/b", "../x", ".x"}) CHECK_THAT(problems(kHead + "[sweep]\nname = " + name + "\n").at(0), Contains("folders are called by"));
+  CHECK_THAT(problems(kHead + "[sweep]\nname = " + std::string(201, 'n') + "\n").at(0), Contains("at most 200 bytes"));
+  for (const std::string name : {"tuning", "trials", "lr_edge", "seed"})
+    CHECK_THAT(problems(kHead + "[axis." + name + ".1]\n[axis." + name + ".2]\nmodel.width = 8\n").at(0), Contains("tables have a key '" + name + "' of their own"));
 }
 
 TEST_CASE_METHOD(SweepFixture, "sweep: an arm can be made of config fragments", "[config][sweep]") {

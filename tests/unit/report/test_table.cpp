@@ -32,6 +32,16 @@ TEST_CASE("cells are the mean over seeds and its interval, and that over rows wh
   CHECK_THAT(text, Contains("Exact match in %") && Contains("¹ Fewer than 5 seeds."));
 }
 
+TEST_CASE("runs that have no row are named, and where none has one there is no table", "[table]") {
+  std::vector<RunRecord> runs = six_runs();
+  set_value(runs[0], "run.labels", "task:needle");
+  CHECK_THAT(table_text(make_table(runs, by_length()), "md"), Contains("1 of 6 runs have no arm and are left out: " + runs[0].info.run_id));
+  TableOptions options = by_length();
+  options.rows = {"model.width"};
+  for (RunRecord& run : runs) set_value(run, "model.width", "");
+  CHECK_THROWS_WITH(make_table(runs, options), Contains("6 of 6 runs have no model.width"));
+}
+
 TEST_CASE("references are the last rows: once for all runs, without costs, and no part of what is compared", "[table]") {
   std::vector<RunRecord> runs = six_runs();
   for (RunRecord& run : runs) {

@@ -87,7 +87,11 @@ JobPool::JobPool(int64_t jobs, int64_t threads_per_job) : jobs_(jobs), program_(
   environment_ = environment_with(changes);
   sigemptyset(&awaited_);
   sigaddset(&awaited_, SIGCHLD);
-  for (int signal : kStopSignals) sigaddset(&awaited_, signal);
+  for (int signal : kStopSignals) {
+    struct sigaction now {};
+    ::sigaction(signal, nullptr, &now);
+    if (now.sa_handler != SIG_IGN) sigaddset(&awaited_, signal);  // ignored, as nohup has SIGHUP, it stays so; blocked, it would wait for us
+  }
   ::sigprocmask(SIG_BLOCK, &awaited_, &before_);
 }
 

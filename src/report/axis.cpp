@@ -39,7 +39,8 @@ std::string short_number(double value) {
 }
 
 Axis::Axis(double low, double high, Scale scale) : low_(low), high_(high), scale_(scale) {
-  if (low_ < high_) return;
+  if (high_ - low_ > 1e-9 * std::max(std::abs(low_), std::abs(high_))) return;  // nearer to each other they are one point but for rounding
+  low_ = high_ = low_ + (high_ - low_) / 2;
   const double margin = low_ == 0 ? 1 : std::abs(low_) * 0.5;  // one point only: it stands in the middle
   low_ = scale == Scale::linear ? low_ - margin : low_ / 2;
   high_ = scale == Scale::linear ? high_ + margin : high_ * 2;
@@ -68,8 +69,11 @@ std::vector<Tick> Axis::ticks(int wanted) const {
     return ticks;
   }
   const double step = round_step(high_ - low_, wanted);
-  for (double value = std::ceil(low_ / step - 1e-9) * step; value <= high_ + step * 1e-9; value += step)
+  const double first = std::ceil(low_ / step - 1e-9) * step;
+  for (int i = 0; i <= 4 * wanted && first + i * step <= high_ + step * 1e-9; ++i) {
+    const double value = first + i * step;
     ticks.push_back({std::abs(value) < step * 1e-6 ? 0 : value, ""});
+  }
   for (Tick& tick : ticks) tick.text = short_number(tick.value);
   return ticks;
 }

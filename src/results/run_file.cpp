@@ -1,9 +1,10 @@
 #include "results/run_file.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <map>
-#include <set>
 #include <stdexcept>
 
 #include "base/files.h"
@@ -71,9 +72,9 @@ std::string run_file_in(const std::string& path) {
 /// Run files below a folder of run folders, in the order of their names.
 std::vector<std::string> run_files_below(const std::string& folder) {
   std::vector<std::string> files;
+  std::error_code none;  // a folder of somebody else's, a link to nowhere: no run of ours
   for (const auto& entry : std::filesystem::directory_iterator(folder))
-    if (entry.is_directory() && std::filesystem::exists(entry.path() / "run.h5"))
-      files.push_back((entry.path() / "run.h5").string());
+    if (entry.is_directory(none) && std::filesystem::exists(entry.path() / "run.h5", none)) files.push_back((entry.path() / "run.h5").string());
   std::sort(files.begin(), files.end());
   if (files.empty()) throw StoreError(folder + ": neither it nor a folder in it holds a run.h5");
   return files;
@@ -87,6 +88,19 @@ std::vector<RunRecord> read_run_file(const std::string& path) {
   });
 }
 
+/// Whether two files of one run tell the same: what was counted, at which steps, by which code. Losses pass through means.
+bool tell_the_same(const RunRecord& one, const RunRecord& other) {
+  const auto counted = [](const RunRecord& run) {
+    std::vector<std::string> told{run.info.code_version, run.status, std::to_string(run.train.empty() ? 0 : run.train.back().step)};
+    for (const Evaluation& evaluation : run.evaluations)
+      for (const EvalSetting& setting : evaluation.settings)
+        told.push_back(fmt::format("{} {} {} {} {} {}", evaluation.split, evaluation.step, setting.sums.rows, setting.sums.scored,
+                                   setting.sums.correct, setting.sums.exact));
+    return told;
+  };
+  return counted(one) == counted(other);
+}
+
 }  // namespace
 
 RunRecord read_run(const std::string& path) {
@@ -98,19 +112,26 @@ RunRecord read_run(const std::string& path) {
 
 std::vector<RunRecord> read_runs(const std::vector<std::string>& paths, std::vector<std::string>* damaged) {
   std::vector<RunRecord> runs;
-  std::set<std::string> seen;
+  std::map<std::string, std::pair<std::string, size_t>> seen;  // by run id: its file, its place in `runs`
+  std::string differ;
   for (const std::string& path : paths) {
     const bool of_many = std::filesystem::is_directory(path) && !std::filesystem::exists(run_file_in(path));
     for (const std::string& file : of_many ? run_files_below(path) : std::vector<std::string>{run_file_in(path)}) {
       try {
-        for (RunRecord& run : read_run_file(file))
-          if (seen.insert(run.info.run_id).second) runs.push_back(std::move(run));
+        for (RunRecord& run : read_run_file(file)) {
+          const auto [known, fresh] = seen.try_emplace(run.info.run_id, file, runs.size());
+          const auto& [first, place] = known->second;
+          if (fresh) runs.push_back(std::move(run));
+          else if (first != file && !tell_the_same(runs[place], run))
+            differ = fmt::format("{} and {} both hold the run {}, but not the same results: leave one of them out", first, file, run.info.run_id);
+        }
       } catch (const StoreError& error) {
         if (!damaged || !std::filesystem::exists(file)) throw;
         damaged->push_back(error.what());
       }
     }
   }
+  if (!differ.empty()) throw StoreError(differ);
   return runs;
 }
 

@@ -99,6 +99,29 @@ class Launches(SharingTest):
 
 
 class Files(SharingTest):
+    def test_what_is_no_run_hides_no_run(self):
+        run = self.trained()
+        (run.parent / "circle").symlink_to("circle")
+        (run.parent / "other").mkdir()
+        (run.parent / "other/run.h5").symlink_to("run.h5")
+        self.assertIn("| 1 |", self.mneme("table", run.parent, "--rows", "seed").out)
+
+    def test_one_run_in_two_files_that_differ_is_refused(self):
+        self.mneme("run", CONFIG, *SHORT, "train.checkpoint_every=3", "train.keep=3")
+        run = self.run_folder()
+        shutil.copy(run / "run.h5", self.folder / "same.h5")
+        self.assertIn("| 1 |", self.mneme("table", run, "same.h5", "--rows", "seed").out)
+        self.mneme("eval", run / "checkpoint/step-3", "--output", "other.h5", "--quiet")
+        error = self.mneme("table", run, "other.h5", "--rows", "seed", expect=FAILED).err
+        self.assertRegex(error, "run.h5 and other.h5 both hold the run .* not the same results")
+
+    def test_a_step_folder_in_the_place_of_another_is_found_out(self):
+        run = self.trained()
+        latest = next((run / "checkpoint").glob("step-*"))
+        latest.rename(run / "checkpoint/step-7")
+        (run / "checkpoint/latest").write_text("step-7\n")
+        self.assertRegex(self.mneme("eval", run, expect=FAILED).err, r"step-7 holds step \d+")
+
     def test_locked_unreadable_and_damaged_are_three_things(self):
         run = self.trained()
         file = run / "run.h5"

@@ -1,7 +1,9 @@
 """Requests to stop, of persons, terminals and schedulers: a checkpoint, exit status 75, and the same command goes on."""
+import json
 import os
 import pathlib
 import pty
+import shutil
 import signal
 import subprocess
 import time
@@ -103,11 +105,29 @@ class Signals(ProgramTest):
         self.assertRegex(out, r"(?m)^interrupted: stopped-\S+: stopped by SIGUSR1; ")
 
     def test_nohup(self):
-        process = self.started(*RUN, preexec_fn=lambda: (usual_signals(), signal.signal(signal.SIGHUP, signal.SIG_IGN)))
-        process.send_signal(signal.SIGHUP)
-        time.sleep(0.5)
-        self.assertIsNone(process.poll())
+        for command in (RUN, ["sweep", self.write("stopped.ini", SWEEP), "--jobs", 1]):
+            with self.subTest(command[0]):
+                process = self.started(*command, preexec_fn=lambda: (usual_signals(), signal.signal(signal.SIGHUP, signal.SIG_IGN)))
+                process.send_signal(signal.SIGHUP)
+                time.sleep(0.5)
+                self.assertIsNone(process.poll())
+                self.assert_stopped(process, signal.SIGTERM)
+                shutil.rmtree(self.folder / "results")
+
+    def test_a_launcher_that_blocked_them(self):
+        process = self.started(*RUN, preexec_fn=lambda: (usual_signals(), signal.pthread_sigmask(signal.SIG_BLOCK, STOP)))
         self.assert_stopped(process, signal.SIGTERM)
+
+    def test_a_launcher_that_asks_not_to_hear_of_children(self):
+        sweep = self.write("short.ini", f"extends = {CONFIG}\n[sweep]\nseeds = 1, 2\n[train]\nsteps = 2\nwarmup = 1\n[eval]\nsamples = 4\n")
+        self.assertIn("2 of 2 done", self.mneme("sweep", sweep, preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)).out)
+
+    def test_closed_descriptors_are_no_files_of_ours(self):
+        process = self.start(*RUN, "train.steps=3", "train.warmup=1", stdout=None, stderr=None, preexec_fn=lambda: (os.close(1), os.close(2)))
+        self.assertEqual(process.wait(timeout=60), 0)
+        for line in (self.run_folder() / "metrics.jsonl").read_text().splitlines():
+            json.loads(line)
+        self.assertRegex((self.run_folder() / "lock").read_text(), r"^\d+( on \S+)?\n$")
 
     def test_a_terminal_that_is_closed(self):
         """SIGHUP, and nobody left to print to."""

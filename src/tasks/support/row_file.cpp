@@ -81,14 +81,18 @@ std::vector<int64_t> read_matrix(const h5::Dataset& data) {
   return data.read<int64_t>();
 }
 
-/// What a writer that has no sign made of −1: a class that is there for no other reason.
-void refuse_unsigned_marks(const h5::Dataset& targets, const std::vector<int64_t>& values) {
-  if (!targets.type_name().starts_with("uint")) return;
-  const int64_t bits = std::stoll(targets.type_name().substr(4));
-  const int64_t last = bits >= 63 ? std::numeric_limits<int64_t>::max() : (int64_t{1} << bits) - 1;
-  if (const auto found = std::find(values.begin(), values.end(), last); found != values.end())
-    throw DataError(fmt::format("{} has elements of type {}, which has no -1 (not scored), and element {} is {}, what -1 becomes there; write targets as "
-                                "int64", targets.where(), targets.type_name(), found - values.begin(), bits >= 63 ? "2^64 - 1" : std::to_string(last)));
+/// What a writer that has no sign made of −1 or, as other tools mark what is not scored, of −100: a class that is there for no other reason.
+void refuse_unsigned_marks(const h5::Dataset& data, const std::vector<int64_t>& values, bool targets) {
+  if (!data.type_name().starts_with("uint")) return;
+  const int64_t bits = std::stoll(data.type_name().substr(4));
+  for (const int64_t mark : {1, 100}) {
+    if (bits == 8 && (mark == 100 || !targets)) continue;  // 156 and 255 are bytes like others
+    const int64_t made = bits >= 63 ? std::numeric_limits<int64_t>::max() - (mark - 1) : (int64_t{1} << bits) - mark;
+    if (const auto found = std::find(values.begin(), values.end(), made); found != values.end())
+      throw DataError(fmt::format("{} has elements of type {}, which has no -{}{}, and element {} is {}, what -{} becomes there; write it as int64{}", data.where(),
+                                  data.type_name(), mark, targets ? " (not scored)" : "", found - values.begin(),
+                                  bits >= 63 ? fmt::format("2^64 - {}", mark) : std::to_string(made), mark, targets ? ", -1 where nothing is scored" : ""));
+  }
 }
 
 RowFile read_hdf5(const std::string& path) {
@@ -102,7 +106,8 @@ RowFile read_hdf5(const std::string& path) {
   if (tokens.shape() != targets.shape())
     throw DataError(fmt::format("{}: tokens has shape [{}] but targets [{}]; they must be equal", path,
                                 fmt::join(tokens.shape(), ", "), fmt::join(targets.shape(), ", ")));
-  refuse_unsigned_marks(targets, rows.targets);
+  refuse_unsigned_marks(targets, rows.targets, true);
+  refuse_unsigned_marks(tokens, rows.tokens, false);
   rows.rows = tokens.shape()[0];
   rows.length = tokens.shape()[1];
   return rows;

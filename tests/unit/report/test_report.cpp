@@ -86,6 +86,8 @@ TEST_CASE("ticks are round", "[plot]") {
   CHECK(texts == std::vector<std::string>{"256", "512", "1024", "2048", "4096", "8192", "16k"});
   texts.clear();
   for (const Tick& tick : Axis(0, 500, Scale::linear).ticks(5)) texts.push_back(tick.text);
+  for (const double near : {std::nextafter(4.0, 5.0), 4 * (1 + 1e-12)}) CHECK(Axis(4, near, Scale::linear).ticks(5).size() < 12);
+  CHECK(Axis(1e300, 1e300 * (1 + 2e-16), Scale::linear).ticks(5).size() < 12);
   CHECK(texts == std::vector<std::string>{"0", "100", "200", "300", "400", "500"});
 }
 

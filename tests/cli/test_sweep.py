@@ -102,7 +102,7 @@ class Sweep(ProgramTest):
         self.assertIn("4 of 4 done (3 of them before)", self.mneme("sweep", sweep, "--retry-failed").out)
 
     def test_interrupt_and_resume(self):
-        sweep = self.write("tiny.ini", SWEEP + "[train]\nsteps = 600\ncheckpoint_every = 20\n")
+        sweep = self.write("tiny.ini", SWEEP + "[train]\nsteps = 250\ncheckpoint_every = 20\n")
         process = self.start("sweep", sweep, "--jobs", 2)
         self.wait_for(lambda: len(list(self.folder.glob("results/runs/*/checkpoint/latest"))) >= 2, "two runs to begin")
         result = self.stop(process, signal.SIGINT)

@@ -31,7 +31,8 @@ std::string latest_checkpoint(const std::string& folder) {
   const std::string name = pointed_to(folder, "latest"), checkpoint = folder + "/" + name;
   std::error_code none;
   if (name.empty() || fs::is_directory(checkpoint, none)) return name.empty() ? "" : checkpoint;
-  throw CheckpointError(folder + "/latest names '" + name + "', and there is no such folder beside it: put that back, or write the name of one there");
+  throw CheckpointError(folder + "/latest names '" + name +
+                        "', and there is no such folder beside it: put that back, or write the name of one there");
 }
 
 std::string find_checkpoint(const std::string& path) {

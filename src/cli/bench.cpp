@@ -41,7 +41,7 @@ int bench(const CommandLine& line) {
   file.header.insert(file.header.end(), result.notes.begin(), result.notes.end());
   file.table = std::move(result.table);
   fmt::print("{}", bench_text(file));
-  if (line.has("json")) atomic_write(line.file("json"), bench_json(file));
+  if (line.has("json")) atomic_write(line.text("json"), bench_json(file));
   if (output.empty()) return 0;
   atomic_write(output + ".h5", bench_h5(output + ".h5", file));
   atomic_write(output + ".md", bench_markdown(file));

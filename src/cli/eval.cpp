@@ -86,7 +86,7 @@ int eval(const CommandLine& line) {
   fmt::print("{}\n\n{}", loaded.folder, evaluation_text(evaluation));
   const Probe probe = split == Split::test ? measure_by_name(*loaded.model, *task, loaded.config) : Probe();
   fmt::print("{}", written_text(probe));
-  if (line.has("output")) store(line.file("output"), loaded, evaluation, probe, line.typed(), threads);
+  if (line.has("output")) store(line.text("output"), loaded, evaluation, probe, line.typed(), threads);
   if (const std::string not_finite = evaluation.not_finite(); !not_finite.empty()) throw DivergedError(loaded.folder + ": " + not_finite);
   return 0;
 }

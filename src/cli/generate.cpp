@@ -103,11 +103,11 @@ int generate_main(const CommandLine& line) {
   const std::vector<int64_t> prompt = bytes ? bytes_of(text) : ids_of(text);
   options.written = Printer(bytes);
   State state;
-  if (line.has("memory")) state = StoredMemories(line.file("memory"), loaded, 1).rows(0, 1);
+  if (line.has("memory")) state = StoredMemories(line.text("memory"), loaded, 1).rows(0, 1);
   const InterruptGuard guard;
   generate(*loaded.model, state, prompt, options);
   if (options.tokens > 0) fmt::print("\n");
-  if (line.has("save-memory")) save_memories(line.file("save-memory"), state, loaded);
+  if (line.has("save-memory")) save_memories(line.text("save-memory"), state, loaded);
   return 0;
 }
 

@@ -113,7 +113,7 @@ int inspect(const CommandLine& line) {
     if (const std::optional<StreamRecord> stream = found_in(path, read_stream_file)) {
       check_outputs({{"--plot", line.file_or("plot", "")}}, {{"mneme inspect", path}});
       fmt::print("{}\n{}", text_table(origin(*stream)), stream_text(*stream));
-      if (line.has("plot")) atomic_write(line.file("plot"), stream_figure(*stream));
+      if (line.has("plot")) atomic_write(line.text("plot"), stream_figure(*stream));
       if (line.has("config")) fmt::print("\n{}", printable(stream->info.config_ini));
       return 0;
     }

@@ -184,7 +184,8 @@ std::vector<Axis> read_axes(const Settings& sweep, const std::vector<std::string
                             const std::string& names_origin, std::vector<std::string>& problems) {
   const std::vector<std::string> found = named_axes(sweep, problems);
   for (const std::string& name : found)  // keys that tables have of their own
-    for (const char* taken : {"seed", "run_id", "status", "code_version", "tuning", "trials", "lr_edge", "setting", "split", "tokens_per_row", "metric"})
+    for (const char* taken : {"seed", "run_id", "status", "code_version", "tuning", "trials", "lr_edge", "setting", "split", "tokens_per_row",
+                              "metric"})
       if (name == taken) problems.push_back(fmt::format("[axis.{}.…]: tables have a key '{}' of their own; call the axis otherwise", name, name));
   for (const std::string& name : names)
     if (std::find(found.begin(), found.end(), name) == found.end())

@@ -90,8 +90,9 @@ class SweepFileReader {
     if (!options_.name.empty()) file_.name = options_.name;
     constexpr size_t kLongestName = 200;  // run folders and NAME.lr.json are called by it
     if (file_.name.find('/') != std::string::npos || file_.name.starts_with(".") || file_.name.size() > kLongestName)
-      problem("sweep.name", fmt::format("folders are called by the sweep's name, so it has no '/', begins with no '.' and is of at most {} bytes; "
-                                        "choose another{}", kLongestName, options_.name.empty() ? " (it is that of the file)" : ""));
+      problem("sweep.name",
+              fmt::format("folders are called by the sweep's name, so it has no '/', begins with no '.' and is of at most {} bytes; choose another{}",
+                          kLongestName, options_.name.empty() ? " (it is that of the file)" : ""));
     file_.seeds = options_.seeds;
     file_.lr_seed = options_.lr_seed;
     file_.lr_extend = options_.lr_extend;

@@ -234,7 +234,8 @@ LoadedModel load_model(const std::string& path, const Config& config) {
     loaded.step = json.at("step").get<int64_t>();
     const std::string name = std::filesystem::path(loaded.folder).filename().string();
     if (name.starts_with(kStatePrefix) && name != step_name(loaded.step))
-      throw CheckpointError(fmt::format("{} holds step {}: it is a copy of another step folder or was renamed; put back what it was", loaded.folder, loaded.step));
+      throw CheckpointError(fmt::format("{} holds step {}: it is a copy of another step folder or was renamed; put back what it was",
+                                        loaded.folder, loaded.step));
     const TensorFile weights = read_checked(loaded.folder, kModelFile, json);
     loaded.model = make_model(on_this_machine(loaded.config), saved_shape(loaded.folder, json, weights));
     assign_weights(*loaded.model, weights, loaded.folder + "/" + kModelFile);

@@ -69,11 +69,8 @@ std::vector<Tick> Axis::ticks(int wanted) const {
     return ticks;
   }
   const double step = round_step(high_ - low_, wanted);
-  const double first = std::ceil(low_ / step - 1e-9) * step;
-  for (int i = 0; i <= 4 * wanted && first + i * step <= high_ + step * 1e-9; ++i) {
-    const double value = first + i * step;
+  for (double value = std::ceil(low_ / step - 1e-9) * step; value <= high_ + step * 1e-9; value += step)
     ticks.push_back({std::abs(value) < step * 1e-6 ? 0 : value, ""});
-  }
   for (Tick& tick : ticks) tick.text = short_number(tick.value);
   return ticks;
 }

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "mneme/errors.h"
 #include "report/plot.h"
 
 namespace mneme {
@@ -62,7 +61,6 @@ std::string stacked(const std::vector<std::string>& panels, double width) {
 }  // namespace
 
 std::string stream_figure(const StreamRecord& record) {
-  if (record.axes.empty()) throw StoreError("a stream file that has no axes cannot be drawn: mneme stream --output writes one again");
   const std::string position = "position in the stream, tokens", &axis = record.axes.front();
   PlotOptions along = panel(record.task + ": answers along the stream", position, record.metric.shown_unit());
   along.percent = record.metric.is_share();

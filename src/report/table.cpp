@@ -116,15 +116,16 @@ class TableMaker {
       if (seen.insert(key).second) keys.push_back(key);
       if (!std::count(members.begin(), members.end(), std::pair(key, run))) members.emplace_back(key, run);
     };
+    const Keys& names = table_.options.rows;
+    const bool of_runs = std::none_of(names.begin(), names.end(), [&](const std::string& name) { return is_axis(runs_, name); });
     for (const RunRecord* run : selected_) {
       Keys key;
-      for (const std::string& name : table_.options.rows) key.push_back(run_key(*run, name));
-      const bool of_runs = std::none_of(table_.options.rows.begin(), table_.options.rows.end(), [&](const std::string& name) { return is_axis(runs_, name); });
+      for (const std::string& name : names) key.push_back(run_key(*run, name));
       if (of_runs && std::count(key.begin(), key.end(), "")) without.push_back(run->info.run_id);
       add(key, run);  // also a run that has no evaluation
     }
     if (!without.empty()) {
-      const std::string what = fmt::format("{} of {} runs have no {}", without.size(), selected_.size(), join(table_.options.rows, " or no "));
+      const std::string what = fmt::format("{} of {} runs have no {}", without.size(), selected_.size(), join(names, " or no "));
       if (keys.empty()) throw UsageError(what + ": name other --rows");
       table_.notes.push_back(fmt::format("{} and are left out: {}", what, join(without, ", ")));
     }

@@ -123,7 +123,8 @@ std::vector<RunRecord> read_runs(const std::vector<std::string>& paths, std::vec
           const auto& [first, place] = known->second;
           if (fresh) runs.push_back(std::move(run));
           else if (first != file && !tell_the_same(runs[place], run))
-            differ = fmt::format("{} and {} both hold the run {}, but not the same results: leave one of them out", first, file, run.info.run_id);
+            differ = fmt::format("{} and {} both hold the run {}, but not the same results: leave one of them out", first, file,
+                                 run.info.run_id);
         }
       } catch (const StoreError& error) {
         if (!damaged || !std::filesystem::exists(file)) throw;

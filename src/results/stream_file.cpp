@@ -113,6 +113,7 @@ void read_slices(const h5::Group& file, StreamRecord& record) {
   const Columns columns = file.read_table("slices");
   const std::string where = file.where() + "/slices";
   for (size_t i = 2; i < columns.size() && columns[i].name != "questions"; ++i) record.axes.push_back(columns[i].name);
+  if (record.axes.empty()) throw StoreError(where + " has no axis between its bins and its sums; the file is damaged");
   const std::vector<int64_t>& first = values_of<int64_t>(columns, "first", where);
   const std::vector<EvalSums> sums = read_sums(columns, where);
   size_t bin = 0;

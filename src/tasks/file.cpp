@@ -18,8 +18,6 @@
 namespace mneme {
 namespace {
 
-constexpr int64_t kMostTokens = 1 << 24;  // different ones: a model has a row of weights for each
-
 using Paths = std::vector<std::string>;  // one path; a list because `files` options are hashed by content
 
 struct FileOptions : Options {
@@ -123,7 +121,7 @@ class FileTask : public Task {
   Part read(const std::string& name, const Paths& paths, bool with_unscored) {
     const std::string key = "task.file." + name;
     auto file = std::make_shared<const RowFile>(read_row_file(key, paths.at(0)));
-    require_below(*file, options_.vocab > 0 ? options_.vocab : kMostTokens, key, paths[0]);
+    if (options_.vocab > 0) require_below(*file, options_.vocab, key, paths[0]);
     for (const auto* numbers : {&file->tokens, &file->targets}) highest_ = std::max(highest_, *std::max_element(numbers->begin(), numbers->end()));
     Part part{file, {}};
     for (int64_t row = 0; row < file->rows; ++row)

@@ -89,9 +89,10 @@ void refuse_unsigned_marks(const h5::Dataset& data, const std::vector<int64_t>& 
     if (bits == 8 && (mark == 100 || !targets)) continue;  // 156 and 255 are bytes like others
     const int64_t made = bits >= 63 ? std::numeric_limits<int64_t>::max() - (mark - 1) : (int64_t{1} << bits) - mark;
     if (const auto found = std::find(values.begin(), values.end(), made); found != values.end())
-      throw DataError(fmt::format("{} has elements of type {}, which has no -{}{}, and element {} is {}, what -{} becomes there; write it as int64{}", data.where(),
-                                  data.type_name(), mark, targets ? " (not scored)" : "", found - values.begin(),
-                                  bits >= 63 ? fmt::format("2^64 - {}", mark) : std::to_string(made), mark, targets ? ", -1 where nothing is scored" : ""));
+      throw DataError(fmt::format("{} has elements of type {}, which has no -{}{}, and element {} is {}, what -{} becomes there; write it as int64{}",
+                                  data.where(), data.type_name(), mark, targets ? " (not scored)" : "", found - values.begin(),
+                                  bits >= 63 ? fmt::format("2^64 - {}", mark) : std::to_string(made), mark,
+                                  targets ? ", -1 where nothing is scored" : ""));
   }
 }
 
@@ -176,6 +177,7 @@ void require_range(const std::vector<int64_t>& values, const char* name, int64_t
                                   static_cast<int64_t>(i) % length, values[i],
                                   values[i] == -100 && first == -1 ? "PyTorch's mark of what is not scored; here it is -1"
                                   : values[i] < first              ? fmt::format("at least {} is needed", first)
+                                  : last == kMostTokens - 1        ? fmt::format("at most {} is allowed", last)
                                                                    : fmt::format("at most vocab-1 = {} is allowed", last)));
 }
 
@@ -195,9 +197,8 @@ RowFile read_row_file(const std::string& key, const std::string& path) {
   return naming(key, [&] {
     RowFile rows = is_hdf5(path) ? read_hdf5(path) : read_json_lines(path);
     if (rows.tokens.empty()) throw DataError(path + ": no rows in it, or rows of no tokens");
-    constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
-    require_range(rows.tokens, "tokens", 0, kMost, rows.length, path);
-    require_range(rows.targets, "targets", -1, kMost, rows.length, path);
+    require_range(rows.tokens, "tokens", 0, kMostTokens - 1, rows.length, path);
+    require_range(rows.targets, "targets", -1, kMostTokens - 1, rows.length, path);
     if (*std::max_element(rows.targets.begin(), rows.targets.end()) < 0)
       throw DataError(path + ": every target is -1 (not scored); at least one must be a token");
     return rows;

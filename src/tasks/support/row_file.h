@@ -9,6 +9,9 @@
 
 namespace mneme {
 
+/// Different tokens at most: a model has a row of weights for each.
+constexpr int64_t kMostTokens = 1 << 24;
+
 struct RowFile {
   int64_t rows = 0;
   int64_t length = 0;                    // T

@@ -1,9 +1,8 @@
-// Cells, footers, columns and files of tables; what is compared: test_table_compare.cpp.
+// Cells, footers, columns and files of tables; which runs: test_table_select.cpp; costs: test_table_costs.cpp; comparisons: test_table_compare.cpp.
 #include <cmath>
 #include <filesystem>
 
 #include "io/hdf5.h"
-#include "mneme/errors.h"
 #include "mneme/random.h"
 #include "report/table_compare.h"
 #include "results/run_file.h"
@@ -30,16 +29,6 @@ TEST_CASE("cells are the mean over seeds and its interval, and that over rows wh
   CHECK_THAT(text, Contains("| mag | 3¹ | 99.0 ± 2.5 [94.6, 99.8] | 88.0 ± 17.9 |"));  // Wilson, 99 of 100
   CHECK_THAT(text, Contains("| rope | 3¹ | 94.0 ± 13.1 | 10.0 ± 24.8 |"));
   CHECK_THAT(text, Contains("Exact match in %") && Contains("¹ Fewer than 5 seeds."));
-}
-
-TEST_CASE("runs that have no row are named, and where none has one there is no table", "[table]") {
-  std::vector<RunRecord> runs = six_runs();
-  set_value(runs[0], "run.labels", "task:needle");
-  CHECK_THAT(table_text(make_table(runs, by_length()), "md"), Contains("1 of 6 runs have no arm and are left out: " + runs[0].info.run_id));
-  TableOptions options = by_length();
-  options.rows = {"model.width"};
-  for (RunRecord& run : runs) set_value(run, "model.width", "");
-  CHECK_THROWS_WITH(make_table(runs, options), Contains("6 of 6 runs have no model.width"));
 }
 
 TEST_CASE("references are the last rows: once for all runs, without costs, and no part of what is compared", "[table]") {
@@ -139,22 +128,6 @@ TEST_CASE("few rows and unknown ones are said, not invented", "[table]") {
   CHECK_THAT(table_text(table, "md"), Contains("| rows per seed³ |  | 100² | unknown |") && Contains("² Fewer than 512 rows.") && Contains("| mag | 3¹ |"));
 }
 
-TEST_CASE("rows have a key", "[table]") {
-  TableOptions options = by_length();
-  options.rows.clear();
-  CHECK_THROWS_WITH(make_table(six_runs(), options), Contains("--rows") && Contains("--rows arm"));
-}
-
-TEST_CASE("the machine is named, and instruction sets that are pooled", "[table]") {
-  std::vector<RunRecord> runs = six_runs();
-  CHECK_THAT(table_text(make_table(runs, by_length()), "md"), Contains("Run on a CPU, avx2, 2 threads;") && !Contains("pooled"));
-  runs[0].info.engine = "";
-  runs[1].info.engine = "avx512";
-  const std::string text = table_text(make_table(runs, by_length()), "md");
-  CHECK_THAT(text, Contains("a CPU, avx512, 2 threads (1 run)") && Contains("instruction set not recorded, 2 threads (1 run)"));
-  CHECK_THAT(text, Contains("- runs of several instruction sets are pooled: avx2 (4 runs), avx512 (1 run), instruction set not recorded (1 run)"));
-}
-
 TEST_CASE("runs without a value are counted in their cells, never dropped", "[table]") {
   std::vector<RunRecord> runs = six_runs();
   runs[0].status = "diverged";
@@ -173,44 +146,6 @@ TEST_CASE("runs without a value are counted in their cells, never dropped", "[ta
   CHECK_THAT(text, Contains("98.5 ± 6.4 (diverged 1 of 3)"));
   CHECK_THAT(text, Contains("80.0 [71.1, 86.7] (diverged 1 of 3, missing 1 of 3)"));
   CHECK_THAT(table_text(table, "csv"), Contains("rope,256,exact_match,1,result,0,,,,,,,,,,3,0,0,0,0"));
-}
-
-TEST_CASE("runs of several code versions are refused unless allowed", "[table]") {
-  std::vector<RunRecord> runs = six_runs();
-  runs[2].info.code_version = "0.1.0+bbbb";
-  TableOptions options = by_length();
-  CHECK_THROWS_AS(make_table(runs, options), StoreError);
-  CHECK_THROWS_WITH(make_table(runs, options), Contains("0.1.0+bbbb: demo-mag-3") && Contains("0.1.0+aaaa: demo-mag-1"));
-  options.where = {{"code_version", "0.1.0+aaaa"}};
-  CHECK(make_table(runs, options).rows[0].cells[0].values.size() == 2);
-  options.where.clear();
-  options.allow_mixed_versions = true;
-  CHECK_THAT(table_text(make_table(runs, options), "md"), Contains("2 code versions"));
-}
-
-TEST_CASE("repetitions that are not repetitions are refused with the key that differs", "[table]") {
-  std::vector<RunRecord> runs = six_runs();
-  runs.push_back(test::sample_run("mag", 1));
-  runs.back().info.run_id = "demo-mag-wide";
-  set_value(runs.back(), "model.width", "128");
-  TableOptions options = by_length();
-  CHECK_THROWS_WITH(make_table(runs, options), Contains("model.width (64, 128)") && Contains("demo-mag-wide"));
-  options.rows = {"arm", "model.width"};
-  CHECK(make_table(runs, options).rows.size() == 3);
-  options.rows = {"arm"};
-  options.where = {{"model.width", "64"}};
-  CHECK(make_table(runs, options).rows[0].cells[0].values.size() == 3);
-}
-
-TEST_CASE("seeds of different experiments are refused with the key that differs; where and how they ran may differ", "[table]") {
-  std::vector<RunRecord> runs = six_runs();
-  set_value(runs[1], "runtime.threads", "7");
-  CHECK_NOTHROW(make_table(runs, by_length()));
-  set_value(runs[1], "model.width", "128");
-  CHECK_THROWS_WITH(make_table(runs, by_length()), Contains("different experiments") && Contains("model.width (64, 128)") && Contains("demo-mag-2"));
-  TableOptions options = by_length();
-  options.rows = {"arm", "model.width"};
-  CHECK(make_table(runs, options).rows.size() == 3);
 }
 
 TEST_CASE("columns can be axes, slices, tasks and config keys", "[table]") {
@@ -265,82 +200,6 @@ TEST_CASE("a row axis with names shows them; the rows of the other row axes coun
   for (RunRecord& run : runs) set_value(run, "run.labels", run.value("run.labels") + ", text:novels");  // a sweep's own axis of that name
   options.where.pop_back();
   CHECK(make_table(runs, options).columns.at(0).keys == std::vector<std::string>{"novels"});
-}
-
-TEST_CASE("what was measured inside models is a column for each place, mean over layers and seeds", "[table]") {
-  std::vector<RunRecord> runs = six_runs();
-  for (RunRecord& run : runs)
-    run.probes = {{"layer0/memory/theta_mean", "1", "", {50, 100}, {9, 0.25}},
-                  {"layer1/memory/theta_mean", "1", "", {50, 100}, {9, 0.75}},
-                  {"text/python/layer0/memory/theta_mean", "1", "", {100}, {0.001 * static_cast<double>(run.info.seed)}}};
-  runs.back().probes.clear();
-  TableOptions options = by_length();
-  options.probes = {"theta_mean"};
-  const Table table = make_table(runs, options);
-  REQUIRE(table.cost_columns.size() == 2);
-  CHECK(table.cost_columns[1].name == "theta_mean text/python");
-  CHECK(table.rows[1].costs[1].values.size() == 2);
-  CHECK_THAT(table_text(table, "md"), Contains("theta_mean | theta_mean text/python |") && Contains("| 0.5 | 0.002 |") && Contains("| 0.5 (missing 1 of 3) | 0.0015 (missing 1 of 3) |"));
-  for (RunRecord& run : runs)
-    if (!run.probes.empty()) run.probes.back().name = "text/layer_a/layer0/memory/theta_mean";
-  CHECK(make_table(runs, options).cost_columns[1].name == "theta_mean text/layer_a");
-  options.probes = {"theta_men"};
-  CHECK_THROWS_WITH(make_table(runs, options), Contains("theta_men") && Contains("theta_mean"));
-}
-
-TEST_CASE("costs stand beside results, with the steps to a target", "[table]") {
-  std::vector<RunRecord> runs = six_runs();
-  runs[0].evaluations.insert(runs[0].evaluations.begin(), test::sample_evaluation(50, {96, 97}, "validation"));
-  runs[3].cost.parameters = 71000;
-  TableOptions options;
-  options.columns = {"length"};
-  options.target = 0.95;
-  const std::string text = table_text(make_table(runs, options), "md");
-  CHECK_THAT(text, Contains("steps to target | parameters | state, KiB | training tokens | tokens/s | peak, MiB | wall, s |"));
-  CHECK_THAT(text, Contains("| 50 (never 2 of 3) | 70,000 | 4 | 25,600 | 9,000 | 300 | 12.5 |"));
-  CHECK_THAT(text, Contains("| never 3 of 3 | 70,000–71,000 |"));
-}
-
-TEST_CASE("where a sweep chose the rate, trials and rate stand beside the costs, and an edge is told", "[table]") {
-  std::vector<RunRecord> runs = six_runs();
-  TableOptions options = by_length();
-  options.costs = true;
-  CHECK_THAT(table_text(make_table(runs, options), "md"), !Contains("trials") && !Contains("learning rate"));
-  for (RunRecord& run : runs) {
-    const bool mag = run.label("arm") == "mag";
-    set_value(run, "run.labels", mag ? "arm:mag, trials:3" : "arm:rope, trials:5, lr_edge:true");
-    set_value(run, "train.lr", mag ? "0.004" : "0.064");
-  }
-  const Table table = make_table(runs, options);
-  const std::string text = table_text(table, "md");
-  CHECK_THAT(text, Contains("| wall, s | trials | learning rate |") && Contains(" 12.5 | 3 | 0.004 |") && Contains(" 12.5 | 5 | 0.064² |"));
-  CHECK_THAT(text, Contains("² The best of the rates tried lies at their edge") && Contains("Trials: runs on a seed of their own"));
-  CHECK_THAT(table_text(table, "csv"), Contains("rope,,learning rate,,cost,3,0.064,"));
-}
-
-TEST_CASE("learning-rate trials stay out of tables", "[table]") {
-  std::vector<RunRecord> runs = six_runs();
-  runs.push_back(test::sample_run("mag", 100));
-  set_value(runs.back(), "run.labels", "arm:mag, task:needle, tuning:lr");
-  CHECK(make_table(runs, by_length()).rows[0].cells[0].values.size() == 3);
-  TableOptions options = by_length();
-  options.where = {{"tuning", "lr"}};
-  CHECK(make_table(runs, options).rows.size() == 1);
-}
-
-TEST_CASE("wrong names are answered with the nearest right one", "[table]") {
-  TableOptions options = by_length();
-  options.rows = {"model.widht"};
-  CHECK_THROWS_WITH(make_table(six_runs(), options), Contains("model.widht") && Contains("did you mean 'model.width'"));
-  options = by_length();
-  options.metrics = {"acuracy"};
-  CHECK_THROWS_WITH(make_table(six_runs(), options), Contains("'accuracy'"));
-  options = by_length();
-  options.where = {{"arm", "none"}};
-  CHECK_THROWS_WITH(make_table(six_runs(), options), Contains("none of the 6 runs") && Contains("arm=none"));
-  options.where = {{"length", "3"}};
-  CHECK_THROWS_WITH(make_table(six_runs(), options), Contains("nothing that was measured is left by --where length=3: length is "));
-  CHECK_THROWS_AS(table_text(make_table(six_runs(), by_length()), "xml"), UsageError);
 }
 
 TEST_CASE("the table made from its own NAME.h5 is the same, and sixty long runs fit in 1 MiB", "[table]") {
